@@ -1,0 +1,50 @@
+"""Commands: what a person wants done to a run or a model. Durable, in the ``JOBS`` stream, taken by the registry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tidemill.contracts.references import Frozen, Name, RunId
+
+
+class CancelRun(Frozen):
+    """End a run; its workers stop at once."""
+
+    command: Literal["cancel-run"] = "cancel-run"
+    project: Name = "default"
+    run_id: RunId
+    reason: str = "cancelled by the user"
+
+
+class RetryRun(Frozen):
+    """Start a failed or cancelled run again from the stage where it stopped."""
+
+    command: Literal["retry-run"] = "retry-run"
+    project: Name = "default"
+    run_id: RunId
+
+
+class PromoteVersion(Frozen):
+    """Point an alias to a version, whatever the gates say."""
+
+    command: Literal["promote-version"] = "promote-version"
+    project: Name = "default"
+    name: Name
+    version: int = Field(ge=1)
+    alias: Name = "champion"
+
+
+class ReplayDeadLetter(Frozen):
+    """Publish a dead letter's message again on its first subject; its run, if it has one, is running again."""
+
+    command: Literal["replay-dead-letter"] = "replay-dead-letter"
+    project: Name = "default"
+    sequence: int = Field(ge=1)
+    """Sequence in the ``DEAD`` stream, which is the dead letter's id."""
+
+
+Command = Annotated[
+    CancelRun | RetryRun | PromoteVersion | ReplayDeadLetter, Field(discriminator="command")
+]

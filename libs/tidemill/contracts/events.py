@@ -1,0 +1,223 @@
+"""The events: frozen facts in the past tense. They carry references and figures, never bytes.
+
+Subject: ``tidemill.<entity>.<fact>.v1``. Consumers ignore fields that they do not know; a new optional field is
+compatible, anything else is a ``v2``. ``EVENTS`` maps every subject to its type.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
+from tidemill.contracts.references import ArtifactRef, Frozen, Name, RunId, StageName
+from tidemill.contracts.usage import ResourceUsage
+
+RunState = Literal["running", "finished", "failed", "cancelled"]
+
+
+class Event(Frozen):
+    """What every event carries."""
+
+    subject: ClassVar[str]
+
+    project: Name = "default"
+    run_id: RunId
+
+
+class DatasetPublished(Event):
+    """Somebody wants a model from a dataset: a ``uri`` to read, or a ``source`` that is in the store already.
+
+    ``run_id`` may be absent on the wire when a plain NATS client publishes; the consumer then derives it from the
+    stream and sequence, so that a redelivery is the same run.
+    """
+
+    subject: ClassVar[str] = "tidemill.dataset.published.v1"
+
+    name: Name
+    """Name of the dataset and of the model that comes out."""
+    uri: str | None = None
+    """``file://``, ``http(s)://``, ``s3://`` or an absolute path on the ingest service's machine."""
+    source: ArtifactRef | None = None
+    """The dataset's files as uploaded."""
+    recipe: dict[str, Any] | None = None
+    """The recipe as the user wrote it; ingest resolves and freezes it."""
+    origin: Literal["bus", "http"] = "bus"
+    """How it came in. What came in over HTTP may not read local paths or private addresses."""
+    use_cache: bool = True
+    """False works everything again, even where a result for the same inputs exists."""
+    promote: bool | None = None
+    """Overrides ``promotion.enabled`` of the recipe."""
+
+    @model_validator(mode="after")
+    def _names_one_source(self) -> DatasetPublished:
+        if (self.uri is None) == (self.source is None):
+            raise ValueError("give either uri or source")
+        return self
+
+
+class StageEvent(Event):
+    """A stage is done. ``recipe`` is the frozen recipe, ``usage`` what the stage's jobs used."""
+
+    name: Name
+    recipe: ArtifactRef
+    usage: ResourceUsage = ResourceUsage()
+    use_cache: bool = True
+
+
+class DatasetIngested(StageEvent):
+    """The dataset was read into an immutable Parquet version."""
+
+    subject: ClassVar[str] = "tidemill.dataset.ingested.v1"
+
+    source: ArtifactRef
+    dataset: ArtifactRef
+    task: str
+    rows: int
+    parts: dict[str, int]
+    """Rows by file: ``{"data": n}``, or the given parts ``train``, ``validation``, ``test``."""
+
+
+class DatasetPrepared(StageEvent):
+    """The dataset is clean and cut into training, validation and test parts that share no example."""
+
+    subject: ClassVar[str] = "tidemill.dataset.prepared.v1"
+
+    ingested: ArtifactRef
+    dataset: ArtifactRef
+    task: str
+    parts: dict[str, int]
+    labels: list[str]
+
+
+class ModelTrained(StageEvent):
+    """A model exists and has been evaluated on the held-out test part."""
+
+    subject: ClassVar[str] = "tidemill.model.trained.v1"
+
+    dataset: ArtifactRef
+    model: ArtifactRef
+    task: str
+    evaluation: EvaluationSummary
+    """On the test part."""
+    validation: EvaluationSummary
+    cross_validation: FoldSummary | None = None
+
+
+class ModelCompressed(StageEvent):
+    """Every candidate was measured beside the original and one was chosen; ``model`` holds them all."""
+
+    subject: ClassVar[str] = "tidemill.model.compressed.v1"
+
+    dataset: ArtifactRef
+    trained: ArtifactRef
+    model: ArtifactRef
+    task: str
+    evaluation: EvaluationSummary
+    """Of the chosen variant, on the test part."""
+    original: VariantFigures
+    compressed: VariantFigures
+    """Figures of the chosen variant."""
+    variants: list[VariantFigures]
+
+
+class ModelRegistered(Event):
+    """A model package became a numbered version."""
+
+    subject: ClassVar[str] = "tidemill.model.registered.v1"
+
+    name: Name
+    version: int = Field(ge=1)
+    model: ArtifactRef
+    dataset: ArtifactRef
+
+
+class ModelPromoted(Event):
+    """An alias points to a version now; ``previous`` is the version it pointed to before."""
+
+    subject: ClassVar[str] = "tidemill.model.promoted.v1"
+
+    name: Name
+    alias: Name
+    version: int = Field(ge=1)
+    previous: int | None = None
+    reason: str
+
+
+class RunProgressed(Event):
+    """Live progress of one job; core NATS, not stored."""
+
+    subject: ClassVar[str] = "tidemill.run.progressed.v1"
+
+    stage: StageName
+    job: str = ""
+    """Which of the stage's jobs, e.g. ``fold 2 of 5``; empty when there is one."""
+    fraction: float | None = Field(default=None, ge=0, le=1)
+    message: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class RunFailed(Event):
+    """The run cannot go on; the failed event is in the dead letters. ``retry`` starts again from ``stage``."""
+
+    subject: ClassVar[str] = "tidemill.run.failed.v1"
+
+    stage: StageName
+    error: str
+    kind: Literal["permanent", "exhausted"]
+    """``permanent``: the input has to change. ``exhausted``: too many tries failed."""
+
+
+class RunFinished(Event):
+    """The run reached its end: finished with a model version, or cancelled."""
+
+    subject: ClassVar[str] = "tidemill.run.finished.v1"
+
+    state: Literal["finished", "cancelled"]
+    name: Name | None = None
+    version: int | None = None
+    promoted: bool = False
+    reason: str = ""
+
+
+class FeedbackReceived(Event):
+    """The truth about an earlier prediction."""
+
+    subject: ClassVar[str] = "tidemill.feedback.received.v1"
+
+    name: Name
+    version: int
+    prediction_id: str
+    label: str
+
+
+class DriftDetected(Event):
+    """The inputs or predictions of a served model moved away from those of its training data."""
+
+    subject: ClassVar[str] = "tidemill.drift.detected.v1"
+
+    name: Name
+    version: int
+    statistic: str
+    value: float
+    threshold: float
+
+
+class AlertRaised(Event):
+    """Something needs a person."""
+
+    subject: ClassVar[str] = "tidemill.alert.raised.v1"
+
+    name: Name | None = None
+    severity: Literal["info", "warning", "critical"]
+    message: str
+    raised_at: datetime
+
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    DatasetPublished, DatasetIngested, DatasetPrepared, ModelTrained, ModelCompressed, ModelRegistered,
+    ModelPromoted, RunProgressed, RunFailed, RunFinished, FeedbackReceived, DriftDetected, AlertRaised,
+)  # fmt: skip
+EVENTS: dict[str, type[Event]] = {event.subject: event for event in EVENT_TYPES}

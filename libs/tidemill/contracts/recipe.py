@@ -1,0 +1,198 @@
+"""The recipe: one YAML document that says everything about a run. People's input, so unknown keys are refused.
+
+Every section has defaults, so that a dataset needs no recipe at all. ``parse_recipe`` is the one way in: it
+turns pydantic's error list into sentences that name the key and, for a misspelt one, the nearest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+TaskName = Literal["text-classification"]
+
+
+class RecipeError(ValueError):
+    """The recipe is not valid; the message names every wrong key and what to do."""
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Goal(Section):
+    """What the model is judged by."""
+
+    metric: Literal["accuracy", "macro_f1", "weighted_f1"] = "macro_f1"
+    """Early stopping, compression and promotion look at this metric; higher is better."""
+
+
+class Split(Section):
+    """Shares of the parts that preprocess cuts when the dataset does not come with given ones."""
+
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    test: float = Field(default=0.2, gt=0, lt=0.5)
+    seed: int = 17
+
+
+class Data(Section):
+    """How the dataset is read and cleaned."""
+
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"
+    header: bool | None = None
+    """Whether the first row of a CSV or TSV holds column names; detected when absent."""
+    columns: list[str] | None = None
+    """Column names for a file that has none (implies ``header: false``)."""
+    encoding: str | None = None
+    """Text encoding of the file; detected when absent."""
+    text: str | None = None
+    """Column with the text; detected when absent."""
+    label: str | None = None
+    """Column with the label; detected when absent."""
+    normalize: bool = True
+    """Unicode NFC, control characters removed, white space collapsed."""
+    drop_duplicates: bool = True
+    """Drop examples whose text and label occurred before; conflicting labels are reported and dropped."""
+    split: Split = Split()
+
+    @model_validator(mode="after")
+    def _columns_mean_no_header(self) -> Data:
+        if self.columns is not None and self.header:
+            raise ValueError("set either columns (the file has no header row) or header: true, not both")
+        if self.columns is not None and len(set(self.columns)) != len(self.columns):
+            raise ValueError("columns holds a name twice; give every column its own name")
+        return self
+
+
+class FromScratch(Section):
+    """A small BERT-style encoder with random weights and a WordPiece vocabulary learned from the training part."""
+
+    layers: int = Field(default=2, ge=1, le=48)
+    hidden_size: int = Field(default=64, ge=8, le=4096)
+    heads: int = Field(default=2, ge=1, le=64)
+    vocabulary: int = Field(default=4000, ge=200, le=200_000)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> FromScratch:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Model(Section):
+    """Which model is fitted."""
+
+    base: str = "minilm"
+    """A local folder, a Hugging Face hub id, or the alias ``minilm`` (offline)."""
+    from_scratch: FromScratch | None = None
+    """Train a new encoder instead of fine-tuning ``base``."""
+    max_length: int = Field(default=128, ge=8, le=8192)
+    """Longest input in tokens; longer text is cut."""
+
+
+class Training(Section):
+    """How it is fitted."""
+
+    epochs: float = Field(default=4, gt=0, le=1000)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    learning_rate: float = Field(default=2e-4, gt=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    warmup: float = Field(default=0.06, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises; cosine decay follows."""
+    early_stopping: int = Field(default=2, ge=0)
+    """Epochs without a better goal metric before training stops; 0 never stops early."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """``gpu`` sends the job to GPU workers only; ``auto`` takes whichever worker is free."""
+    seed: int = 17
+
+
+class Evaluation(Section):
+    """How it is judged."""
+
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """k-fold cross-validation on the training and validation parts, beside the final model."""
+
+
+CompressionCandidate = Literal["onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8"]
+
+
+class Compression(Section):
+    """What the compressor tries, and how much quality it may cost."""
+
+    candidates: list[CompressionCandidate] = Field(
+        default_factory=lambda: list(get_args(CompressionCandidate)), min_length=1
+    )
+    quality_budget: float = Field(default=0.01, ge=0, le=1)
+    """Largest drop of the goal metric on the validation part, absolute."""
+    calibration_examples: int = Field(default=300, ge=8, le=100_000)
+    """Training rows that int8 calibration sees."""
+
+
+class Promotion(Section):
+    """The gates between a registered version and the alias ``champion``."""
+
+    enabled: bool = True
+    minimum: dict[str, float] = Field(default_factory=dict)
+    """Metrics on the test part that a version must reach, e.g. ``{accuracy: 0.9}``."""
+    must_beat_champion: bool = True
+    """The goal metric on the test part has to be better than the champion's."""
+
+
+class Recipe(Section):
+    """Everything about a run. ``task: auto`` is resolved by ingest, which freezes the result as an artifact."""
+
+    task: Literal["auto", "text-classification"] = "auto"
+    goal: Goal = Goal()
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    compression: Compression = Compression()
+    promotion: Promotion = Promotion()
+
+
+def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
+    """Validate ``document`` (already parsed YAML or JSON).
+
+    Raises:
+        RecipeError: names every wrong key with its path; an unknown key comes with the nearest known one.
+    """
+    if document is None:
+        return Recipe()
+    if not isinstance(document, Mapping):
+        raise RecipeError("the recipe must be a mapping of sections, e.g. 'training: {epochs: 2}'")
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as invalid:
+        raise RecipeError("; ".join(_sentence(error) for error in invalid.errors())) from None
+
+
+def _sentence(error: Any) -> str:
+    path = [str(part) for part in error["loc"]]
+    where = ".".join(path) or "recipe"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        nearest = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known keys: {', '.join(sorted(known))}"
+        return f"recipe key {where!r} is not known; {hint}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"recipe key {where!r}: {message} (got {error['input']!r})"
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    section: type[BaseModel] = Recipe
+    for part in path:
+        field = section.model_fields.get(part)
+        annotation = field.annotation if field else None
+        candidates = [annotation, *get_args(annotation)]
+        nested = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not nested:
+            return []
+        section = nested[0]
+    return list(section.model_fields)
