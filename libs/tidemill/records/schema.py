@@ -1,0 +1,148 @@
+"""Records: small create-only JSON documents beside the artifacts. What happened, and what was decided.
+
+    records/<project>/runs/<run_id>/run.json                  RunRecord: who wanted what (written first)
+    records/<project>/runs/<run_id>/stages/<stage>.json       StageRecord: the event a stage announced
+    records/<project>/runs/<run_id>/outcomes/<epoch>.json     OutcomeRecord: how an epoch ended; a retry starts the next
+    records/<project>/attempts/<run_id>/<fingerprint>/<n>.json  AttemptRecord: a crash or an error of one job
+    records/<project>/results/<fingerprint>.json              ResultRecord: the commit of a job
+    records/<project>/checkpoints/<fingerprint>/<token>-<n>.json  CheckpointRecord
+    records/<project>/decisions/<sequence>.json               DecisionRecord: hash-chained, source of the registry
+
+Numbers in keys are zero-padded so that the store lists them in order.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tidemill.contracts import (
+    ArtifactRef,
+    DatasetIngested,
+    DatasetPrepared,
+    DatasetPublished,
+    Frozen,
+    ModelCompressed,
+    ModelTrained,
+    Name,
+    ResourceUsage,
+    RunId,
+    RunState,
+    StageName,
+)
+
+
+class RunRecord(Frozen):
+    """A run exists: what was published, when, and the trace it belongs to."""
+
+    event: DatasetPublished
+    created_at: datetime
+    traceparent: str | None = None
+
+
+AnyStageEvent = DatasetIngested | DatasetPrepared | ModelTrained | ModelCompressed
+
+
+class StageRecord(Frozen):
+    """A stage of a run is done. ``event`` is what it announced; the reconciler can announce it again."""
+
+    stage: StageName
+    subject: str
+    event: dict[str, Any]
+    fingerprint: str
+    """Hash over the fingerprints of the stage's jobs."""
+    started_at: datetime
+    """When the stage took its event."""
+    finished_at: datetime
+    cached: bool
+    """Every job's result existed already."""
+    jobs: int
+
+
+class OutcomeRecord(Frozen):
+    """How an epoch of a run ended. Epoch 1 is the first; every retry starts another."""
+
+    epoch: int = Field(ge=1)
+    state: RunState
+    ended_at: datetime
+    stage: StageName | None = None
+    """Where it failed or was cancelled."""
+    error: str | None = None
+    name: str | None = None
+    version: int | None = None
+    promoted: bool = False
+    reason: str = ""
+
+
+class AttemptRecord(Frozen):
+    """One failed try of a job: a crash, an error. Counted against the limit within its epoch."""
+
+    run_id: RunId
+    epoch: int
+    stage: StageName
+    fingerprint: str
+    kind: Literal["crash", "transient", "permanent", "unforeseen"]
+    error: str
+    at: datetime
+    usage: ResourceUsage = ResourceUsage()
+
+
+class ResultRecord(Frozen):
+    """The commit of a job: written once under its fingerprint; whoever comes later adopts it."""
+
+    fingerprint: str
+    stage: StageName
+    result: dict[str, Any]
+    artifacts: dict[str, ArtifactRef]
+    usage: ResourceUsage
+    committed_at: datetime
+    run_id: RunId
+    """The run whose job made it; others adopt it."""
+
+
+class CheckpointRecord(Frozen):
+    """A resumable checkpoint of a job, written under the fencing token of the lease that its worker held."""
+
+    fingerprint: str
+    token: int
+    number: int
+    artifact: ArtifactRef
+    at: datetime
+
+
+class VersionRegistered(Frozen):
+    """A model package became version ``version`` of ``name``."""
+
+    kind: Literal["version-registered"] = "version-registered"
+    name: Name
+    version: int = Field(ge=1)
+    run_id: RunId
+    event: ModelCompressed
+
+
+class AliasMoved(Frozen):
+    """``alias`` of ``name`` points to ``version`` now; ``previous`` is what the mover saw before (compare-and-set)."""
+
+    kind: Literal["alias-moved"] = "alias-moved"
+    name: Name
+    alias: Name
+    version: int = Field(ge=1)
+    previous: int | None
+    reason: str
+    run_id: RunId | None = None
+
+
+Decision = Annotated[VersionRegistered | AliasMoved, Field(discriminator="kind")]
+
+
+class DecisionRecord(Frozen):
+    """One link of a project's chain of decisions: ``digest`` covers ``previous``, ``decision`` and ``at``."""
+
+    sequence: int = Field(ge=1)
+    previous: str
+    """Digest of the record before; 64 zeros for the first."""
+    decision: Decision
+    at: datetime
+    digest: str

@@ -1,0 +1,41 @@
+"""Settings that every service shares. Each service's own ``settings.py`` holds its part beside them.
+
+Only ``app.py`` reads settings; everything else takes arguments.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PlatformSettings(BaseSettings):
+    """Where the platform is: bus, store and the local folder. Environment variables ``TIDEMILL_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True)
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str | None = None
+    nats_password: SecretStr | None = None
+    store_url: str = "./.tidemill/store"
+    """A folder, ``file://``, or ``s3://bucket/prefix``; S3 credentials and endpoint come from ``AWS_…`` variables."""
+    data_dir: Path = Path(".tidemill")
+    """Local folder of this machine: artifact cache, scratch, telemetry. Nothing in it is needed elsewhere."""
+    ack_wait: timedelta = timedelta(seconds=30)
+    """Silence after which a job is given to another worker; heartbeats go out every third of it."""
+    log_level: str = "INFO"
+
+
+class ServiceSettings(BaseSettings):
+    """What a service's settings inherit: the shared part and how eagerly it fails."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    platform: PlatformSettings = Field(default_factory=PlatformSettings)
+    max_attempts: int = Field(default=3, ge=1)
+    """Crashes and unforeseen errors of one job before its run fails."""
+    shutdown_grace: timedelta = timedelta(seconds=20)
+    """Time a job has to save a checkpoint when the service is told to stop."""
