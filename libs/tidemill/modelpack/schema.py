@@ -1,12 +1,12 @@
 """The small JSON files of a model package.
 
-    signature.json          task, labels, inputs, outputs, how text becomes tensors, which variant serves
-    metrics.json            quality on the validation and test parts, figures of every variant
-    lineage.json            digests of what it was made from, and the recipe's sections
-    README.md               model card for people
-    tokenizer/              tokenizer.json (Hugging Face tokenizers format) and what transformers needs beside it
-    variants/<name>/        variant.json and the files of one target
-    manifest.json           sha256 of every other file: written last, checked by ``ModelPackage.verify``
+signature.json          task, labels, inputs, outputs, how text becomes tensors, which variant serves
+metrics.json            quality on the validation and test parts, figures of every variant
+lineage.json            digests of what it was made from, and the recipe's sections
+README.md               model card for people
+tokenizer/              tokenizer.json (Hugging Face tokenizers format) and what transformers needs beside it
+variants/<name>/        variant.json and the files of one target
+manifest.json           sha256 of every other file: written last, checked by ``ModelPackage.verify``
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Tensor(Frozen):
 
 
 class Tokenization(Frozen):
-    """How text becomes ``input_ids`` and ``attention_mask`` (and ``token_type_ids`` where the graph has them)."""
+    """How text becomes ``input_ids``, ``attention_mask`` and ``token_type_ids`` where the graph has it."""
 
     file: str = "tokenizer/tokenizer.json"
     max_length: int
@@ -59,7 +59,7 @@ class Variant(Frozen):
     format: VariantFormat
     precision: Precision
     entry: str
-    """File that a runtime opens, relative to the variant's directory: ``model.onnx``, ``model.xml``, ``model.safetensors``."""
+    """File that a runtime opens, relative to the variant's directory: ``model.onnx``, ``model.xml``, …"""
     size_bytes: int = Field(ge=0)
     """Size of the variant's weights and graph files."""
 
@@ -74,7 +74,7 @@ class Metrics(Frozen):
 
 
 class Lineage(Frozen):
-    """``lineage.json``: what the package was made from. No run id, no time: the same inputs give the same bytes."""
+    """``lineage.json``: what it was made from. No run id, no time: the same inputs give the same bytes."""
 
     dataset: ArtifactRef
     trained: ArtifactRef | None = None
@@ -82,5 +82,7 @@ class Lineage(Frozen):
     base: str
     base_digest: str | None = None
     """sha256 over the base model's files."""
+    parts: dict[str, int] = Field(default_factory=dict)
+    """Examples by part of the dataset."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     revision: int
