@@ -45,6 +45,4 @@ class ReplayDeadLetter(Frozen):
     """Sequence in the ``DEAD`` stream, which is the dead letter's id."""
 
 
-Command = Annotated[
-    CancelRun | RetryRun | PromoteVersion | ReplayDeadLetter, Field(discriminator="command")
-]
+Command = Annotated[CancelRun | RetryRun | PromoteVersion | ReplayDeadLetter, Field(discriminator="command")]

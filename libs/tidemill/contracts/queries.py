@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tidemill.contracts.events import RunState
 from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
+from tidemill.contracts.events import RunState
 from tidemill.contracts.references import ArtifactRef, Frozen, Name, RunId, StageName
 from tidemill.contracts.usage import ResourceUsage
 

@@ -1,0 +1,86 @@
+"""The desired state of serving: the KV bucket ``deployments``, written by the registry, watched by every gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import nats.errors
+import nats.js.errors
+from nats.js.errors import KeyDeletedError, KeyNotFoundError
+
+from tidemill.bus.connection import Bus
+from tidemill.bus.subjects import DEPLOYMENTS_BUCKET, key, name_of
+from tidemill.contracts import Deployment
+from tidemill.errors import TransientError
+
+
+@dataclass(frozen=True)
+class DeploymentChange:
+    """``deployment`` is None when it was removed; ``caught_up`` marks the end of what was there at the start."""
+
+    project: str = ""
+    name: str = ""
+    deployment: Deployment | None = None
+    caught_up: bool = False
+
+
+class Deployments:
+    """Read, write and watch deployments."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def put(self, deployment: Deployment) -> None:
+        """Make this the desired state of the deployment."""
+        bucket = await self._bus.bucket(DEPLOYMENTS_BUCKET)
+        try:
+            await bucket.put(key(deployment.project, deployment.name), deployment.model_dump_json().encode())
+        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+            raise TransientError(f"deployment {deployment.name!r} cannot be written: {error!r}") from error
+
+    async def get(self, project: str, name: str) -> Deployment | None:
+        """The deployment, or None."""
+        bucket = await self._bus.bucket(DEPLOYMENTS_BUCKET)
+        try:
+            entry = await bucket.get(key(project, name))
+        except (KeyNotFoundError, KeyDeletedError):
+            return None
+        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+            raise TransientError(f"deployment {name!r} cannot be read: {error!r}") from error
+        return Deployment.model_validate_json(entry.value) if entry.value else None
+
+    async def remove(self, project: str, name: str) -> None:
+        """Stop serving the model."""
+        bucket = await self._bus.bucket(DEPLOYMENTS_BUCKET)
+        try:
+            await bucket.delete(key(project, name))
+        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+            raise TransientError(f"deployment {name!r} cannot be removed: {error!r}") from error
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[AsyncIterator[DeploymentChange]]:
+        """Every deployment as it is now, one ``caught_up`` marker, then every change."""
+        bucket = await self._bus.bucket(DEPLOYMENTS_BUCKET)
+        watcher = await bucket.watchall()
+
+        async def changes() -> AsyncIterator[DeploymentChange]:
+            while True:
+                try:
+                    entry = await watcher.updates(timeout=3600.0)  # type: ignore[no-untyped-call]
+                except asyncio.TimeoutError:
+                    continue
+                if entry is None:
+                    yield DeploymentChange(caught_up=True)
+                    continue
+                project, _, name = entry.key.partition(".")
+                value = Deployment.model_validate_json(entry.value) if entry.value else None
+                yield DeploymentChange(name_of(project), name_of(name), value)
+
+        try:
+            yield changes()
+        finally:
+            if self._bus.connected:
+                await watcher.stop()  # type: ignore[no-untyped-call]

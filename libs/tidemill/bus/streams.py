@@ -1,0 +1,147 @@
+"""Streams and KV buckets, provisioned in one place: by ``tidemill up`` or a deploy step. Services declare nothing.
+
+Limits are the platform's: when ``EVENTS`` is full it refuses new messages (``discard: new``), so that a publisher is
+told, and never drops old ones. ``OBSERVATIONS`` is a sample in memory and may drop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from nats.aio.client import Client
+from nats.js.api import (
+    DiscardPolicy,
+    KeyValueConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import BadRequestError, BucketNotFoundError, NotFoundError
+
+from tidemill.bus import subjects
+
+_DAY = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class StreamLimits:
+    """How much the streams may hold, and on how many servers of a cluster (``replicas``)."""
+
+    replicas: int = 1
+    events_bytes: int = 1 << 30
+    jobs_bytes: int = 1 << 30
+    dead_bytes: int = 512 << 20
+    events_age: timedelta = timedelta(days=90)
+    lease_ttl: timedelta = timedelta(seconds=30)
+    """Silence after which a worker's lease of a job ends; the same as ``ack_wait``."""
+
+
+def stream_configs(limits: StreamLimits) -> list[StreamConfig]:
+    """All streams of the platform."""
+    age = limits.events_age.total_seconds()
+    return [
+        StreamConfig(
+            name=subjects.EVENTS,
+            subjects=[
+                "tidemill.dataset.*.v1",
+                "tidemill.model.*.v1",
+                "tidemill.run.failed.v1",
+                "tidemill.run.finished.v1",
+                "tidemill.drift.detected.v1",
+                "tidemill.alert.raised.v1",
+            ],
+            storage=StorageType.FILE,
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.NEW,
+            max_bytes=limits.events_bytes,
+            max_age=age,
+            max_msg_size=1 << 20,
+            duplicate_window=600.0,
+            num_replicas=limits.replicas,
+        ),
+        StreamConfig(
+            name=subjects.JOBS,
+            subjects=["tidemill.job.>"],
+            storage=StorageType.FILE,
+            retention=RetentionPolicy.WORK_QUEUE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=limits.jobs_bytes,
+            max_msg_size=1 << 20,
+            duplicate_window=600.0,
+            num_replicas=limits.replicas,
+        ),
+        StreamConfig(
+            name=subjects.DEAD,
+            subjects=["tidemill.dead.>"],
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=limits.dead_bytes,
+            max_age=age,
+            duplicate_window=600.0,
+            num_replicas=limits.replicas,
+        ),
+        StreamConfig(
+            name=subjects.FEEDBACK,
+            subjects=["tidemill.feedback.received.v1"],
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=limits.events_bytes,
+            max_age=age,
+            num_replicas=limits.replicas,
+        ),
+        StreamConfig(
+            name=subjects.OBSERVATIONS,
+            subjects=["tidemill.observation.>"],
+            storage=StorageType.MEMORY,
+            discard=DiscardPolicy.OLD,
+            max_bytes=64 << 20,
+            max_age=3600.0,
+            num_replicas=limits.replicas,
+        ),
+        StreamConfig(
+            name=subjects.ADVISORIES,
+            subjects=["$JS.EVENT.ADVISORY.CONSUMER.>"],
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            max_msgs=10_000,
+            max_age=30 * _DAY,
+            num_replicas=limits.replicas,
+        ),
+    ]
+
+
+def bucket_configs(limits: StreamLimits) -> list[KeyValueConfig]:
+    """All KV buckets of the platform."""
+    return [
+        KeyValueConfig(bucket=subjects.RUNS_BUCKET, history=1, replicas=limits.replicas),
+        KeyValueConfig(
+            bucket=subjects.LEASES_BUCKET,
+            history=1,
+            ttl=limits.lease_ttl.total_seconds(),
+            replicas=limits.replicas,
+        ),
+        KeyValueConfig(bucket=subjects.DEPLOYMENTS_BUCKET, history=1, replicas=limits.replicas),
+    ]
+
+
+async def provision(client: Client, limits: StreamLimits | None = None) -> None:
+    """Create the streams and buckets, or bring existing ones to ``limits``. Idempotent; keeps what they hold."""
+    limits = limits or StreamLimits()
+    js = client.jetstream()
+    for config in stream_configs(limits):
+        try:
+            await js.add_stream(config)
+        except BadRequestError:  # it is there with other limits
+            await js.update_stream(config)
+    for bucket in bucket_configs(limits):
+        try:
+            await js.key_value(bucket.bucket)
+        except (BucketNotFoundError, NotFoundError):
+            await js.create_key_value(bucket)
+            continue
+        if bucket.ttl:
+            info = await js.stream_info(f"KV_{bucket.bucket}")
+            if info.config.max_age != bucket.ttl:
+                info.config.max_age = bucket.ttl
+                await js.update_stream(info.config)
