@@ -27,6 +27,8 @@ class PlatformSettings(BaseSettings):
     ack_wait: timedelta = timedelta(seconds=30)
     """Silence after which a job is given to another worker; heartbeats go out every third of it."""
     log_level: str = "INFO"
+    ready_file: Path | None = None
+    """A supervisor's question: the service writes its process id there when it consumes."""
 
 
 class ServiceSettings(BaseSettings):

@@ -1,0 +1,188 @@
+"""Durable pull consumers through FastStream: delivery, heartbeat, acknowledgement.
+
+A pull consumer keeps jobs with the replica that is free. While a handler runs, ``in_progress`` goes out every third
+of ``ack_wait``, so that a slow handler keeps its message and a dead one loses it. What a handler raises decides:
+
+    returns              acknowledged
+    ``Retry(delay)``     handed back, delivered again after ``delay`` seconds; deliveries are unlimited
+    ``TransientError``   handed back with a growing delay
+    ``PermanentError``   kept in the dead letters, acknowledged
+    anything else        handed back up to ``UNFORESEEN_LIMIT`` deliveries, then the dead letters
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import nats.errors
+import nats.js.errors
+from faststream import AckPolicy
+from faststream.nats import JStream, PullSub
+from faststream.nats.annotations import NatsMessage
+from nats.js.api import AckPolicy as ServerAckPolicy
+from nats.js.api import ConsumerConfig
+from opentelemetry.context import attach, detach
+from opentelemetry.propagate import extract
+
+from tidemill.bus.connection import Bus
+from tidemill.bus.dead_letters import bury
+from tidemill.errors import PermanentError, TransientError
+
+log = logging.getLogger(__name__)
+
+UNFORESEEN_LIMIT = 5
+LONGEST_DELAY = 60.0
+FETCH_TIMEOUT = 5.0
+
+
+class Retry(Exception):
+    """Deliver this message again after ``delay`` seconds; not an error and not counted."""
+
+    def __init__(self, delay: float) -> None:
+        super().__init__(f"again in {delay} s")
+        self.delay = delay
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery of one message. ``deliveries`` counts from 1; ``sequence`` and ``stored_at`` name the message."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stream: str = ""
+    sequence: int = 0
+    stored_at: datetime | None = None
+    deliveries: int = 1
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+async def subscribe(
+    bus: Bus,
+    *,
+    stream: str,
+    durable: str,
+    filter_subjects: Sequence[str],
+    handler: Handler,
+    ack_wait: timedelta,
+    stage: str,
+) -> None:
+    """Upsert the durable consumer and consume from it, one message at a time, once the broker starts.
+
+    Call it on a connected bus before ``broker.start()``. ``stage`` names the consumer in its dead letters.
+
+    Raises:
+        TransientError: the stream is not provisioned or the server cannot be reached.
+    """
+    config = ConsumerConfig(
+        durable_name=durable,
+        filter_subjects=list(filter_subjects),
+        ack_policy=ServerAckPolicy.EXPLICIT,
+        ack_wait=ack_wait.total_seconds(),
+        max_deliver=-1,
+        max_ack_pending=1000,
+    )
+    try:
+        await bus.jetstream.add_consumer(stream, config)
+    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+        raise TransientError(
+            f"consumer {durable} of stream {stream} cannot be made: {error!r}; is the stream provisioned?"
+        ) from error
+    subscriber = bus.broker.subscriber(
+        config=config,
+        durable=durable,
+        stream=JStream(stream, declare=False),
+        pull_sub=PullSub(batch_size=1, timeout=FETCH_TIMEOUT),
+        ack_policy=AckPolicy.MANUAL,
+        decoder=_undecoded,
+    )
+
+    @subscriber
+    async def consume(message: NatsMessage) -> None:
+        await _handle(bus, message, handler, ack_wait, stage)
+
+
+async def _undecoded(message: NatsMessage) -> bytes:
+    return bytes(message.body)
+
+
+async def _handle(bus: Bus, message: NatsMessage, handler: Handler, ack_wait: timedelta, stage: str) -> None:
+    metadata = message.raw_message.metadata
+    delivery = Delivery(
+        subject=message.raw_message.subject,
+        body=bytes(message.body),
+        headers=dict(message.raw_message.headers or {}),
+        stream=metadata.stream,
+        sequence=metadata.sequence.stream,
+        stored_at=metadata.timestamp,
+        deliveries=metadata.num_delivered or 1,
+    )
+    token = attach(extract(delivery.headers))
+    try:
+        async with heartbeat(message, ack_wait):
+            await _dispatch(bus, message, delivery, handler, stage)
+    except asyncio.CancelledError:
+        # Cancellation sends no nack by itself: without this, the message would sit out its ack_wait.
+        with contextlib.suppress(Exception):
+            await asyncio.shield(message.nack(delay=0.1))
+        raise
+    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, TransientError) as error:
+        log.warning("%s: acknowledging %s failed (%r); it will be delivered again", stage, delivery.subject, error)
+    finally:
+        detach(token)
+
+
+async def _dispatch(bus: Bus, message: NatsMessage, delivery: Delivery, handler: Handler, stage: str) -> None:
+    try:
+        await handler(delivery)
+    except Retry as retry:
+        await message.nack(delay=retry.delay)
+    except TransientError as error:
+        delay = growing_delay(delivery.deliveries)
+        log.warning("%s: %s; again in %.1f s", stage, error, delay)
+        await message.nack(delay=delay)
+    except PermanentError as error:
+        log.error("%s: %s on %s; kept in the dead letters", stage, error, delivery.subject)
+        await bury(bus, stage=stage, delivery=delivery, error=str(error), kind="permanent")
+        await message.ack()
+    except Exception as error:
+        log.exception("%s: unforeseen error on %s", stage, delivery.subject)
+        if delivery.deliveries < UNFORESEEN_LIMIT:
+            await message.nack(delay=growing_delay(delivery.deliveries))
+            return
+        await bury(bus, stage=stage, delivery=delivery, error=f"{type(error).__name__}: {error}", kind="unforeseen")
+        await message.ack()
+    else:
+        await message.ack()
+
+
+def growing_delay(tries: int) -> float:
+    """Seconds before try ``tries + 1``: half a second, doubling up to a minute."""
+    return float(min(LONGEST_DELAY, 0.5 * 2 ** min(tries - 1, 10)))
+
+
+@asynccontextmanager
+async def heartbeat(message: NatsMessage, ack_wait: timedelta) -> AsyncIterator[None]:
+    """Tell the server every third of ``ack_wait`` that the message is still in hand."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(ack_wait.total_seconds() / 3)
+            with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, OSError):
+                await message.in_progress()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,111 @@
+"""What follows an error: another try, or the end of the run. The same for planning and for jobs.
+
+Permanent errors fail the run at once. Transient ones go back with a growing delay, as long as it takes. Crashes and
+anything unforeseen count, on durable attempt records, towards ``max_attempts`` within the run's epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from tidemill.bus.cloudevents import event_headers
+from tidemill.bus.consumers import Delivery, Retry, growing_delay
+from tidemill.contracts import EVENTS, DatasetPublished, ResourceUsage, StageEvent, StageName
+from tidemill.errors import CorruptArtifact, PermanentError, TransientError
+from tidemill.jobs import JobCrashed, JobFailed
+from tidemill.records import AttemptRecord, RecordStore
+from tidemill.stage.job_command import JobCommand
+from tidemill.stage.runs import Runs
+
+log = logging.getLogger(__name__)
+
+AttemptKind = Literal["crash", "transient", "permanent", "unforeseen"]
+
+
+class FailurePolicy:
+    """Decides what an error means for its run."""
+
+    def __init__(self, stage: StageName, consumes: str, runs: Runs, records: RecordStore, max_attempts: int) -> None:
+        self._stage: StageName = stage
+        self._consumes = consumes
+        self._runs = runs
+        self._records = records
+        self._max_attempts = max_attempts
+
+    async def planning_failed(
+        self, event: DatasetPublished | StageEvent, delivery: Delivery, error: Exception, epoch: int
+    ) -> None:
+        """Handle an error while planning ``event``; raises what the consumer has to do, or fails the run."""
+        await self._failed(event.project, event.run_id, f"plan-{self._stage}", epoch, error, delivery)
+
+    async def job_failed(self, command: JobCommand, error: Exception, epoch: int) -> None:
+        """Handle an error of a job; raises what the consumer has to do, or fails the run."""
+        delivery = self._event_delivery(command)
+        await self._failed(command.project, command.run_id, command.fingerprint, epoch, error, delivery)
+
+    async def _failed(
+        self, project: str, run_id: str, fingerprint: str, epoch: int, error: Exception, delivery: Delivery
+    ) -> None:
+        kind = attempt_kind(error)
+        message = str(error) or type(error).__name__
+        attempt = AttemptRecord(
+            run_id=run_id,
+            epoch=epoch,
+            stage=self._stage,
+            fingerprint=fingerprint,
+            kind=kind,
+            error=message[:4000],
+            at=datetime.now(UTC),
+            usage=usage_of(error),
+        )
+        await self._records.add_attempt(project, attempt)
+        attempts = [
+            earlier for earlier in await self._records.attempts(project, run_id, fingerprint) if earlier.epoch == epoch
+        ]
+        if kind == "permanent":
+            await self._runs.fail(
+                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery
+            )
+            return
+        if kind == "transient":
+            delay = growing_delay(len(attempts))
+            log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)
+            raise Retry(delay)
+        counted = sum(1 for earlier in attempts if earlier.kind in ("crash", "unforeseen"))
+        if counted < self._max_attempts:
+            log.warning(
+                "run %s: %s: %s; try %d of %d", run_id, self._stage, message, counted, self._max_attempts,
+                exc_info=error if kind == "unforeseen" else None,
+            )  # fmt: skip
+            raise Retry(growing_delay(counted))
+        error_text = f"{message} (after {counted} tries)"
+        await self._runs.fail(project, run_id, stage=self._stage, error=error_text, kind="exhausted", delivery=delivery)
+
+    def _event_delivery(self, command: JobCommand) -> Delivery:
+        """The stage's event as a message again: what is kept when a job fails is what starts the stage anew."""
+        event = EVENTS[self._consumes].model_validate(command.event)
+        headers: Mapping[str, Any] = event_headers(event, source=self._stage, fingerprint=command.fingerprint)
+        return Delivery(subject=event.subject, body=event.model_dump_json().encode(), headers=dict(headers))
+
+
+def attempt_kind(error: Exception) -> AttemptKind:
+    """What an error means for another try. A corrupt artifact may be whole in the store: it is tried again."""
+    if isinstance(error, JobCrashed):
+        return "crash"
+    if isinstance(error, CorruptArtifact):
+        return "unforeseen"
+    if isinstance(error, PermanentError):
+        return "permanent"
+    if isinstance(error, TransientError):
+        return "transient"
+    return "unforeseen"
+
+
+def usage_of(error: Exception) -> ResourceUsage:
+    """What a failed try used before it failed, as far as it is known."""
+    if isinstance(error, JobCrashed | JobFailed):
+        return error.usage
+    return ResourceUsage()

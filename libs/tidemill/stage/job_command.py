@@ -1,0 +1,41 @@
+"""The command that hands one job of a stage to a worker: everything it needs, by value or by reference."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from tidemill.contracts import ArtifactRef, Frozen, Name, ResourceClass, RunId, StageName
+
+
+class JobCommand(Frozen):
+    """Do one job of a stage, and join the stage if it was the last.
+
+    ``fingerprints`` are those of all jobs of the stage in the order of the plan; ``index`` is this job's place.
+    """
+
+    project: Name
+    run_id: RunId
+    stage: StageName
+    event: dict[str, Any]
+    """The event that the stage took, complete: a worker joins with it."""
+    index: int = Field(ge=0)
+    fingerprints: list[str] = Field(min_length=1)
+    spec: dict[str, Any]
+    inputs: dict[str, ArtifactRef]
+    resource_class: ResourceClass
+    title: str = ""
+    started_at: datetime
+    """When the stage took its event."""
+
+    @property
+    def fingerprint(self) -> str:
+        """This job's own fingerprint."""
+        return self.fingerprints[self.index]
+
+    def message_id(self, cause: str) -> str:
+        """``Nats-Msg-Id``: one job is queued once for each ``cause``, the id of the event announcement behind it."""
+        return hashlib.sha256(f"{self.run_id}\n{self.fingerprint}\n{cause}".encode()).hexdigest()[:32]

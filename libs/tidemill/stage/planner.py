@@ -1,0 +1,129 @@
+"""Planning: a stage takes its event, plans its jobs, and queues the ones that have no result yet.
+
+When every result exists already (the same dataset and recipe in another run), the stage is joined at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Generic
+
+from tidemill.bus import Bus
+from tidemill.bus.cloudevents import derived_run_id, parse_event
+from tidemill.bus.consumers import Delivery
+from tidemill.bus.subjects import JOBS, job_subject
+from tidemill.contracts import DatasetPublished, RecipeError
+from tidemill.errors import PermanentError, TidemillError, TransientError
+from tidemill.stage.definition import E, Job, R, S, Stage
+from tidemill.stage.failure import FailurePolicy
+from tidemill.stage.fingerprint import hardware_class, job_fingerprint
+from tidemill.stage.job_command import JobCommand
+from tidemill.stage.join import Joiner
+from tidemill.stage.runs import Runs
+from tidemill.stage.snapshot import Snapshotter
+from tidemill.telemetry import run_scope, span
+
+log = logging.getLogger(__name__)
+
+
+class Planner(Generic[E, S, R]):
+    """Turns the stage's event into jobs."""
+
+    def __init__(
+        self,
+        stage: Stage[E, S, R],
+        *,
+        bus: Bus,
+        runs: Runs,
+        joiner: Joiner[E, S, R],
+        failures: FailurePolicy,
+        snapshotter: Snapshotter | None,
+    ) -> None:
+        self._stage = stage
+        self._bus = bus
+        self._runs = runs
+        self._joiner = joiner
+        self._failures = failures
+        self._snapshotter = snapshotter
+
+    async def on_event(self, delivery: Delivery) -> None:
+        """Handle one delivery of the stage's event. An event for a run that has ended is dropped with a log line."""
+        event = self._parse(delivery)
+        with run_scope(event.run_id), span(f"{self._stage.name} plan", run_id=event.run_id, project=event.project):
+            if isinstance(event, DatasetPublished):
+                await self._runs.begin(event)
+            status = await self._runs.status(event.project, event.run_id)
+            if status.state != "running":
+                log.info("run %s is %s: %s is not planned", event.run_id, status.state, self._stage.name)
+                return
+            try:
+                await self._plan(event, delivery)
+            except TransientError:
+                raise
+            except Exception as error:
+                await self._failures.planning_failed(event, delivery, error, status.epoch)
+
+    def _parse(self, delivery: Delivery) -> E:
+        stored_at = delivery.stored_at or datetime.now(UTC)
+        run_id = derived_run_id(delivery.stream, delivery.sequence, stored_at)
+        event = parse_event(delivery.subject, delivery.body, delivery.headers, run_id=run_id)
+        if not isinstance(event, self._stage.consumes):
+            raise PermanentError(f"{self._stage.name} takes {self._stage.consumes.subject}, not {delivery.subject}")
+        return event
+
+    async def _plan(self, event: E, delivery: Delivery) -> None:
+        started_at = datetime.now(UTC)
+        try:
+            recipe = await self._joiner.recipe(event)
+        except RecipeError as error:
+            raise PermanentError(str(error)) from None
+        if isinstance(event, DatasetPublished) and event.source is None and self._snapshotter is not None:
+            source = await self._snapshotter.snapshot(event)
+            event = event.model_copy(update={"source": source})
+        jobs = self._stage.plan(event, recipe)
+        fingerprints = self._fingerprints(event, jobs)
+        results = await self._joiner.results(event.project, fingerprints)
+        missing = [index for index, fingerprint in enumerate(fingerprints) if fingerprint not in results]
+        if not missing:
+            await self._joiner.join(event, fingerprints, results, started_at)
+            return
+        cause = delivery.headers.get("ce-id") or f"{delivery.stream}:{delivery.sequence}"
+        for index in missing:
+            await self._queue(event, jobs[index], index, fingerprints, started_at, cause)
+        log.info("run %s: %s queued %d of %d jobs", event.run_id, self._stage.name, len(missing), len(jobs))
+
+    def _fingerprints(self, event: E, jobs: Sequence[Job[S]]) -> list[str]:
+        if not jobs:
+            raise TidemillError(f"{self._stage.name} planned no job for run {event.run_id}")
+        stage = self._stage
+        hardware = hardware_class() if stage.hardware_matters else None
+        salt = None if event.use_cache else event.run_id
+        return [
+            job_fingerprint(stage.name, stage.revision, job.spec, job.inputs, hardware=hardware, salt=salt)
+            for job in jobs
+        ]
+
+    async def _queue(
+        self, event: E, job: Job[S], index: int, fingerprints: list[str], started_at: datetime, cause: str
+    ) -> None:
+        command = JobCommand(
+            project=event.project,
+            run_id=event.run_id,
+            stage=self._stage.name,
+            event=event.model_dump(mode="json"),
+            index=index,
+            fingerprints=fingerprints,
+            spec=job.spec.model_dump(mode="json"),
+            inputs=dict(job.inputs),
+            resource_class=job.resource_class,
+            title=job.title,
+            started_at=started_at,
+        )
+        await self._bus.publish_durably(
+            JOBS,
+            job_subject(self._stage.name, job.resource_class, event.project),
+            command.model_dump_json().encode(),
+            {"Nats-Msg-Id": command.message_id(cause), "content-type": "application/json"},
+        )

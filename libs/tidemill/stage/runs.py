@@ -1,0 +1,101 @@
+"""A run as its stages see it: whether it goes on, and how it fails.
+
+The outcome record, written once per epoch, is the truth about how an epoch ended; the KV entry is the signal that
+every worker watches, made again from the records when it is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Literal
+
+from tidemill.bus import Bus, RunStates, RunStatus
+from tidemill.bus.consumers import Delivery
+from tidemill.bus.dead_letters import bury
+from tidemill.contracts import DatasetPublished, RunFailed, StageName
+from tidemill.records import OutcomeRecord, RecordStore, RunRecord
+from tidemill.telemetry import current_traceparent
+
+log = logging.getLogger(__name__)
+
+
+class Runs:
+    """Read, advance and fail runs."""
+
+    def __init__(self, bus: Bus, records: RecordStore) -> None:
+        self._bus = bus
+        self._records = records
+        self.states = RunStates(bus)
+
+    async def begin(self, event: DatasetPublished) -> None:
+        """Put a run on record that a plain NATS client started; one that has a record is left as it is."""
+        if await self._records.run(event.project, event.run_id) is None:
+            record = RunRecord(event=event, created_at=datetime.now(UTC), traceparent=current_traceparent())
+            await self._records.create_run(record)
+
+    async def status(self, project: str, run_id: str) -> RunStatus:
+        """What the run ought to be; made from its records when the KV bucket does not know it."""
+        status = await self.states.get(project, run_id)
+        if status is not None:
+            return status
+        return await self.states.create(project, run_id, await self._recorded(project, run_id))
+
+    async def reach(self, project: str, run_id: str, stage: StageName) -> bool:
+        """Commit ``stage`` of the run against cancel and failure; False when the run is not running any more."""
+
+        def reached(status: RunStatus) -> RunStatus | None:
+            if status.state != "running" or stage in status.reached:
+                return None
+            return status.model_copy(update={"reached": [*status.reached, stage]})
+
+        await self.status(project, run_id)
+        status, _ = await self.states.change(project, run_id, reached)
+        return status.state == "running"
+
+    async def fail(
+        self,
+        project: str,
+        run_id: str,
+        *,
+        stage: StageName,
+        error: str,
+        kind: Literal["permanent", "exhausted"],
+        delivery: Delivery,
+    ) -> None:
+        """End the run as failed and keep ``delivery``, the stage's event, in the dead letters.
+
+        Safe to repeat: everything is written once, the KV entry last, so a crash in between is completed by the
+        redelivery. A run that ended otherwise in the meantime stays as it is.
+
+        Raises:
+            TransientError: something could not be written; the job has to be delivered again.
+        """
+        epoch = (await self.status(project, run_id)).epoch
+        await bury(
+            self._bus, stage=stage, delivery=delivery, error=error, kind=kind,
+            run_id=run_id, project=project, epoch=epoch,
+        )  # fmt: skip
+        outcome = OutcomeRecord(
+            epoch=epoch, state="failed", ended_at=datetime.now(UTC), stage=stage, error=error, reason=kind
+        )
+        winner = await self._records.create_outcome(project, run_id, outcome)
+        if winner.state == "failed":
+            failed = RunFailed(project=project, run_id=run_id, stage=stage, error=error, kind=kind)
+            await self._bus.announce(failed, fingerprint=f"epoch-{epoch}")
+
+        def end(status: RunStatus) -> RunStatus | None:
+            if status.state != "running" or status.epoch != epoch:
+                return None
+            return status.model_copy(update={"state": winner.state, "error": winner.error})
+
+        await self.states.change(project, run_id, end)
+        log.error("run %s failed in %s: %s", run_id, stage, error)
+
+    async def _recorded(self, project: str, run_id: str) -> RunStatus:
+        epoch = max([1, *[record.epoch for record in await self._records.epochs(project, run_id)]])
+        reached = [record.stage for record in await self._records.stages(project, run_id)]
+        for outcome in await self._records.outcomes(project, run_id):
+            if outcome.epoch == epoch:
+                return RunStatus(state=outcome.state, epoch=epoch, reached=reached, error=outcome.error)
+        return RunStatus(epoch=epoch, reached=reached)

@@ -1,0 +1,264 @@
+"""Working: one job from the stream to its commit.
+
+A job is delivered at least once; its result is committed once. The lease keeps two workers from doing the same job at
+the same time, its token fences what a worker that was paused may still write, and the create-only result decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Generic
+
+from pydantic import ValidationError
+
+from tidemill.artifacts import ArtifactStore
+from tidemill.bus import Bus, Lease, LeaseLost, Leases
+from tidemill.bus.consumers import Delivery, Retry
+from tidemill.contracts import EVENTS, ArtifactRef, RunProgressed
+from tidemill.errors import Cancelled, HandedBack, PermanentError, TransientError
+from tidemill.jobs import Inputs, JobOutcome, JobRunner
+from tidemill.records import CheckpointRecord, RecordStore, ResultRecord
+from tidemill.stage.definition import E, R, S, Stage
+from tidemill.stage.failure import FailurePolicy
+from tidemill.stage.job_command import JobCommand
+from tidemill.stage.join import Joiner
+from tidemill.stage.runs import Runs
+from tidemill.telemetry import current_traceparent, export, run_scope, span
+
+log = logging.getLogger(__name__)
+
+BUSY_DELAY = 1.0
+LEASE_HELD_DELAY = 1.0
+LEAVING_DELAY = 0.2
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a worker works and who it is."""
+
+    owner: str
+    scratch: Path
+    ack_wait: timedelta
+    shutdown_grace: timedelta
+
+
+class Worker(Generic[E, S, R]):
+    """Does the jobs of a stage, one at a time."""
+
+    def __init__(
+        self,
+        stage: Stage[E, S, R],
+        *,
+        bus: Bus,
+        store: ArtifactStore,
+        records: RecordStore,
+        runs: Runs,
+        joiner: Joiner[E, S, R],
+        failures: FailurePolicy,
+        runner: JobRunner,
+        workplace: Workplace,
+    ) -> None:
+        self._stage = stage
+        self._bus = bus
+        self._store = store
+        self._records = records
+        self._runs = runs
+        self._joiner = joiner
+        self._failures = failures
+        self._runner = runner
+        self._workplace = workplace
+        self._leases = Leases(bus)
+        self._busy = False
+        self._leaving = False
+
+    async def leave(self) -> None:
+        """Hand the job in hand back with a checkpoint, and take no other. Returns when nothing is in hand."""
+        self._leaving = True
+        self._runner.request_stop(self._workplace.shutdown_grace.total_seconds())
+        deadline = self._workplace.shutdown_grace.total_seconds() + 5
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(deadline):
+                while self._busy:
+                    await asyncio.sleep(0.02)
+
+    async def on_job(self, delivery: Delivery) -> None:
+        """Handle one delivery of a job of this stage."""
+        if self._leaving:
+            raise Retry(LEAVING_DELAY)
+        if self._busy:  # a worker with two resource classes: the other one brought a job while this one works
+            raise Retry(BUSY_DELAY)
+        self._busy = True
+        try:
+            command = _parse(delivery)
+            with run_scope(command.run_id):
+                await self._do(command)
+        finally:
+            self._busy = False
+
+    async def _do(self, command: JobCommand) -> None:
+        status = await self._runs.status(command.project, command.run_id)
+        if status.state != "running":
+            log.info("run %s is %s: its job of %s is dropped", command.run_id, status.state, self._stage.name)
+            return
+        if await self._records.result(command.project, command.fingerprint) is None:
+            title = f" {command.title}" if command.title else ""
+            with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
+                try:
+                    await self._leased(command)
+                except Cancelled:
+                    log.info("run %s was ended: its job of %s stops", command.run_id, self._stage.name)
+                    return
+                except HandedBack:
+                    log.info("run %s: job of %s handed back", command.run_id, self._stage.name)
+                    raise Retry(LEAVING_DELAY) from None
+                except (Retry, LeaseLost):
+                    raise
+                except Exception as error:
+                    await self._failures.job_failed(command, error, status.epoch)
+                    return
+        await self._join_if_last(command)
+
+    async def _leased(self, command: JobCommand) -> None:
+        lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)
+        if lease is None:
+            raise Retry(LEASE_HELD_DELAY)
+        try:
+            async with self._watched(command, lease):
+                await self._work(command, lease)
+        finally:
+            await self._leases.release(lease)
+
+    async def _work(self, command: JobCommand, lease: Lease) -> None:
+        self._workplace.scratch.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
+        try:
+            inputs = await self._fetch(command, folder)
+            output = folder / "output"
+            output.mkdir()
+            outcome = await self._run_child(command, lease, inputs, output)
+            await self._commit(command, lease, outcome, output)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _fetch(self, command: JobCommand, folder: Path) -> Inputs:
+        paths = {name: await self._store.fetch(ref, folder / "inputs" / name) for name, ref in command.inputs.items()}
+        pointer = await self._records.latest_checkpoint(command.project, command.fingerprint)
+        checkpoint = None
+        if pointer is not None and await self._store.exists(pointer.artifact):
+            checkpoint = await self._store.fetch(pointer.artifact, folder / "checkpoint")
+            log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, pointer.number)
+        return Inputs(paths=paths, checkpoint=checkpoint)
+
+    async def _run_child(self, command: JobCommand, lease: Lease, inputs: Inputs, output: Path) -> JobOutcome[R]:
+        number = 0
+
+        async def progressed(fraction: float | None, message: str, metrics: dict[str, float]) -> None:
+            await self._bus.report(
+                RunProgressed(
+                    project=command.project, run_id=command.run_id, stage=self._stage.name, job=command.title,
+                    fraction=fraction, message=message, metrics=metrics,
+                )
+            )  # fmt: skip
+
+        async def checkpointed(directory: Path) -> None:
+            nonlocal number
+            number += 1
+            await self._leases.renew(lease)
+            artifact = await self._store.put(directory, kind="checkpoint")
+            record = CheckpointRecord(
+                fingerprint=command.fingerprint, token=lease.token, number=number, artifact=artifact,
+                at=datetime.now(UTC),
+            )  # fmt: skip
+            await self._records.add_checkpoint(command.project, record)
+
+        spec = self._stage.spec.model_validate(command.spec)
+        outcome: JobOutcome[R] = await self._runner.run(
+            self._stage.work, spec, inputs, output,
+            on_progress=progressed, on_checkpoint=checkpointed, traceparent=current_traceparent(),
+        )  # fmt: skip
+        export(outcome.spans)
+        return outcome
+
+    async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> None:
+        artifacts: dict[str, ArtifactRef] = {}
+        for name, kind in self._stage.outputs.items():
+            if (output / name).is_dir():
+                artifacts[name] = await self._store.put(output / name, kind=kind)
+        await self._leases.renew(lease)  # fencing: an owner that was paused and lost its lease does not commit
+        record = ResultRecord(
+            fingerprint=command.fingerprint,
+            stage=self._stage.name,
+            result=outcome.value.model_dump(mode="json"),
+            artifacts=artifacts,
+            usage=outcome.usage,
+            committed_at=datetime.now(UTC),
+            run_id=command.run_id,
+        )
+        winner = await self._records.create_result(command.project, record)
+        if winner != record:
+            log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
+
+    async def _join_if_last(self, command: JobCommand) -> None:
+        results = await self._joiner.results(command.project, command.fingerprints)
+        if len(results) < len(set(command.fingerprints)):
+            return
+        event = EVENTS[self._stage.consumes.subject].model_validate(command.event)
+        assert isinstance(event, self._stage.consumes)
+        await self._joiner.join(event, command.fingerprints, results, command.started_at)
+
+    @asynccontextmanager
+    async def _watched(self, command: JobCommand, lease: Lease) -> AsyncIterator[None]:
+        """Renew the lease, and stop the child when the run is ended or the lease is lost."""
+        lost: list[LeaseLost] = []
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self._workplace.ack_wait.total_seconds() / 3)
+                try:
+                    await self._leases.renew(lease)
+                except LeaseLost as error:
+                    lost.append(error)
+                    await self._runner.cancel()
+                    return
+                except TransientError as error:
+                    log.warning("%s; the job goes on", error)
+
+        async def watch() -> None:
+            while True:
+                try:
+                    async with self._runs.states.watching(command.project, command.run_id) as statuses:
+                        async for status in statuses:
+                            if status.state != "running":
+                                await self._runner.cancel()
+                                return
+                except Exception as error:  # the bus is away: the job goes on, and the commit asks again
+                    log.warning("watching run %s: %r", command.run_id, error)
+                await asyncio.sleep(1)
+
+        tasks = [asyncio.create_task(renew()), asyncio.create_task(watch())]
+        try:
+            yield
+        except Cancelled:
+            if lost:
+                raise lost[0] from None
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _parse(delivery: Delivery) -> JobCommand:
+    try:
+        return JobCommand.model_validate_json(delivery.body)
+    except ValidationError as invalid:
+        raise PermanentError(f"{delivery.subject}: not a job: {invalid.errors()[0]['msg']}") from None
