@@ -1,0 +1,32 @@
+"""What all tests share: a real NATS server for each module, and where real datasets are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tidemill.platform.nats_server import NatsServer
+from tidemill.testing.nats import running_nats
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsServer]:
+    """A real server of this module's own; silent workers lose their messages after two seconds."""
+    async with running_nats(tmp_path_factory.mktemp("nats"), ack_wait=timedelta(seconds=2)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real datasets; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("TIDEMILL_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real datasets at {folder}; set TIDEMILL_TEST_DATA")
+    return folder

@@ -1,0 +1,73 @@
+"""Leases and run states on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tidemill.bus import Bus, Lease, LeaseLost, Leases, RunStates, RunStatus
+from tidemill.platform.nats_server import NatsServer
+from tidemill.testing.nats import settings_for
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bus(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
+    bus = Bus.from_settings(settings_for(nats_server, tmp_path_factory.mktemp("bus")), "test")
+    await bus.connect()
+    yield bus
+    await bus.broker.stop()
+
+
+async def acquire_when_free(leases: Leases, fingerprint: str, owner: str) -> Lease:
+    async with asyncio.timeout(10):
+        while (lease := await leases.acquire(fingerprint, owner)) is None:
+            await asyncio.sleep(0.05)
+    return lease
+
+
+async def test_of_sixteen_workers_one_gets_the_lease(bus: Bus) -> None:
+    leases = Leases(bus)
+    won = [lease for lease in await asyncio.gather(*(leases.acquire("f1", f"w{n}") for n in range(16))) if lease]
+    assert len(won) == 1
+    assert await leases.holder("f1") == won[0].owner
+
+
+async def test_a_silent_owner_loses_it_and_may_not_commit(bus: Bus) -> None:
+    leases = Leases(bus)
+    paused = await acquire_when_free(leases, "f2", "paused")
+    other = await acquire_when_free(leases, "f2", "other")
+    assert other.token > paused.token
+    with pytest.raises(LeaseLost):
+        await leases.renew(paused)
+    await leases.release(paused)
+    assert await leases.holder("f2") == "other"
+
+
+async def test_cancel_and_commit_race_on_one_entry(bus: Bus) -> None:
+    states = RunStates(bus)
+    await states.create("默认", "run-1", RunStatus())
+
+    def reach(status: RunStatus) -> RunStatus | None:
+        return status.model_copy(update={"reached": [*status.reached, "train"]}) if status.state == "running" else None
+
+    def cancel(status: RunStatus) -> RunStatus | None:
+        return status.model_copy(update={"state": "cancelled"}) if status.state == "running" else None
+
+    results = await asyncio.gather(*(states.change("默认", "run-1", cancel if n % 2 else reach) for n in range(10)))
+    assert sum(written for n, (_, written) in enumerate(results) if n % 2) == 1
+    final = await states.get("默认", "run-1")
+    assert final is not None
+    assert final.state == "cancelled"
+
+
+async def test_watching_sees_the_present_and_every_change(bus: Bus) -> None:
+    states = RunStates(bus)
+    await states.create("p", "run-2", RunStatus())
+    async with states.watching("p", "run-2") as statuses:
+        assert (await anext(statuses)).state == "running"
+        await states.change("p", "run-2", lambda status: status.model_copy(update={"state": "failed"}))
+        assert (await asyncio.wait_for(anext(statuses), 5)).state == "failed"
