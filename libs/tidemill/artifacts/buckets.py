@@ -1,0 +1,85 @@
+"""Making a bucket fit for Tidemill, through the ``minio`` SDK: a deploy step, never part of a service's start.
+
+Knows nothing of what is kept in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.commonconfig import ENABLED
+from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider
+from minio.error import MinioException, S3Error
+from minio.versioningconfig import VersioningConfig
+
+from tidemill.artifacts.location import Folder, parse_location
+from tidemill.errors import InvalidInput, PermanentError, TransientError
+
+_OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+
+
+async def prepare_bucket(url: str) -> None:
+    """Create the bucket of ``s3://bucket/prefix`` if it is absent and turn its versioning on. Safe to repeat.
+
+    Versioning keeps what an accident or an intruder deletes. A local folder needs nothing. The endpoint is
+    ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it), credentials and region come from the environment,
+    AWS's configuration files or the instance's role.
+
+    Raises:
+        InvalidInput: the URL or the endpoint is not usable, or the bucket's name is not.
+        PermanentError: the service refuses; says which right is missing.
+        TransientError: the service cannot be reached.
+    """
+    location = parse_location(url)
+    if isinstance(location, Folder):
+        return
+    await asyncio.to_thread(_prepare, _client(), location.name)
+
+
+def _client() -> Minio:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    parts = urlsplit(endpoint or "https://s3.amazonaws.com")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput("AWS_ENDPOINT_URL is not a URL; write https://host:port")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+    return Minio(
+        host,
+        secure=parts.scheme == "https",
+        region=region,
+        credentials=ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()]),
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=5, read=30), retries=urllib3.Retry(total=2, backoff_factor=0.2)
+        ),
+    )
+
+
+def _prepare(client: Minio, bucket: str) -> None:
+    try:
+        if not client.bucket_exists(bucket):
+            _create(client, bucket)
+        if client.get_bucket_versioning(bucket).status != ENABLED:
+            client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+    except S3Error as error:
+        if error.response.status >= 500:
+            raise TransientError(f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}") from error
+        raise PermanentError(
+            f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}; check that the AWS_… credentials may "
+            "create buckets and set their versioning"
+        ) from error
+    except ValueError as error:
+        raise InvalidInput(f"bucket {bucket!r}: {error}") from error
+    except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise TransientError(f"cannot prepare bucket {bucket!r}: {error}") from error
+
+
+def _create(client: Minio, bucket: str) -> None:
+    try:
+        client.make_bucket(bucket)
+    except S3Error as error:
+        if error.code not in _OURS_ALREADY:  # somebody else prepared it at the same time
+            raise

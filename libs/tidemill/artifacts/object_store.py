@@ -1,0 +1,228 @@
+"""The artifact store over object storage: a local folder or S3, with a local cache in front.
+
+    artifacts/manifests/<digest>.json          what an artifact consists of; written last, so it is whole or absent
+    artifacts/objects/<first2>/<sha256>        shards, shared between artifacts
+
+Knows nothing of what the artifacts mean, who made them or when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.artifacts.cache import Cache, corrupt, missing
+from tidemill.artifacts.local_files import (
+    FoundFile,
+    Piece,
+    cut,
+    find_files,
+    hash_piece,
+    make_folder,
+    read_piece,
+    remove,
+    verified_blocks,
+)
+from tidemill.artifacts.manifest import FileEntry, Manifest, Shard, manifest_key, object_key, read_manifest
+from tidemill.artifacts.objects import PART_SIZE, Objects, open_objects
+from tidemill.artifacts.parallel import in_parallel
+from tidemill.contracts import ArtifactKind, ArtifactRef
+from tidemill.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from tidemill.records import RecordStore
+
+SHARD_SIZE = 256_000_000
+"""Largest object in bytes; a larger file is cut."""
+
+
+class ObjectArtifactStore:
+    """``ArtifactStore`` over ``Objects``. Several processes may use one store and one cache at the same time.
+
+    Memory does not grow with the files: at most eight parts of ``PART_SIZE`` are on their way at once.
+    """
+
+    def __init__(self, objects: Objects, *, cache: Path, shard_size: int = SHARD_SIZE) -> None:
+        self.objects = objects
+        self._cache = Cache(cache, objects)
+        self._shard_size = shard_size
+
+    async def check(self) -> None:
+        """Make sure, at start, that the storage can be used and honours create-only writes.
+
+        Raises:
+            PermanentError: it cannot; says what to do.
+            TransientError: it cannot be reached.
+        """
+        await self.objects.check()
+
+    def records(self) -> RecordStore:
+        """The records in the same storage."""
+        from tidemill.records import RecordStore  # records stand on artifacts; this is only a convenience
+
+        return RecordStore(self.objects)
+
+    async def put(self, directory: Path, *, kind: ArtifactKind) -> ArtifactRef:
+        """See ``ArtifactStore.put``. Objects that are there already are not sent again."""
+        files = await asyncio.to_thread(find_files, directory)
+        pieces = [piece for file in files for piece in cut(file, self._shard_size)]
+        shards: dict[str, list[Shard]] = defaultdict(list)
+        for piece, shard in zip(pieces, await in_parallel(self._store, pieces), strict=True):
+            shards[piece.file.path].append(shard)
+        await asyncio.to_thread(_all_unchanged, files)
+        manifest = Manifest(
+            kind=kind,
+            files=tuple(FileEntry(path=file.path, size=file.size, shards=tuple(shards[file.path])) for file in files),
+        )
+        ref = manifest.reference()
+        await self.objects.create(manifest_key(ref), manifest.canonical())
+        return ref
+
+    async def _store(self, piece: Piece) -> Shard:
+        if piece.size <= PART_SIZE:
+            data = await asyncio.to_thread(read_piece, piece)
+            sha256 = await asyncio.to_thread(_sha256, data)
+        else:
+            sha256 = await asyncio.to_thread(hash_piece, piece)
+        key = object_key(sha256)
+        size = await self.objects.size(key)
+        if size is None and piece.size <= PART_SIZE:
+            await self.objects.create(key, data)
+        elif size != piece.size:
+            # A conditional write would need the whole shard in memory. The name is the digest, which is verified on
+            # the way, so whoever writes last writes the same bytes; an object of a wrong size is healed by it.
+            await self.objects.write(key, verified_blocks(piece, sha256))
+        return Shard(sha256=sha256, size=piece.size)
+
+    async def fetch(self, ref: ArtifactRef, into: Path, *, only: Sequence[str] = ()) -> Path:
+        """See ``ArtifactStore.fetch``. Every byte is verified; on an error nothing is left below ``into``."""
+        manifest = await self._manifest(ref)
+        targets: dict[str, list[Path]] = defaultdict(list)
+        entries: dict[str, FileEntry] = {}
+        for entry in manifest.select(only):
+            entries.setdefault(entry.content, entry)
+            targets[entry.content].append(into / entry.path)
+        await in_parallel(self._cache.ensure, list(entries.values()))
+        placed: list[Path] = []
+        try:
+            await asyncio.to_thread(make_folder, into)
+            for name, entry in entries.items():
+                await self._cache.place(entry, targets[name], placed)
+        except BaseException:
+            await asyncio.to_thread(remove, placed)
+            raise
+        return into
+
+    async def read(self, ref: ArtifactRef, path: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """See ``ArtifactStore.read``. Shards that are read whole are verified; parts of them cannot be.
+
+        Raises:
+            NotFound: no such artifact, or no such file in it.
+            InvalidInput: ``start`` or ``length`` is negative.
+            CorruptArtifact: bytes are missing, or a whole shard is not what it should be.
+        """
+        if start < 0 or (length is not None and length < 0):
+            raise InvalidInput(f"cannot read {length} bytes from {start} on; both must be 0 or more")
+        entry = _entry(await self._manifest(ref), path, ref)
+        end = entry.size if length is None else min(entry.size, start + length)
+        parts, offset = [], 0
+        for shard in entry.shards:
+            first, last = max(start - offset, 0), min(end - offset, shard.size)
+            if first < last:
+                parts.append(await self._range(entry, shard, first, last - first))
+            offset += shard.size
+        return b"".join(parts)
+
+    async def _range(self, entry: FileEntry, shard: Shard, start: int, length: int) -> bytes:
+        try:
+            data = await self.objects.read(object_key(shard.sha256), start=start, length=length)
+        except NotFound:
+            raise missing(entry, shard, self.objects.url) from None
+        if len(data) < length or length == shard.size:
+            found = await asyncio.to_thread(_sha256, data)
+            if found != shard.sha256:
+                raise corrupt(entry, shard, found, self.objects.url)
+        return data
+
+    async def files(self, ref: ArtifactRef) -> dict[str, int]:
+        """See ``ArtifactStore.files``.
+
+        Raises:
+            NotFound: no such artifact.
+        """
+        return {entry.path: entry.size for entry in (await self._manifest(ref)).files}
+
+    async def exists(self, ref: ArtifactRef) -> bool:
+        """See ``ArtifactStore.exists``."""
+        return await self.objects.size(manifest_key(ref)) is not None
+
+    async def delete(self, ref: ArtifactRef) -> None:
+        """See ``ArtifactStore.delete``; nothing happens when there is no such artifact.
+
+        Reads every other manifest. Not to be run while the same bytes are being put: a put that has just seen an
+        object there would lose it.
+        """
+        try:
+            manifest = await self._manifest(ref)
+        except NotFound:
+            return
+        await self.objects.delete([manifest_key(ref)])
+        others = [key async for key in self.objects.keys("artifacts/manifests")]
+        shared: set[str] = set()
+        for used in await in_parallel(self._objects_of, others):
+            shared |= used
+        mine = {shard.sha256 for entry in manifest.files for shard in entry.shards}
+        await self.objects.delete([object_key(sha256) for sha256 in sorted(mine - shared)])
+
+    async def _objects_of(self, key: str) -> set[str]:
+        name = key.rpartition("/")[2].removesuffix(".json")
+        try:
+            manifest = read_manifest(await self.objects.read(key), name)
+        except NotFound:
+            return set()
+        return {shard.sha256 for entry in manifest.files for shard in entry.shards}
+
+    async def _manifest(self, ref: ArtifactRef) -> Manifest:
+        try:
+            data = await self.objects.read(manifest_key(ref))
+        except NotFound:
+            raise NotFound(f"there is no {ref.kind} artifact {ref.digest} in the store at {self.objects.url}") from None
+        return read_manifest(data, ref.digest.removeprefix("sha256:"))
+
+
+def open_store(url: str, *, cache: Path, shard_size: int = SHARD_SIZE) -> ObjectArtifactStore:
+    """The artifact store at ``url``, with its local cache in the folder ``cache``. Call ``check`` before use.
+
+    Args:
+        url: a local folder (made when absent), ``file://`` or ``s3://bucket/prefix``; S3's endpoint, region and
+            credentials come from the ``AWS_…`` environment variables.
+        cache: a folder of this machine, which several processes may share; best on the file system that artifacts are
+            fetched to, since files are hard-linked there.
+        shard_size: largest object in bytes. It is part of what digests are made of: all writers must agree on it.
+
+    Raises:
+        InvalidInput: the URL is of another form.
+        PermanentError: the folder cannot be made.
+    """
+    return ObjectArtifactStore(open_objects(url), cache=cache, shard_size=shard_size)
+
+
+def _entry(manifest: Manifest, path: str, ref: ArtifactRef) -> FileEntry:
+    for entry in manifest.files:
+        if entry.path == path:
+            return entry
+    names = ", ".join(entry.path for entry in manifest.files[:8]) + (", …" if len(manifest.files) > 8 else "")
+    raise NotFound(f"there is no file {path!r} in {ref.kind} artifact {ref.digest}; it has {names}")
+
+
+def _all_unchanged(files: Sequence[FoundFile]) -> None:
+    for file in files:
+        file.unchanged()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

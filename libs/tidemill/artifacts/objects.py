@@ -1,0 +1,249 @@
+"""Keys and bytes: the few operations on object storage that artifacts and records are made of.
+
+Wraps ``obstore`` and turns its errors into ours. Knows neither manifests nor records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    NotSupportedError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import LocalStore, S3Store
+
+from tidemill.artifacts.location import Bucket, Folder, parse_location
+from tidemill.errors import NotFound, PermanentError, TidemillError, TransientError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+PART_SIZE = 8 * 1024 * 1024
+"""Bytes of one part of a streamed upload and of one ranged read."""
+
+_CONNECT_TIMEOUT = timedelta(seconds=5)
+_REQUEST_TIMEOUT = timedelta(seconds=120)
+_RETRIES: RetryConfig = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=30),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3)},
+}
+
+
+class Objects:
+    """Object storage below one URL, through async calls.
+
+    Every method raises ``TransientError`` when the storage cannot be reached or is full and ``PermanentError`` when
+    it refuses us; the message names the URL and key, never a credential.
+    """
+
+    def __init__(self, location: Folder | Bucket) -> None:
+        self.url = location.url
+        self._folder = location.path if isinstance(location, Folder) else None
+        self._store: LocalStore | S3Store = _local(location) if isinstance(location, Folder) else _s3(location)
+
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """Bytes ``start`` to ``start + length`` of an object, fewer where it ends before, all when None.
+
+        Raises:
+            NotFound: there is no such object.
+        """
+        if length == 0:
+            return b""
+        with self._errors("read", key):
+            try:
+                if length is None and start == 0:
+                    return (await (await obstore.get_async(self._store, key)).bytes_async()).to_bytes()
+                if length is None:
+                    found = await obstore.get_async(self._store, key, options={"range": {"offset": start}})
+                    return (await found.bytes_async()).to_bytes()
+                return (await obstore.get_range_async(self._store, key, start=start, length=length)).to_bytes()
+            except BaseError as error:
+                if _beyond_the_end(error):
+                    return b""
+                raise
+
+    async def size(self, key: str) -> int | None:
+        """Size of an object in bytes, or None when there is none."""
+        try:
+            with self._errors("look up", key):
+                return (await obstore.head_async(self._store, key))["size"]
+        except NotFound:
+            return None
+
+    async def create(self, key: str, data: bytes) -> bool:
+        """Write an object unless there is one; False when there was. Of many callers one gets True."""
+        with self._errors("write", key):
+            try:
+                await obstore.put_async(self._store, key, data, mode="create")
+            except AlreadyExistsError:
+                return False
+            await self._make_durable(key)
+            return True
+
+    async def write(self, key: str, chunks: Iterator[bytes]) -> None:
+        """Write an object in parts of constant memory, in place of one that is there.
+
+        It appears whole or not at all: an error raised by ``chunks`` leaves nothing behind and passes through.
+        ``chunks`` is consumed outside the event loop's thread.
+        """
+        with self._errors("write", key):
+            await obstore.put_async(
+                self._store, key, chunks, use_multipart=True, chunk_size=PART_SIZE, max_concurrency=2
+            )
+            await self._make_durable(key)
+
+    async def keys(self, prefix: str, *, after: str | None = None) -> AsyncIterator[str]:
+        """Keys below ``prefix`` (a folder), in no particular order; only those sorting behind ``after`` if given."""
+        with self._errors("list", prefix):
+            async for page in obstore.list(self._store, prefix, offset=after, chunk_size=1000):
+                for item in page:
+                    yield item["path"]
+
+    async def folders(self, prefix: str) -> list[str]:
+        """Names of the folders directly below ``prefix``, sorted."""
+        with self._errors("list", prefix):
+            found = await obstore.list_with_delimiter_async(self._store, prefix)
+        return sorted(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; those that are not there are no error."""
+        for key in keys:
+            with suppress(NotFound), self._errors("delete", key):
+                await obstore.delete_async(self._store, key)
+
+    async def check(self) -> None:
+        """Make sure that create-only writes work here, by writing a probe twice.
+
+        Raises:
+            PermanentError: they do not, or the storage refuses us; says what to do.
+            TransientError: the storage cannot be reached.
+        """
+        key = f"artifacts/probes/{uuid4().hex}"
+        try:
+            first = await self.create(key, b"1")
+            second = await self.create(key, b"2")
+        except (NotFound, TransientError) as error:
+            if isinstance(error, NotFound) or "501" in str(error) or "NotImplemented" in str(error):
+                raise PermanentError(f"{error}; {_NEEDS}") from error
+            raise
+        finally:
+            with suppress(TidemillError):
+                await self.delete([key])
+        if not first or second:
+            raise PermanentError(
+                f"the store at {self.url} overwrote an object in spite of a create-only write; {_NEEDS}"
+            )
+
+    async def _make_durable(self, key: str) -> None:
+        """A local folder's writes survive a power failure only once synced; S3 answers when they do."""
+        if self._folder is not None:
+            await asyncio.to_thread(_sync, self._folder / key)
+
+    @contextmanager
+    def _errors(self, verb: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except TidemillError:
+            raise
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise PermanentError(
+                    f"there is no bucket at {self.url}; create it first, or correct the URL"
+                ) from error
+            raise NotFound(f"there is no {key} in the store at {self.url}") from error
+        except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+            raise PermanentError(
+                f"not allowed to {verb} {key} in the store at {self.url}: {_reason(error)}; "
+                "check the folder's owner or the AWS_… credentials"
+            ) from error
+        except (NotSupportedError, InvalidPathError) as error:
+            raise PermanentError(f"cannot {verb} {key} in the store at {self.url}: {_reason(error)}") from error
+        except (BaseError, OSError) as error:
+            raise TransientError(f"cannot {verb} {key} in the store at {self.url}: {_reason(error)}") from error
+
+
+def open_objects(url: str) -> Objects:
+    """The object storage at ``url``: a local folder (made when absent), ``file://`` or ``s3://bucket/prefix``.
+
+    S3's endpoint, region and credentials come from the ``AWS_…`` environment variables; an ``AWS_ENDPOINT_URL`` that
+    begins with ``http://`` is used without TLS.
+
+    Raises:
+        InvalidInput: the URL is none of these.
+        PermanentError: the folder cannot be made.
+    """
+    return Objects(parse_location(url))
+
+
+_NEEDS = (
+    "Tidemill commits results by conditional writes (If-None-Match), so use a local folder on a file system with hard "
+    "links, AWS S3, or a current MinIO or other S3 service that honours them, with the bucket created before"
+)
+
+
+def _local(location: Folder) -> LocalStore:
+    try:
+        location.path.mkdir(parents=True, exist_ok=True)
+        return LocalStore(location.path)
+    except OSError as error:
+        raise PermanentError(f"cannot use {location.path} as a store: {error.strerror or error}") from error
+
+
+def _s3(location: Bucket) -> S3Store:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    options: ClientConfig = {
+        "allow_http": urlsplit(endpoint).scheme == "http",
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "timeout": _REQUEST_TIMEOUT,
+    }
+    try:
+        return S3Store(
+            location.name,
+            prefix=location.prefix or None,
+            conditional_put="etag",
+            client_options=options,
+            retry_config=_RETRIES,
+        )
+    except BaseError as error:
+        raise PermanentError(f"cannot use {location.url} as a store: {_reason(error)}") from error
+
+
+def _sync(path: os.PathLike[str]) -> None:
+    for each in (path, os.path.dirname(path)):  # noqa: PTH120 -- the directory holds the name
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _beyond_the_end(error: BaseError) -> bool:
+    text = str(error)
+    return "416 Range Not Satisfiable" in text or "Requested range was invalid" in text
+
+
+def _reason(error: Exception) -> str:
+    """What happened, in one line without the library's debugging output and without credentials."""
+    text = str(error).partition("\n\nDebug source")[0]
+    answer = re.search(r"<Code>(.*?)</Code>(?:.*?<Message>(.*?)</Message>)?", text, re.DOTALL)
+    if answer:
+        text = f"{text.partition('<?xml')[0].partition('<Error>')[0].rstrip(': ')}: " + ": ".join(
+            part for part in answer.groups() if part
+        )
+    text = re.sub(r"//[^/@\s]+@", "//", " ".join(text.split()))
+    return text[:400]

@@ -1,0 +1,83 @@
+"""Where each record is kept, as ``schema`` says. Numbers are zero-padded, so that keys sort as the numbers do."""
+
+from __future__ import annotations
+
+from tidemill.errors import InvalidInput
+
+
+def project_folder(project: str) -> str:
+    """Everything of a project."""
+    return f"records/{_part(project, 'project')}"
+
+
+def runs_folder(project: str) -> str:
+    """A folder for every run."""
+    return f"{project_folder(project)}/runs"
+
+
+def run_folder(project: str, run_id: str) -> str:
+    """The run's own record, and the folders ``stages`` and ``outcomes``."""
+    return f"{runs_folder(project)}/{_part(run_id, 'run id')}"
+
+
+def stage_key(project: str, run_id: str, stage: str) -> str:
+    """The event that a stage of a run announced."""
+    return f"{run_folder(project, run_id)}/stages/{_part(stage, 'stage')}.json"
+
+
+def outcome_key(project: str, run_id: str, epoch: int) -> str:
+    """How an epoch of a run ended."""
+    return f"{run_folder(project, run_id)}/outcomes/{epoch:06d}.json"
+
+
+def attempts_folder(project: str, run_id: str, fingerprint: str) -> str:
+    """A run's failed tries of one job."""
+    job = _part(fingerprint, "fingerprint")
+    return f"{project_folder(project)}/attempts/{_part(run_id, 'run id')}/{job}"
+
+
+def attempt_key(project: str, run_id: str, fingerprint: str, number: int) -> str:
+    """One failed try."""
+    return f"{attempts_folder(project, run_id, fingerprint)}/{number:06d}.json"
+
+
+def result_key(project: str, fingerprint: str) -> str:
+    """The commit of a job."""
+    return f"{project_folder(project)}/results/{_part(fingerprint, 'fingerprint')}.json"
+
+
+def checkpoints_folder(project: str, fingerprint: str) -> str:
+    """A job's checkpoints, of all owners that it had."""
+    return f"{project_folder(project)}/checkpoints/{_part(fingerprint, 'fingerprint')}"
+
+
+def checkpoint_key(project: str, fingerprint: str, token: int, number: int) -> str:
+    """One checkpoint."""
+    return f"{checkpoints_folder(project, fingerprint)}/{token:012d}-{number:06d}.json"
+
+
+def checkpoint_order(key: str) -> tuple[int, int]:
+    """Token and number of a checkpoint's key."""
+    token, _, number = key.rpartition("/")[2].removesuffix(".json").partition("-")
+    return int(token), int(number)
+
+
+def decisions_folder(project: str) -> str:
+    """A project's chain of decisions."""
+    return f"{project_folder(project)}/decisions"
+
+
+def decision_key(project: str, sequence: int) -> str:
+    """One decision."""
+    return f"{decisions_folder(project)}/{sequence:012d}.json"
+
+
+def number_of(key: str) -> int:
+    """The number that a key ends in."""
+    return int(key.rpartition("/")[2].removesuffix(".json"))
+
+
+def _part(value: str, what: str) -> str:
+    if not value or value.startswith(".") or any(character in value for character in "/\\\0"):
+        raise InvalidInput(f"{value!r} cannot be a {what}: it must not be empty, begin with '.' or hold a slash")
+    return value
