@@ -18,6 +18,8 @@ _TITLES = {
     "weighted_f1": "weighted F1",
     "macro_precision": "macro precision",
     "macro_recall": "macro recall",
+    "weighted_precision": "weighted precision",
+    "weighted_recall": "weighted recall",
     "auc": "AUC",
     "loss": "loss",
 }

@@ -74,9 +74,7 @@ def list_files(directory: Path) -> list[str]:
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise InvalidInput(
-                f"model package: {relative} is not a regular file; copy the file itself into it"
-            )
+            raise InvalidInput(f"model package: {relative} is not a regular file; copy the file itself into it")
         if path.is_file() and relative != MANIFEST_FILE:
             found.append(relative)
     return found
@@ -109,9 +107,7 @@ def build(directory: Path) -> Manifest:
     refuse_unsafe(files)
     return Manifest(
         files={
-            name: FileEntry(
-                sha256=file_digest(directory / name), size_bytes=(directory / name).stat().st_size
-            )
+            name: FileEntry(sha256=file_digest(directory / name), size_bytes=(directory / name).stat().st_size)
             for name in files
         }
     )
@@ -129,9 +125,7 @@ def read(directory: Path) -> Manifest:
     for name in manifest.files:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name:
-            raise CorruptArtifact(
-                f"model package: {MANIFEST_FILE} names {name!r}, which is not inside the package"
-            )
+            raise CorruptArtifact(f"model package: {MANIFEST_FILE} names {name!r}, which is not inside the package")
     refuse_unsafe(list(manifest.files))
     return manifest
 

@@ -84,9 +84,7 @@ class ModelPackage:
             NotFound: no such variant is here; names those that are.
         """
         if name not in self.variants:
-            raise NotFound(
-                f"the model has no variant {name!r} here; it has {', '.join(self.variants) or 'none'}"
-            )
+            raise NotFound(f"the model has no variant {name!r} here; it has {', '.join(self.variants) or 'none'}")
         return self.directory / "variants" / name
 
     def entry(self, name: str) -> Path:
@@ -134,9 +132,7 @@ def _read_variant(directory: Path, name: str) -> Variant:
     entry = PurePosixPath(variant.entry)
     inside = not entry.is_absolute() and ".." not in entry.parts
     if not inside or not (directory / "variants" / name / entry).is_file():
-        raise CorruptArtifact(
-            f"model package {directory.name}: {where} names {variant.entry!r}, which is not in it"
-        )
+        raise CorruptArtifact(f"model package {directory.name}: {where} names {variant.entry!r}, which is not in it")
     return variant
 
 
@@ -146,6 +142,4 @@ def _variant_of(name: str) -> str | None:
 
 
 def _selected(name: str, only: Sequence[str] | None) -> bool:
-    return only is None or any(
-        name == wanted or (wanted.endswith("/") and name.startswith(wanted)) for wanted in only
-    )
+    return only is None or any(name == wanted or (wanted.endswith("/") and name.startswith(wanted)) for wanted in only)

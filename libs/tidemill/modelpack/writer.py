@@ -47,15 +47,11 @@ class PackageWriter:
     def tokenizer(self, source: Path) -> None:
         """Copy every file of the folder ``source``, which holds ``tokenizer.json``, to ``tokenizer/``."""
         if not (source / "tokenizer.json").is_file():
-            raise InvalidInput(
-                f"model package: {source.name} holds no tokenizer.json; save a fast tokenizer there"
-            )
+            raise InvalidInput(f"model package: {source.name} holds no tokenizer.json; save a fast tokenizer there")
         _copy_tree(source, self._directory / "tokenizer")
 
     @contextmanager
-    def variant(
-        self, name: str, *, format: VariantFormat, precision: Precision, entry: str
-    ) -> Iterator[Path]:
+    def variant(self, name: str, *, format: VariantFormat, precision: Precision, entry: str) -> Iterator[Path]:
         """Give the directory ``variants/<name>`` to fill; describes what is in it when the block ends.
 
         ``entry`` is the file that a runtime opens, relative to that directory. All files in it count towards
@@ -120,9 +116,7 @@ class PackageWriter:
             )
         tokenization = self._signature.tokenization
         if tokenization is not None and not (self._directory / tokenization.file).is_file():
-            raise InvalidInput(
-                f"model package: {tokenization.file} was not written, but the signature names it"
-            )
+            raise InvalidInput(f"model package: {tokenization.file} was not written, but the signature names it")
         card = model_card(self._signature, self._metrics, self._lineage, self._variants.values())
         (self._directory / "README.md").write_text(card, encoding="utf-8")
         manifest.write_document(self._directory / manifest.MANIFEST_FILE, manifest.build(self._directory))

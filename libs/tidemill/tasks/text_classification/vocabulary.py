@@ -32,9 +32,7 @@ def learn_wordpiece(texts: Sequence[str], size: int) -> Tokenizer:
     tokenizer = _tokenizer(models.WordPiece(numbered, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.decoder = decoders.WordPiece(prefix="##")
-    tokenizer.post_processor = processors.BertProcessing(
-        sep=("[SEP]", numbered["[SEP]"]), cls=("[CLS]", numbered["[CLS]"])
-    )
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbered["[SEP]"]), ("[CLS]", numbered["[CLS]"]))
     return tokenizer
 
 
