@@ -30,6 +30,11 @@ def outcome_key(project: str, run_id: str, epoch: int) -> str:
     return f"{run_folder(project, run_id)}/outcomes/{epoch:06d}.json"
 
 
+def epoch_key(project: str, run_id: str, epoch: int) -> str:
+    """The retry that started an epoch of a run."""
+    return f"{run_folder(project, run_id)}/epochs/{epoch:06d}.json"
+
+
 def attempts_folder(project: str, run_id: str, fingerprint: str) -> str:
     """A run's failed tries of one job."""
     job = _part(fingerprint, "fingerprint")

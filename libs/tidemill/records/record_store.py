@@ -19,6 +19,7 @@ from tidemill.records.schema import (
     AttemptRecord,
     CheckpointRecord,
     DecisionRecord,
+    EpochRecord,
     OutcomeRecord,
     ResultRecord,
     RunRecord,
@@ -83,6 +84,14 @@ class RecordStore:
     async def outcomes(self, project: str, run_id: str) -> list[OutcomeRecord]:
         """How the epochs of a run ended, in their order; the last one counts."""
         return await self._documents.read_all(f"{keys.run_folder(project, run_id)}/outcomes", OutcomeRecord)
+
+    async def create_epoch(self, project: str, run_id: str, record: EpochRecord) -> bool:
+        """Record that a retry started an epoch of a run; False when that was recorded already."""
+        return await self._documents.create(keys.epoch_key(project, run_id, record.epoch), record)
+
+    async def epochs(self, project: str, run_id: str) -> list[EpochRecord]:
+        """The retries of a run, in their order; none for a run in its first epoch."""
+        return await self._documents.read_all(f"{keys.run_folder(project, run_id)}/epochs", EpochRecord)
 
     async def add_attempt(self, project: str, record: AttemptRecord) -> int:
         """Record a failed try of a job under the next free number, which is returned; the first is 1."""

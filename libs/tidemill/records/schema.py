@@ -3,6 +3,7 @@
     records/<project>/runs/<run_id>/run.json                  RunRecord: who wanted what (written first)
     records/<project>/runs/<run_id>/stages/<stage>.json       StageRecord: the event a stage announced
     records/<project>/runs/<run_id>/outcomes/<epoch>.json     OutcomeRecord: how an epoch ended; a retry starts the next
+    records/<project>/runs/<run_id>/epochs/<epoch>.json       EpochRecord: a retry, from the second epoch on
     records/<project>/attempts/<run_id>/<fingerprint>/<n>.json  AttemptRecord: a crash or an error of one job
     records/<project>/results/<fingerprint>.json              ResultRecord: the commit of a job
     records/<project>/checkpoints/<fingerprint>/<token>-<n>.json  CheckpointRecord
@@ -73,6 +74,14 @@ class OutcomeRecord(Frozen):
     name: str | None = None
     version: int | None = None
     promoted: bool = False
+    reason: str = ""
+
+
+class EpochRecord(Frozen):
+    """A run that had ended goes on: a retry starts the next epoch. The first epoch has no such record."""
+
+    epoch: int = Field(ge=2)
+    started_at: datetime
     reason: str = ""
 
 
