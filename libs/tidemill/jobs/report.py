@@ -25,9 +25,7 @@ class Inputs:
 class ProgressReport(Protocol):
     """How a domain function says how far it is; safe to call often (progress is rate-limited, metrics are not)."""
 
-    def progress(
-        self, fraction: float | None, message: str = "", metrics: Mapping[str, float] | None = None
-    ) -> None:
+    def progress(self, fraction: float | None, message: str = "", metrics: Mapping[str, float] | None = None) -> None:
         """``fraction`` of the whole job in 0..1 or None when unknown; ``message`` is one short line for a person."""
 
     def checkpoint(self, directory: Path) -> None:
@@ -43,9 +41,7 @@ class SilentReport:
 
     stop_requested = False
 
-    def progress(
-        self, fraction: float | None, message: str = "", metrics: Mapping[str, float] | None = None
-    ) -> None:
+    def progress(self, fraction: float | None, message: str = "", metrics: Mapping[str, float] | None = None) -> None:
         """Ignore the progress."""
 
     def checkpoint(self, directory: Path) -> None:
