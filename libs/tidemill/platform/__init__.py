@@ -1,0 +1,1 @@
+"""``tidemill up``: the whole platform on one machine without Docker."""

@@ -1,0 +1,247 @@
+"""The programs of a platform on one machine: NATS and the six services, how each is started, asked and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidemill.errors import InvalidInput, PermanentError, TransientError
+from tidemill.platform.data_dir import Credentials, DataDir
+from tidemill.platform.nats_server import NatsServerConfig, free_port, nats_server_binary
+from tidemill.platform.supervisor import Program
+
+LIGHT = ("ingest", "preprocess", "registry", "inference")
+"""Services that need no torch: started first, and the platform is ready when they are."""
+HEAVY = ("trainer", "compressor")
+"""Services whose children import torch, which takes seconds: they warm up while the platform serves."""
+REPLICABLE = ("ingest", "preprocess", "trainer", "compressor")
+
+LOOPBACK = "127.0.0.1"
+WORKER_GRACE = 25.0
+"""Seconds; longer than the 20 that a service gives its job for a checkpoint."""
+
+
+@dataclass(frozen=True)
+class PlatformOptions:
+    """What ``tidemill up`` was asked for. ``port`` 0 picks a free one for the gateway."""
+
+    port: int = 8000
+    host: str = LOOPBACK
+    replicas: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, count in self.replicas.items():
+            if name not in (*LIGHT, *HEAVY):
+                raise InvalidInput(f"--replicas {name}={count}: no such service; replicable: {', '.join(REPLICABLE)}")
+            if name not in REPLICABLE and count != 1:
+                raise InvalidInput(f"--replicas {name}={count}: on one machine there is one {name}")
+            if not 1 <= count <= 64:
+                raise InvalidInput(f"--replicas {name}={count}: give a number from 1 to 64")
+
+
+def choose_gateway_port(options: PlatformOptions) -> int:
+    """The gateway's port, free at this moment.
+
+    Raises:
+        PermanentError: the wanted port is taken; says how to choose another.
+    """
+    if options.port == 0:
+        return free_port()
+    if not is_free(options.host, options.port):
+        raise PermanentError(
+            f"port {options.port} is taken by another program; "
+            "choose another with --port N, or --port 0 for any that is free"
+        )
+    return options.port
+
+
+def choose_nats_port(before: str | None) -> int:
+    """The port that this folder's NATS server had before (``before`` is its address) if it is free, else another."""
+    with contextlib.suppress(ValueError, AttributeError):
+        port = int((before or "").rpartition(":")[2])
+        if is_free(LOOPBACK, port):
+            return port
+    return free_port()
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def store_url(data: DataDir) -> str:
+    """``TIDEMILL_STORE_URL``, with a relative folder made absolute, else the store inside the data folder."""
+    given = os.environ.get("TIDEMILL_STORE_URL")
+    if not given:
+        return str(data.store)
+    return given if "://" in given else str(Path(given).expanduser().absolute())
+
+
+def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
+    """NATS with JetStream on disk; whenever it is up, the streams are provisioned before anybody is told."""
+    config = NatsServerConfig(port=port, user=account.user, password=account.password, data_dir=data.jetstream)
+    path = data.run / "nats.conf"
+    config.write(path)
+
+    async def provisioned() -> None:
+        import nats  # takes a third of a second: the server starts meanwhile
+        import nats.errors
+        import nats.js.errors
+
+        from tidemill.bus.streams import provision
+
+        try:
+            client = await nats.connect(
+                config.url, user=account.user, password=account.password, allow_reconnect=False, connect_timeout=5
+            )
+            try:
+                await provision(client)
+            finally:
+                await client.close()
+        except (nats.errors.Error, nats.js.errors.Error) as error:
+            raise TransientError(f"the streams cannot be provisioned: {error!r}") from error
+
+    return Program(
+        name="nats",
+        command=(str(nats_server_binary()), "-c", str(path)),
+        ready=lambda _pid: _listens(config.host, port),
+        once_ready=provisioned,
+        tier=0,
+        stop_tier=0,
+    )
+
+
+def service_programs(
+    data: DataDir, options: PlatformOptions, *, nats_url: str, account: Credentials, port: int
+) -> list[Program]:
+    """The six services, each as many times as asked for."""
+    shared = {
+        "TIDEMILL_NATS_URL": nats_url,
+        "TIDEMILL_NATS_USER": account.user,
+        "TIDEMILL_NATS_PASSWORD": account.password,
+        "TIDEMILL_STORE_URL": store_url(data),
+        "TIDEMILL_DATA_DIR": str(data.root),
+        "PYTHONUNBUFFERED": "1",
+    }
+    programs = []
+    for service in (*LIGHT, *HEAVY):
+        count = options.replicas.get(service, 1)
+        for number in range(1, count + 1):
+            name = service if count == 1 else f"{service}-{number}"
+            ready_file = data.run / f"{name}.ready"
+            environment = shared | {"TIDEMILL_READY_FILE": str(ready_file)} | thread_limits(service, count)
+            ready = _ready_file(ready_file)
+            if service == "inference":
+                environment |= {"TIDEMILL_INFERENCE_HOST": options.host, "TIDEMILL_INFERENCE_PORT": str(port)}
+                ready = _ready_endpoint(options.host, port)
+            elif service == "registry":
+                ready = _answering_registry(nats_url, account)
+            programs.append(
+                Program(
+                    name=name,
+                    # -P: a folder named "services" in the current one must not be taken for ours
+                    command=(sys.executable, "-P", "-m", f"services.{service}"),
+                    environment=environment,
+                    ready=ready,
+                    tier=1 if service in LIGHT else 2,
+                    stop_tier={"inference": 3, "registry": 1}.get(service, 2),
+                    awaited=service in LIGHT,
+                    grace=WORKER_GRACE if service in REPLICABLE else 10.0,
+                )
+            )
+    return programs
+
+
+def thread_limits(service: str, replicas: int) -> dict[str, str]:
+    """How many threads the numerical libraries of one process may start; what the user set stays.
+
+    Stages of one run follow each other, so each may have the whole machine, shared among its own replicas. The
+    gateway runs one single-threaded session per request thread.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = 1 if service in ("inference", "registry") else max(1, cores // replicas)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {name: os.environ.get(name, str(threads)) for name in names}
+
+
+def _ready_file(path: Path) -> Callable[[int], Awaitable[bool]]:
+    async def written(pid: int) -> bool:
+        try:
+            return path.read_text().strip() == str(pid)  # noqa: ASYNC240 - a handful of bytes
+        except OSError:
+            return False
+
+    return written
+
+
+def _ready_endpoint(host: str, port: int) -> Callable[[int], Awaitable[bool]]:
+    async def ready(_pid: int) -> bool:
+        status = await http_status(_reachable(host), port, "/readyz")
+        return status == 200
+
+    return ready
+
+
+async def http_status(host: str, port: int, path: str, timeout: float = 2.0) -> int | None:
+    """Status of a GET; None when nobody answers. A whole HTTP client would take longer to import than to wait for."""
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                await writer.drain()
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return None
+    parts = line.split()
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None
+
+
+def _answering_registry(nats_url: str, account: Credentials) -> Callable[[int], Awaitable[bool]]:
+    async def answers(_pid: int) -> bool:
+        import nats
+        import nats.errors
+
+        from tidemill.contracts.queries import ListRuns
+
+        try:
+            client = await nats.connect(
+                nats_url, user=account.user, password=account.password, allow_reconnect=False, connect_timeout=2
+            )
+            try:
+                reply = await client.request(ListRuns.subject, ListRuns(limit=1).model_dump_json().encode(), timeout=2)
+            finally:
+                await client.close()
+        except (nats.errors.Error, OSError, asyncio.TimeoutError):
+            return False
+        return b'"value"' in reply.data
+
+    return answers
+
+
+async def _listens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104
