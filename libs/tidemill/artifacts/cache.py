@@ -65,17 +65,19 @@ class Cache:
 
     async def _bring(self, entry: FileEntry, content: Path) -> None:
         temporary = self._root / "temporary" / uuid4().hex
-        with writable(self._root):
-            descriptor = await asyncio.to_thread(self._start, temporary)
-            try:
+        try:
+            with writable(self._root):
+                descriptor = await asyncio.to_thread(self._start, temporary)
                 try:
                     for shard in entry.shards:
                         await self._copy(entry, shard, descriptor)
                 finally:
                     os.close(descriptor)
                 await asyncio.to_thread(_finish, temporary, content)
-            finally:
-                await asyncio.to_thread(remove, [temporary])
+        except FileNotFoundError as error:
+            raise TransientError(f"{error.filename} vanished: something else is deleting in the cache") from error
+        finally:
+            await asyncio.to_thread(remove, [temporary])
 
     async def _copy(self, entry: FileEntry, shard: Shard, descriptor: int) -> None:
         """Append a shard's bytes, read in parts so that memory stays flat and no request runs into its timeout."""
@@ -151,5 +153,5 @@ def _verified(content: Path, shards: tuple[Shard, ...]) -> bool:
         found = None
     if found == [shard.sha256 for shard in shards]:
         return True
-    content.unlink(missing_ok=True)
+    remove([content])
     return False
