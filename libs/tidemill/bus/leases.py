@@ -33,6 +33,7 @@ class Lease:
     owner: str
     token: int
     _revision: int = field(repr=False)
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
 
 class Leases:
@@ -60,8 +61,10 @@ class Leases:
             TransientError: the server cannot be reached; the lease may still be held.
         """
         bucket = await self._bus.bucket(LEASES_BUCKET)
+        key, owner = _key(lease.fingerprint), lease.owner.encode()
         try:
-            lease._revision = await bucket.update(_key(lease.fingerprint), lease.owner.encode(), last=lease._revision)
+            async with lease._renewing:  # the owner's own parts must not race each other
+                lease._revision = await bucket.update(key, owner, last=lease._revision)
         except KeyWrongLastSequenceError:
             raise LeaseLost(f"another worker holds the lease of {lease.fingerprint}") from None
         except _UNREACHABLE as error:

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from tidemill.bus.cloudevents import event_headers
 from tidemill.bus.consumers import Delivery, Retry, growing_delay
-from tidemill.contracts import EVENTS, DatasetPublished, ResourceUsage, StageEvent, StageName
+from tidemill.contracts import EVENTS, DatasetPublished, StageEvent, StageName
 from tidemill.errors import CorruptArtifact, PermanentError, TransientError
-from tidemill.jobs import JobCrashed, JobFailed
-from tidemill.records import AttemptRecord, RecordStore
+from tidemill.jobs import JobCrashed
+from tidemill.jobs.outcome import usage_of
+from tidemill.records import RecordStore
+from tidemill.records.schema import AttemptRecord
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.runs import Runs
 
@@ -102,10 +104,3 @@ def attempt_kind(error: Exception) -> AttemptKind:
     if isinstance(error, TransientError):
         return "transient"
     return "unforeseen"
-
-
-def usage_of(error: Exception) -> ResourceUsage:
-    """What a failed try used before it failed, as far as it is known."""
-    if isinstance(error, JobCrashed | JobFailed):
-        return error.usage
-    return ResourceUsage()

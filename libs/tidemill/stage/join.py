@@ -16,7 +16,8 @@ from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
 from tidemill.contracts import EVENTS, ArtifactRef, Recipe, ResourceUsage, StageEvent
 from tidemill.contracts.recipe import parse_recipe
-from tidemill.records import RecordStore, ResultRecord, StageRecord
+from tidemill.records import RecordStore
+from tidemill.records.schema import ResultRecord, StageRecord
 from tidemill.stage.definition import E, JobResult, R, S, Stage
 from tidemill.stage.fingerprint import stage_fingerprint
 from tidemill.stage.runs import Runs

@@ -14,7 +14,8 @@ from tidemill.bus import Bus, RunStates, RunStatus
 from tidemill.bus.consumers import Delivery
 from tidemill.bus.dead_letters import bury
 from tidemill.contracts import DatasetPublished, RunFailed, StageName
-from tidemill.records import OutcomeRecord, RecordStore, RunRecord
+from tidemill.records import RecordStore
+from tidemill.records.schema import OutcomeRecord, RunRecord
 from tidemill.telemetry import current_traceparent
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,8 @@ class Runs:
         outcome = OutcomeRecord(
             epoch=epoch, state="failed", ended_at=datetime.now(UTC), stage=stage, error=error, reason=kind
         )
-        winner = await self._records.create_outcome(project, run_id, outcome)
+        await self._records.create_outcome(project, run_id, outcome)
+        winner = await self._outcome(project, run_id, epoch) or outcome
         if winner.state == "failed":
             failed = RunFailed(project=project, run_id=run_id, stage=stage, error=error, kind=kind)
             await self._bus.announce(failed, fingerprint=f"epoch-{epoch}")
@@ -95,7 +97,13 @@ class Runs:
     async def _recorded(self, project: str, run_id: str) -> RunStatus:
         epoch = max([1, *[record.epoch for record in await self._records.epochs(project, run_id)]])
         reached = [record.stage for record in await self._records.stages(project, run_id)]
+        outcome = await self._outcome(project, run_id, epoch)
+        if outcome is None:
+            return RunStatus(epoch=epoch, reached=reached)
+        return RunStatus(state=outcome.state, epoch=epoch, reached=reached, error=outcome.error)
+
+    async def _outcome(self, project: str, run_id: str, epoch: int) -> OutcomeRecord | None:
         for outcome in await self._records.outcomes(project, run_id):
             if outcome.epoch == epoch:
-                return RunStatus(state=outcome.state, epoch=epoch, reached=reached, error=outcome.error)
-        return RunStatus(epoch=epoch, reached=reached)
+                return outcome
+        return None

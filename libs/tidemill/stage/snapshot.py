@@ -10,7 +10,8 @@ from pathlib import Path
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
 from tidemill.contracts import ArtifactRef, DatasetPublished, RunProgressed
-from tidemill.jobs import JobRunner, ProgressReport
+from tidemill.jobs import JobRunner, Progress
+from tidemill.jobs.report import ProgressReport
 
 SnapshotFunction = Callable[[DatasetPublished, Path, ProgressReport], None]
 
@@ -36,9 +37,9 @@ class Snapshotter:
             TransientError: its source cannot be reached now.
         """
 
-        async def progressed(fraction: float | None, message: str, metrics: dict[str, float]) -> None:
+        async def progressed(progress: Progress) -> None:
             await self._bus.report(
-                RunProgressed(project=event.project, run_id=event.run_id, stage="ingest", message=message)
+                RunProgressed(project=event.project, run_id=event.run_id, stage="ingest", message=progress.message)
             )
 
         self._scratch.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,11 @@ from tidemill.bus import Bus, Lease, LeaseLost, Leases
 from tidemill.bus.consumers import Delivery, Retry
 from tidemill.contracts import EVENTS, ArtifactRef, RunProgressed
 from tidemill.errors import Cancelled, HandedBack, PermanentError, TransientError
-from tidemill.jobs import Inputs, JobOutcome, JobRunner
-from tidemill.records import CheckpointRecord, RecordStore, ResultRecord
+from tidemill.jobs import JobOutcome, JobRunner, Progress
+from tidemill.jobs.outcome import spans_of
+from tidemill.jobs.report import Inputs
+from tidemill.records import RecordStore
+from tidemill.records.schema import CheckpointRecord, ResultRecord
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.job_command import JobCommand
@@ -77,8 +80,9 @@ class Worker(Generic[E, S, R]):
         self._runner = runner
         self._workplace = workplace
         self._leases = Leases(bus)
-        self._busy = False
         self._leaving = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def leave(self) -> None:
         """Hand the job in hand back with a checkpoint, and take no other. Returns when nothing is in hand."""
@@ -86,23 +90,23 @@ class Worker(Generic[E, S, R]):
         self._runner.request_stop(self._workplace.shutdown_grace.total_seconds())
         deadline = self._workplace.shutdown_grace.total_seconds() + 5
         with contextlib.suppress(asyncio.TimeoutError):
-            async with asyncio.timeout(deadline):
-                while self._busy:
-                    await asyncio.sleep(0.02)
+            await asyncio.wait_for(self._idle.wait(), deadline)
 
     async def on_job(self, delivery: Delivery) -> None:
         """Handle one delivery of a job of this stage."""
         if self._leaving:
             raise Retry(LEAVING_DELAY)
-        if self._busy:  # a worker with two resource classes: the other one brought a job while this one works
+        if (
+            not self._idle.is_set()
+        ):  # a worker with two resource classes: the other one brought a job while this one works
             raise Retry(BUSY_DELAY)
-        self._busy = True
+        self._idle.clear()
         try:
             command = _parse(delivery)
             with run_scope(command.run_id):
                 await self._do(command)
         finally:
-            self._busy = False
+            self._idle.set()
 
     async def _do(self, command: JobCommand) -> None:
         status = await self._runs.status(command.project, command.run_id)
@@ -123,6 +127,7 @@ class Worker(Generic[E, S, R]):
                 except (Retry, LeaseLost):
                     raise
                 except Exception as error:
+                    export(spans_of(error))
                     await self._failures.job_failed(command, error, status.epoch)
                     return
         await self._join_if_last(command)
@@ -160,17 +165,18 @@ class Worker(Generic[E, S, R]):
 
     async def _run_child(self, command: JobCommand, lease: Lease, inputs: Inputs, output: Path) -> JobOutcome[R]:
         number = 0
+        last: ArtifactRef | None = None
 
-        async def progressed(fraction: float | None, message: str, metrics: dict[str, float]) -> None:
+        async def progressed(progress: Progress) -> None:
             await self._bus.report(
                 RunProgressed(
                     project=command.project, run_id=command.run_id, stage=self._stage.name, job=command.title,
-                    fraction=fraction, message=message, metrics=metrics,
+                    fraction=progress.fraction, message=progress.message, metrics=dict(progress.metrics),
                 )
             )  # fmt: skip
 
         async def checkpointed(directory: Path) -> None:
-            nonlocal number
+            nonlocal number, last
             number += 1
             await self._leases.renew(lease)
             artifact = await self._store.put(directory, kind="checkpoint")
@@ -179,6 +185,9 @@ class Worker(Generic[E, S, R]):
                 at=datetime.now(UTC),
             )  # fmt: skip
             await self._records.add_checkpoint(command.project, record)
+            if last is not None and last != artifact:
+                await self._store.delete(last)
+            last = artifact
 
         spec = self._stage.spec.model_validate(command.spec)
         outcome: JobOutcome[R] = await self._runner.run(
@@ -206,6 +215,9 @@ class Worker(Generic[E, S, R]):
         winner = await self._records.create_result(command.project, record)
         if winner != record:
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
+        checkpoint = await self._records.latest_checkpoint(command.project, command.fingerprint)
+        if checkpoint is not None:  # a result needs no checkpoint any more
+            await self._store.delete(checkpoint.artifact)
 
     async def _join_if_last(self, command: JobCommand) -> None:
         results = await self._joiner.results(command.project, command.fingerprints)

@@ -1,0 +1,113 @@
+"""A small stage for tests of the stage machinery: its jobs do what the dataset's URI says.
+
+``test:ok``, ``test:slow``, ``test:crash``, ``test:permanent``, ``test:unforeseen``, ``test:flaky`` (crashes until the file
+named by the fragment exists, which it makes); ``?jobs=3`` plans several jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPublished, Frozen, Recipe
+from tidemill.errors import HandedBack, PermanentError
+from tidemill.jobs.report import Inputs, ProgressReport
+from tidemill.stage import Job, JobResult, Stage
+
+NOWHERE = ArtifactRef(digest="sha256:" + "0" * 64, kind="source", size_bytes=0)
+
+
+class EchoSpec(Frozen):
+    """What one job does."""
+
+    behaviour: str
+    part: int
+    marker: str = ""
+
+
+class EchoResult(Frozen):
+    """What one job did."""
+
+    part: int
+    pid: int
+
+
+def plan_echo(event: DatasetPublished, recipe: Recipe) -> Sequence[Job[EchoSpec]]:
+    """As many jobs as the URI's query says."""
+    uri = urlsplit(event.uri or "test:ok")
+    jobs = int(parse_qs(uri.query).get("jobs", ["1"])[0])
+    return [
+        Job(EchoSpec(behaviour=uri.path, part=part, marker=uri.fragment), title=f"part {part + 1} of {jobs}")
+        for part in range(jobs)
+    ]
+
+
+def echo(spec: EchoSpec, inputs: Inputs, output: Path, report: ProgressReport) -> EchoResult:
+    """Behave as told, and leave the part's number as the dataset."""
+    report.progress(0.1, f"{spec.behaviour} begins")
+    if spec.behaviour == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if spec.behaviour == "flaky" and not Path(spec.marker).exists():
+        Path(spec.marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if spec.behaviour == "permanent":
+        raise PermanentError("row 3, column 标签: nothing there; fill it in")
+    if spec.behaviour == "unforeseen":
+        raise ZeroDivisionError("one over nothing")
+    if spec.behaviour == "slow":
+        _slowly(inputs, output, report)
+    for name in ("dataset", "recipe"):
+        (output / name).mkdir()
+        (output / name / "part.txt").write_text(f"{name} {spec.behaviour} {spec.part}")
+    return EchoResult(part=spec.part, pid=os.getpid())
+
+
+def join_echo(
+    event: DatasetPublished, recipe: Recipe, results: Sequence[JobResult[EchoResult]]
+) -> DatasetIngested:
+    """One dataset, with as many rows as there were jobs."""
+    return DatasetIngested(
+        project=event.project,
+        run_id=event.run_id,
+        name=event.name,
+        recipe=results[0].artifacts["recipe"],
+        source=NOWHERE,
+        dataset=results[0].artifacts["dataset"],
+        task="text-classification",
+        rows=len(results),
+        parts={"data": len(results)},
+    )
+
+
+def echo_stage() -> Stage[DatasetPublished, EchoSpec, EchoResult]:
+    """The stage."""
+    return Stage(
+        name="ingest",
+        consumes=DatasetPublished,
+        revision=1,
+        spec=EchoSpec,
+        result=EchoResult,
+        outputs={"dataset": "dataset", "recipe": "recipe"},
+        plan=plan_echo,
+        work=echo,
+        join=join_echo,
+        preload=("tidemill.testing.stages",),
+    )
+
+
+def _slowly(inputs: Inputs, output: Path, report: ProgressReport) -> None:
+    """Twenty steps of a tenth of a second, with a checkpoint when told to stop; resumes where it was."""
+    first = int((inputs.checkpoint / "step").read_text()) if inputs.checkpoint else 0
+    for step in range(first, 20):
+        if report.stop_requested:
+            folder = output / "checkpoint"
+            folder.mkdir()
+            (folder / "step").write_text(str(step))
+            report.checkpoint(folder)
+            raise HandedBack("the worker leaves")
+        report.progress(step / 20, f"step {step}")
+        time.sleep(0.1)
