@@ -39,7 +39,7 @@ time.sleep(60)
 
 async def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> None:
     async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 - other processes cannot set an event
+        while not condition():
             await asyncio.sleep(0.01)
 
 

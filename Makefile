@@ -1,0 +1,68 @@
+# Tidemill. `make demo` shows it, `make test` proves it; both set everything up first.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+# Where plain pip finds only torch's CUDA build, take the CPU build from PyTorch's own index:
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+DEMO_DIR ?= .tidemill/demo
+DEMO_PORT ?= 0
+KEEP ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+TIDEMILL := $(BIN)/tidemill
+
+.PHONY: help setup demo test lint test-full contracts bench-serving bench-bus clean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## a virtual environment with everything in it (again only when a requirement changed)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "$(PYTHON) is not installed. On Debian: apt-get install python3.11 python3.11-venv;" >&2; \
+	  echo "or name another Python 3.11: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is older than 3.11; name another: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian: apt-get install python3.11-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# The constraint on torch names one build (+cpu); whichever build is found stays.
+	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	$(BIN)/pip install --quiet -c $(VENV)/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '$(TORCH)'
+	@$(BIN)/pip freeze | grep '^torch==' >> $(VENV)/constraints.txt
+	$(BIN)/pip install --quiet -c $(VENV)/constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: $(STAMP) ## the whole flow on Python's own documentation; KEEP=1 leaves the platform running
+	@PATH="$(CURDIR)/$(BIN):$$PATH" TIDEMILL_DATA_DIR="$(abspath $(DEMO_DIR))" \
+	  DEMO_PORT="$(DEMO_PORT)" KEEP="$(KEEP)" bash scripts/demo.sh
+
+lint: $(STAMP) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## everything that has to hold before a change is merged; under ten minutes on two cores
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not full"
+
+test-full: lint ## the same with the tests that take minutes
+	$(BIN)/pytest -q
+
+contracts: $(STAMP) ## proto/: AsyncAPI, the recipe's JSON Schema, OpenAPI
+	$(BIN)/python -m tidemill.cli.contracts --to proto
+	$(BIN)/python -m services.inference.openapi > proto/openapi.json
+
+bench-serving: $(STAMP) ## requests a second of the gateway
+	$(BIN)/python tests/bench/serving.py
+
+bench-bus: $(STAMP) ## milliseconds of one hop over the bus
+	$(BIN)/python tests/bench/bus.py
+
+clean: ## what tools left behind; neither the virtual environment nor any platform's data
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find libs services tests -name __pycache__ -type d -prune -exec rm -rf {} +
