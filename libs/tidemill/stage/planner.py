@@ -5,6 +5,7 @@ When every result exists already (the same dataset and recipe in another run), t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -82,7 +83,7 @@ class Planner(Generic[E, S, R]):
         if isinstance(event, DatasetPublished) and event.source is None and self._snapshotter is not None:
             source = await self._snapshotter.snapshot(event)
             event = event.model_copy(update={"source": source})
-        jobs = self._stage.plan(event, recipe)
+        jobs = await asyncio.to_thread(self._stage.plan, event, recipe)  # it may hash a base model or ask the hub
         fingerprints = self._fingerprints(event, jobs)
         results = await self._joiner.results(event.project, fingerprints)
         missing = [index for index, fingerprint in enumerate(fingerprints) if fingerprint not in results]

@@ -1,0 +1,10 @@
+"""``python -m services.compressor``: the service's process."""
+
+from __future__ import annotations
+
+from services.compressor.app import create_app
+from services.compressor.settings import CompressorSettings
+from tidemill.stage.application import run
+
+if __name__ == "__main__":
+    run(create_app, CompressorSettings())

@@ -1,0 +1,10 @@
+"""``python -m services.preprocess``: the service's process."""
+
+from __future__ import annotations
+
+from services.preprocess.app import create_app
+from services.preprocess.settings import PreprocessSettings
+from tidemill.stage.application import run
+
+if __name__ == "__main__":
+    run(create_app, PreprocessSettings())

@@ -1,0 +1,10 @@
+"""``python -m services.trainer``: the service's process."""
+
+from __future__ import annotations
+
+from services.trainer.app import create_app
+from services.trainer.settings import TrainerSettings
+from tidemill.stage.application import run
+
+if __name__ == "__main__":
+    run(create_app, TrainerSettings())
