@@ -122,10 +122,10 @@ class Attempt:
                 theirs.close()
                 printing.close()
 
-        launching = asyncio.ensure_future(asyncio.to_thread(launch))
+        launching = asyncio.create_task(asyncio.to_thread(launch))
         # Retrieved or not: a child that starts after an abort finds its socket closed and ends by itself.
         launching.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait({launching, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
+        await self._first(launching)
         if not launching.done():
             return
         try:
@@ -163,7 +163,8 @@ class Attempt:
             asyncio.get_running_loop().remove_reader(sentinel)
 
     async def _first(self, *tasks: asyncio.Task[Any], timeout: float | None = None) -> None:
-        await asyncio.wait({*tasks, self._aborted}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        awaited: set[asyncio.Future[Any]] = {*tasks, self._aborted}
+        await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     async def _listen(self, reader: asyncio.StreamReader) -> Returned | Raised | None:
         """Take messages until the last one; None when the socket closes without it."""

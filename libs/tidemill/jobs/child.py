@@ -33,6 +33,7 @@ def main(channel: socket.socket, output: Connection, call: bytes, settings: Chil
     link = ParentLink(channel)
     _log_to(link, settings.log_level)
     recorder = recording.record(settings.service, settings.instance) if settings.traceparent else None
+    ending: Returned | Raised
     try:
         with recorder.under(settings.traceparent) if recorder else contextlib.nullcontext():
             ending = _answer(call, settings, link)
@@ -69,8 +70,8 @@ def _separate(output: Connection) -> None:
     for stream in (1, 2):
         os.dup2(output.fileno(), stream)
     output.close()
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     faulthandler.enable(2, all_threads=False)
     # When memory runs out the kernel shall take the job, not the service or the bus beside it.
     with contextlib.suppress(OSError):

@@ -24,7 +24,7 @@ from weakref import WeakSet
 from tidemill.jobs.preload import PRELOAD_VARIABLE
 
 _context: ForkServerContext = multiprocessing.get_context("forkserver")
-_server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+_server: Any = multiprocessing.forkserver._forkserver
 _lock = threading.Lock()
 _users: dict[object, tuple[str, ...]] = {}
 _children: WeakSet[ForkServerProcess] = WeakSet()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tidemill import telemetry
+from tidemill.errors import HandedBack
 from tidemill.jobs import forkserver
 from tidemill.jobs.attempt import Attempt, OnCheckpoint, OnProgress
 from tidemill.jobs.messages import ChildSettings
@@ -34,6 +35,7 @@ class JobRunner:
         self._preload = tuple(preload)
         self._interval = sample_interval
         self._attempt: Attempt | None = None
+        self._leaving = False
         self._idle = asyncio.Event()
         self._idle.set()
         forkserver.join(self, self._preload)
@@ -68,7 +70,7 @@ class JobRunner:
         ``function`` is a module-level callable or a ``functools.partial`` of one. ``on_progress`` gets a ``Progress``
         at most ten times a second (every one that has metrics, and always the last); ``on_checkpoint`` gets the
         directory, and the function waits in ``report.checkpoint`` until it returns. Both may be coroutine functions.
-        ``traceparent`` is the parent of the child's spans (by default the current span).
+        ``traceparent`` is the parent of the child's spans (default: the current span).
 
         ``usage_of(error)`` says what a job that raised used, ``spans_of(error)`` which spans it left.
 
@@ -101,6 +103,8 @@ class JobRunner:
         """Call ``function(*arguments, report)`` in a child; otherwise as ``run``."""
         if self.busy:
             raise RuntimeError("this runner has a job already; it runs one at a time")
+        if self._leaving:
+            raise HandedBack("this worker is leaving; the job was not started")
         call = pickle.dumps((function, arguments))
         settings = ChildSettings(
             preload=self._preload,
@@ -120,14 +124,15 @@ class JobRunner:
     def request_stop(self, grace: float = 20.0) -> None:
         """Ask the running job to save a checkpoint and hand itself back; after ``grace`` seconds it is killed.
 
-        Returns at once; ``run`` raises ``HandedBack``, or returns when the function finishes in time. Without a job
-        it does nothing.
+        Returns at once; ``run`` raises ``HandedBack``, or returns when the function finishes in time. It is final: a
+        job that is started later is handed back without starting.
         """
+        self._leaving = True
         if self._attempt is not None:
             self._attempt.stop(grace)
 
     async def cancel(self) -> None:
-        """Kill the running job and everything it started, now; ``run`` raises ``Cancelled``. Returns when it is gone."""
+        """Kill the running job and everything it started; ``run`` raises ``Cancelled``. Returns when all is gone."""
         if self._attempt is not None:
             self._attempt.cancel()
             await self._idle.wait()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.metrics import Meter
+    from opentelemetry.metrics import Meter, MeterProvider
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
@@ -33,15 +33,16 @@ class Active:
     tracer: Tracer
     service: str
     instance: str
+    meters: MeterProvider | None = None
 
 
 _active: Active | None = None
 
 
-def activate(provider: TracerProvider, service: str, instance: str) -> Active:
-    """From now on spans of this process go to ``provider``."""
+def activate(provider: TracerProvider, service: str, instance: str, meters: MeterProvider | None = None) -> Active:
+    """From now on spans of this process go to ``provider`` and its figures to ``meters``."""
     global _active
-    _active = Active(provider, provider.get_tracer(_SCOPE), service, instance)
+    _active = Active(provider, provider.get_tracer(_SCOPE), service, instance, meters)
     return _active
 
 
@@ -72,7 +73,9 @@ def tracer() -> Tracer:
 
 
 def meter() -> Meter:
-    """A meter of OpenTelemetry's global provider, which ``configure`` sets."""
+    """The meter of this process; instruments made before telemetry is configured begin to count with it."""
+    if _active is not None and _active.meters is not None:
+        return _active.meters.get_meter(_SCOPE)
     from opentelemetry.metrics import get_meter
 
     return get_meter(_SCOPE)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -59,11 +60,11 @@ class Telemetry:
             shutdown_on_exit=False,
         )
         self.tracer_provider.add_span_processor(self._processor)
-        self._set_up_metrics()
+        self.meter_provider = self._meter_provider()
         if self._otlp:
             self._set_up_otlp_logs()
-        self._active = activate(self.tracer_provider, service, instance)
-        trace.set_tracer_provider(self.tracer_provider)
+        self._active = activate(self.tracer_provider, service, instance, self.meter_provider)
+        _make_global(self.tracer_provider, self.meter_provider)
         logs.install(self._handlers, log_level)
 
     @property
@@ -114,8 +115,7 @@ class Telemetry:
 
         return SimpleSpanProcessor(SpanFileExporter(self._file("spans")))
 
-    def _set_up_metrics(self) -> None:
-        from opentelemetry.sdk.metrics import MeterProvider
+    def _meter_provider(self) -> MeterProvider:
         from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 
         exporter: MetricExporter
@@ -130,8 +130,8 @@ class Telemetry:
         interval = float(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", METRIC_SECONDS * 1000))
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
         provider = MeterProvider([reader], resource=self._resource, shutdown_on_exit=False)
-        metrics.set_meter_provider(provider)
         self._closers.append(provider.shutdown)
+        return provider
 
     def _set_up_otlp_logs(self) -> None:
         from tidemill.telemetry.otlp_logs import open_handler
@@ -139,6 +139,18 @@ class Telemetry:
         handler, close = open_handler(self._resource)
         self._handlers.append(handler)
         self._closers.append(close)
+
+
+_made_global = False
+
+
+def _make_global(tracers: TracerProvider, meters: MeterProvider) -> None:
+    # For libraries that instrument themselves. OpenTelemetry takes the first of a process and warns of a second.
+    global _made_global
+    if not _made_global:
+        trace.set_tracer_provider(tracers)
+        metrics.set_meter_provider(meters)
+        _made_global = True
 
 
 def default_instance() -> str:
