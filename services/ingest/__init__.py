@@ -1,0 +1,1 @@
+"""Ingest: takes a published dataset in, whatever its form, and freezes it with its recipe."""

@@ -1,0 +1,45 @@
+"""Settings of the ingest service. Read by ``app.py`` alone. Environment variables ``TIDEMILL_INGEST_…``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from services.ingest.sources.policy import SourcePolicy
+from tidemill.settings import ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """What may be read, and how much."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_INGEST_", frozen=True)
+
+    allowed_folders: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders that a uri that came in over HTTP may name, separated by colons."""
+    allow_private_networks: bool = False
+    """Whether such a uri may name a private, loopback or link-local network address."""
+    allowed_buckets: Annotated[tuple[str, ...] | None, NoDecode] = None
+    """Buckets that such a uri may name, separated by colons; any that the credentials can read when absent."""
+    max_bytes: int = Field(default=10 * 1024**3, gt=0)
+    """Largest dataset in bytes."""
+    max_cell: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+    """Largest value of one field, in characters."""
+
+    @field_validator("allowed_folders", "allowed_buckets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @property
+    def policy(self) -> SourcePolicy:
+        """The part that concerns sources."""
+        return SourcePolicy(
+            allowed_folders=self.allowed_folders,
+            allow_private_networks=self.allow_private_networks,
+            allowed_buckets=self.allowed_buckets,
+            max_bytes=self.max_bytes,
+        )

@@ -1,0 +1,128 @@
+"""Downloads a file over HTTP. Connects to addresses it has checked itself, at every redirect."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+import httpx
+
+from services.ingest.sources.addresses import resolve
+from services.ingest.sources.transfer import Transfer
+from tidemill.errors import InvalidInput, TransientError
+
+_MAX_REDIRECTS = 5
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_MAY_PASS = frozenset((408, 425, 429))
+_UNSAFE_IN_NAMES = re.compile(r"[^\w.\-]+")
+
+
+def download(url: str, into: Path, transfer: Transfer, *, public_only: bool) -> None:
+    """Download ``url`` into the directory ``into``, streamed, under the name that the server or the address gives it.
+
+    ``public_only`` refuses hosts that have an address that is not public. The connection then goes to an address
+    that was checked, with the host's own name in TLS and the Host header, and through no proxy, so that neither a
+    redirect nor a second DNS answer leads elsewhere.
+
+    Raises:
+        InvalidInput: a wrong address, one that the policy refuses, or the server says that it is not to be had.
+        TransientError: the network or the server fails in a way that may pass.
+    """
+    target = _parsed(url)
+    with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not public_only) as client:
+        for _ in range(_MAX_REDIRECTS + 1):
+            try:
+                with _get(client, target, public_only) as response:
+                    if not response.has_redirect_location:
+                        _save(response, target, into, transfer)
+                        return
+                    target = _parsed(str(target.join(response.headers["location"])))
+            except httpx.TransportError as error:
+                raise _explained(error, target) from error
+    raise InvalidInput(f"{_shown(target)} redirects more than {_MAX_REDIRECTS} times; give the final address")
+
+
+@contextmanager
+def _get(client: httpx.Client, target: httpx.URL, public_only: bool) -> Iterator[httpx.Response]:
+    headers = {"Accept-Encoding": "identity"}
+    if not public_only:
+        with client.stream("GET", target, headers=headers) as response:
+            yield response
+        return
+    host = target.raw_host.decode("ascii")
+    port = target.port or (443 if target.scheme == "https" else 80)
+    response = _first_that_connects(
+        client,
+        [
+            client.build_request(
+                "GET",
+                target.copy_with(host=address),
+                headers={**headers, "Host": target.netloc.decode("ascii")},
+                extensions={"sni_hostname": host},
+            )
+            for address in resolve(host, port, public_only=True)
+        ],
+    )
+    try:
+        yield response
+    finally:
+        response.close()
+
+
+def _first_that_connects(client: httpx.Client, requests: list[httpx.Request]) -> httpx.Response:
+    for request in requests[:-1]:
+        try:
+            return client.send(request, stream=True)
+        except httpx.ConnectError:
+            continue
+    return client.send(requests[-1], stream=True)
+
+
+def _save(response: httpx.Response, target: httpx.URL, into: Path, transfer: Transfer) -> None:
+    status = response.status_code
+    if status in _MAY_PASS or status >= 500:
+        raise TransientError(f"{_shown(target)} answered {status} {response.reason_phrase}")
+    if status != 200:
+        advice = "it needs a login" if status in (401, 403) else "check the address"
+        raise InvalidInput(f"{_shown(target)} answered {status} {response.reason_phrase}; {advice}")
+    length = response.headers.get("content-length", "")
+    encoded = "content-encoding" in response.headers
+    transfer.expect(int(length) if length.isdigit() and not encoded else None)
+    transfer.write(into / _file_name(target, response), response.iter_bytes(1 << 20))
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidInput(f"the address is not valid: {error}") from None
+    if target.scheme not in ("http", "https") or not target.host:
+        raise InvalidInput(f"{_shown(target)} is not an http or https address with a host")
+    return target
+
+
+def _shown(target: httpx.URL) -> str:
+    """The address without password and query, which may hold secrets, for messages that end up in records."""
+    return str(target.copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def _file_name(target: httpx.URL, response: httpx.Response) -> str:
+    header = Message()
+    header["Content-Disposition"] = response.headers.get("content-disposition", "")
+    name = header.get_filename() or unquote(PurePosixPath(target.path).name)
+    name = _UNSAFE_IN_NAMES.sub("_", PurePosixPath(name.replace("\\", "/")).name).lstrip(".")
+    return name[-150:] or "data"
+
+
+def _explained(error: httpx.TransportError, target: httpx.URL) -> InvalidInput | TransientError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return InvalidInput(f"{_shown(target)} has no valid certificate: {cause.verify_message}")
+        cause = cause.__cause__ or cause.__context__
+    return TransientError(f"{_shown(target)} could not be read: {error or type(error).__name__}")

@@ -1,0 +1,69 @@
+"""Ingest as a stage: what it takes, what it leaves, what it announces. The work itself is in ``dataset``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from services.ingest.job import IngestResult, IngestSpec
+from services.ingest.snapshot import snapshot
+from services.ingest.sources.policy import SourcePolicy
+from tidemill.contracts import DatasetIngested, DatasetPublished, Recipe
+from tidemill.jobs.report import Inputs, ProgressReport
+from tidemill.stage.definition import Job, JobResult, Stage
+
+REVISION = 1
+
+
+def ingest_stage(
+    policy: SourcePolicy, *, max_cell: int = 1_000_000
+) -> Stage[DatasetPublished, IngestSpec, IngestResult]:
+    """The stage, reading what ``policy`` allows; ``max_cell`` bounds one value in characters."""
+    return Stage(
+        name="ingest",
+        consumes=DatasetPublished,
+        revision=REVISION,
+        spec=IngestSpec,
+        result=IngestResult,
+        outputs={"dataset": "dataset", "recipe": "recipe"},
+        plan=partial(plan_ingest, max_cell=max_cell),
+        work=ingest,
+        join=join_ingest,
+        preload=("services.ingest.dataset",),
+        snapshot=partial(snapshot, policy=policy),
+    )
+
+
+def plan_ingest(event: DatasetPublished, recipe: Recipe, *, max_cell: int = 1_000_000) -> list[Job[IngestSpec]]:
+    """One job. The event's ``promote`` is part of what the user wants, so it is frozen with the recipe."""
+    assert event.source is not None, "the stage machinery takes the snapshot before it plans"
+    if event.promote is not None:
+        promotion = recipe.promotion.model_copy(update={"enabled": event.promote})
+        recipe = recipe.model_copy(update={"promotion": promotion})
+    return [Job(spec=IngestSpec(recipe=recipe, max_cell=max_cell), inputs={"source": event.source})]
+
+
+def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport) -> IngestResult:
+    """Read the source into a Parquet dataset and freeze the recipe; see ``services.ingest.dataset.ingest``."""
+    from services.ingest import dataset
+
+    return dataset.ingest(spec, inputs, output, report)
+
+
+def join_ingest(event: DatasetPublished, recipe: Recipe, results: Sequence[JobResult[IngestResult]]) -> DatasetIngested:
+    """The dataset was read: where it is, and how many rows it has."""
+    assert event.source is not None, "the stage machinery takes the snapshot before it plans"
+    (done,) = results
+    return DatasetIngested(
+        project=event.project,
+        run_id=event.run_id,
+        name=event.name,
+        recipe=done.artifacts["recipe"],
+        use_cache=event.use_cache,
+        source=event.source,
+        dataset=done.artifacts["dataset"],
+        task=done.result.task,
+        rows=done.result.rows,
+        parts=done.result.parts,
+    )
