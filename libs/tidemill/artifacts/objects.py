@@ -32,8 +32,8 @@ from tidemill.errors import NotFound, PermanentError, TidemillError, TransientEr
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-PART_SIZE = 8 * 1024 * 1024
-"""Bytes of one part of a streamed upload and of one ranged read."""
+PART_SIZE = 5 * 1024 * 1024
+"""Bytes of one part of a streamed upload (S3 takes no smaller ones) and of one ranged read."""
 
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _REQUEST_TIMEOUT = timedelta(seconds=120)

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 -- the names of tests say what they show
 """What every artifact store must do: one suite, subclassed in the tests for each kind of storage.
 
 A subclass gives a fixture ``url``: the URL of an empty store. Knows nothing of where that is.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tidemill.artifacts.buckets import prepare_bucket
 from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.contracts import ArtifactRef, DatasetPublished, ResourceUsage
 from tidemill.errors import CorruptArtifact, InvalidInput
@@ -31,9 +32,14 @@ NOW = datetime(2026, 11, 22, 3, 4, 5, 678901, tzinfo=UTC)
 MODEL = ArtifactRef(digest=f"sha256:{'a' * 64}", kind="model", size_bytes=3)
 
 
-@pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    return open_objects(str(tmp_path / "store"))
+@pytest.fixture(params=["folder", "s3"])
+async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    if request.param == "folder":
+        return open_objects(str(tmp_path / "store"))
+    request.getfixturevalue("s3")
+    url = f"s3://{request.getfixturevalue('bucket')}/prefix"
+    await prepare_bucket(url)
+    return open_objects(url)
 
 
 @pytest.fixture
