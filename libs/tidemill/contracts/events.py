@@ -121,6 +121,10 @@ class ModelCompressed(StageEvent):
     compressed: VariantFigures
     """Figures of the chosen variant."""
     variants: list[VariantFigures]
+    reason: str = ""
+    """Why that one, in a sentence for a person."""
+    failed: dict[str, str] = Field(default_factory=dict)
+    """Candidates that could not be made, with the reason."""
 
 
 class ModelRegistered(Event):

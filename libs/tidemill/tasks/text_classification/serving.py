@@ -58,7 +58,8 @@ class TextEncoder:
         )
         self._tokenizer = tokenizer
         self._inputs = tuple(inputs)
-        self._max_length = tokenization.max_length
+        self.max_length = tokenization.max_length
+        """Longest input in tokens."""
 
     def __call__(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """Arrays of int64 [texts, length of the longest], cut at the model's longest input.
@@ -71,7 +72,7 @@ class TextEncoder:
         encoded = self._tokenizer.encode_batch(list(texts))
         # Padding to a multiple may go beyond the longest input that the model has positions for.
         return {
-            name: np.array([getattr(one, _FIELDS[name]) for one in encoded], dtype=np.int64)[:, : self._max_length]
+            name: np.array([getattr(one, _FIELDS[name]) for one in encoded], dtype=np.int64)[:, : self.max_length]
             for name in self._inputs
         }
 

@@ -1,0 +1,102 @@
+"""ONNX to int8 and to OpenVINO. Knows graphs and calibration tensors, no task and no recipe."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from tidemill.modelpack.runtime import load_openvino
+
+openvino = load_openvino()
+import nncf  # noqa: E402  - only once its usage reporting is off
+
+Inputs = dict[str, NDArray[np.int64]]
+
+
+def quantize_onnx(source: Path, target: Path) -> None:
+    """Dynamic int8: weights per channel, embeddings too; activations are quantized by their range in each call.
+
+    The graph must not hold ``value_info``, which the quantizer would take for the types of its new tensors.
+    """
+    with _quiet():
+        quantize_dynamic(
+            source,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            # Without VNNI, sums of two 8-bit products overflow their 16 bits: weights have to do with 7 bits there.
+            reduce_range=not _multiplies_int8_exactly(),
+            use_external_data_format=source.with_name("model.onnx_data").exists(),
+        )
+
+
+def convert_openvino(source: Path, target: Path) -> None:
+    """OpenVINO IR at full precision: ``target`` (.xml) and the weights beside it (.bin)."""
+    with _quiet():
+        openvino.save_model(openvino.convert_model(source), target, compress_to_fp16=False)
+
+
+def quantize_openvino(
+    source: Path, target: Path, calibration: Sequence[Inputs], progress: Callable[[int], None]
+) -> None:
+    """Post-training int8 by NNCF, its ranges taken from ``calibration``; ``source`` is an ONNX graph.
+
+    Weights are symmetric per channel, activations asymmetric; SmoothQuant (Xiao et al. 2022) moves outliers of the
+    activations into the weights first, as ``ModelType.TRANSFORMER`` has it. ``progress`` is called with the number
+    of examples that went through.
+    """
+    seen = 0
+
+    def feed(inputs: Inputs) -> Inputs:
+        nonlocal seen
+        seen += 1
+        progress(seen)
+        return inputs
+
+    with _quiet():
+        quantized = nncf.quantize(
+            openvino.convert_model(source),
+            nncf.Dataset(calibration, feed),
+            model_type=nncf.ModelType.TRANSFORMER,
+            # On VNNI the asymmetric activations run on OpenVINO's faster kernel and lose less.
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(calibration),
+        )
+        openvino.save_model(quantized, target, compress_to_fp16=False)
+
+
+def _multiplies_int8_exactly() -> bool:
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "vnni" in flags
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep progress bars and advice to developers out of the service's log; errors are raised all the same."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def single_rows(encode: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> list[Inputs]:
+    """One batch of one row for each text, shortest first: calibration without padding, neighbours of one shape."""
+    rows: list[Inputs] = [encode([text]) for text in texts]
+    return sorted(rows, key=lambda row: next(iter(row.values())).shape[1])
