@@ -1,0 +1,170 @@
+"""HTTP to the gateway: requests, uploads, event streams; its problem documents become Tidemill's errors.
+
+Knows addresses, status codes and retries; not what the answers mean.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from tidemill.client.address import Address
+from tidemill.client.sse import ServerSentEvent, parse
+from tidemill.errors import InvalidInput, NotFound, TidemillError, TransientError
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+UPLOAD_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+STARTING_PATIENCE = 15.0
+"""Seconds that a request waits for a gateway that a local supervisor is bringing back."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
+
+
+class NotReachable(TransientError):
+    """Nothing answers at the gateway's address."""
+
+
+class Gateway:
+    """One gateway. ``patience`` is how many seconds a call may wait for one that is away."""
+
+    def __init__(self, address: Address, *, api_key: str | None = None) -> None:
+        self._address = address
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client: httpx.Client | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address now."""
+        return self._address.current()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+    def get(self, path: str, *, params: Mapping[str, Any] | None = None, patience: float | None = None) -> Any:
+        """The JSON answer to a GET.
+
+        Raises:
+            NotReachable: nothing answers.
+            NotFound, InvalidInput, TransientError, TidemillError: what the gateway's problem document says.
+        """
+        return self._patiently(lambda client, url: client.get(url + path, params=params), patience, repeat=True)
+
+    def post(self, path: str, document: Any = None, *, patience: float | None = None) -> Any:
+        """The JSON answer to a POST of ``document``; sent again only when it certainly did not arrive."""
+        return self._patiently(lambda client, url: client.post(url + path, json=document), patience, repeat=False)
+
+    def upload(self, path: str, fields: Mapping[str, str], files: list[Path]) -> Any:
+        """The JSON answer to a multipart POST; the files are streamed, never held in memory.
+
+        Raises:
+            InvalidInput: a file cannot be read.
+        """
+
+        def send(client: httpx.Client, url: str) -> httpx.Response:
+            with ExitStack() as opened:
+                try:
+                    parts = [("file", (file.name, opened.enter_context(file.open("rb")))) for file in files]
+                except OSError as error:
+                    raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}") from None
+                return client.post(url + path, data=dict(fields), files=parts, timeout=UPLOAD_TIMEOUT)
+
+        return self._patiently(send, None, repeat=False)
+
+    @contextmanager
+    def events(self, path: str, *, silence: float) -> Iterator[Iterator[ServerSentEvent]]:
+        """A stream of server-sent events; a read that takes longer than ``silence`` seconds ends it.
+
+        Raises:
+            NotReachable: nothing answers, or the stream broke off.
+        """
+        timeout = httpx.Timeout(silence, connect=5.0)
+        url = self.url
+        with _as_ours(url), self._connected(url).stream("GET", url + path, timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+            _refuse(response)
+            yield parse(response.iter_bytes())
+
+    def _patiently(self, send: Any, patience: float | None, *, repeat: bool) -> Any:
+        """``repeat`` says whether a request that may have arrived can be sent again."""
+        deadline: float | None = None
+        delay = _FIRST_DELAY
+        while True:
+            url = self.url
+            try:
+                with _as_ours(url):
+                    response = send(self._connected(url), url)
+                _refuse(response)
+                return _json(response, url)
+            except TransientError as error:
+                certain = not isinstance(error, NotReachable) or isinstance(error.__cause__, httpx.ConnectError)
+                now = time.monotonic()
+                if deadline is None:
+                    allowed = patience if patience is not None else self._usual_patience()
+                    deadline = now + allowed
+                if not (repeat or certain) or now + delay > deadline:
+                    raise
+            time.sleep(delay)
+            delay = min(2 * delay, _LONGEST_DELAY)
+
+    def _usual_patience(self) -> float:
+        return STARTING_PATIENCE if self._address.coming_up else 0.0
+
+    def _connected(self, url: str) -> httpx.Client:
+        if self._client is None:
+            local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+            # A proxy of the environment cannot reach this machine's loopback addresses.
+            self._client = httpx.Client(timeout=TIMEOUT, headers=self._headers, trust_env=not local)
+        return self._client
+
+
+@contextmanager
+def _as_ours(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.TransportError, httpx.StreamError) as error:
+        raise NotReachable(
+            f"the platform at {url} is not reachable; start it with `tidemill up`, "
+            "or name another with --url or --data-dir"
+        ) from error
+    except httpx.InvalidURL as error:
+        raise InvalidInput(f"{url!r} is not an address: {error}") from None
+
+
+def _refuse(response: httpx.Response) -> None:
+    if not response.is_error:
+        return
+    detail = _detail(response)
+    if response.status_code == 404:
+        raise NotFound(detail)
+    if response.status_code in (429, 502, 503, 504):
+        raise TransientError(detail)
+    if response.is_client_error:
+        raise InvalidInput(detail)
+    raise TidemillError(detail)
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        document = json.loads(response.content)
+        detail = document.get("detail") or document.get("title")
+    except (ValueError, AttributeError):
+        detail = None
+    return str(detail) if detail else f"{response.url} answered {response.status_code} {response.reason_phrase}"
+
+
+def _json(response: httpx.Response, url: str) -> Any:
+    if not response.content:
+        return None
+    try:
+        return json.loads(response.content)
+    except ValueError:
+        raise TidemillError(f"{url} does not answer as a Tidemill gateway does; is another program there?") from None

@@ -1,0 +1,179 @@
+"""One platform as its users see it: everything that ``tidemill`` does over HTTP, as Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from tidemill.client.address import Address
+from tidemill.client.gateway import Gateway
+from tidemill.client.run import Run
+from tidemill.client.sources import RecipeSource, files_to_upload, is_uri, read_recipe
+from tidemill.contracts import RunState
+from tidemill.contracts.queries import DeadLetterView, ModelRow, ModelView, RunRow
+from tidemill.contracts.references import NAME_PATTERN
+from tidemill.errors import InvalidInput, TidemillError
+
+
+def connect(url: str | None = None, data_dir: Path | str | None = None, *, api_key: str | None = None) -> Platform:
+    """A platform: the gateway at ``url``, else the one that runs in ``data_dir`` on this machine.
+
+    Without arguments: ``TIDEMILL_URL``, else ``TIDEMILL_DATA_DIR``, else ``.tidemill`` in the current folder.
+    ``api_key``, else ``TIDEMILL_API_KEY``, goes with every request. Nothing is sent before the first call.
+    """
+    key = api_key or os.environ.get("TIDEMILL_API_KEY")
+    return Platform(Gateway(Address.of(url, data_dir), api_key=key))
+
+
+class Platform:
+    """A running platform. Every method may raise ``NotReachable``; other errors are named where they arise."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def __enter__(self) -> Platform:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; runs go on."""
+        self._gateway.close()
+
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return self._gateway.url
+
+    def publish(
+        self,
+        source: Path | str,
+        *,
+        name: str | None = None,
+        recipe: RecipeSource = None,
+        use_cache: bool = True,
+        promote: bool | None = None,
+    ) -> Run:
+        """Publish a dataset and start its run.
+
+        ``source`` is a file, a folder with ``train.*`` and ``test.*``, or a URI (``https://``, ``s3://``, ``file://``)
+        that the platform reads. ``name`` is that of the model, by default the file's; ``recipe`` a mapping or the path
+        of a YAML file. ``promote`` overrides the recipe's ``promotion.enabled``.
+
+        Raises:
+            InvalidInput: there is no such file, or the name or the source cannot be used.
+            RecipeError: the recipe is not valid; names the key.
+        """
+        document = read_recipe(recipe)
+        name = name or _default_name(source)
+        options: dict[str, Any] = {"use_cache": use_cache} | ({} if promote is None else {"promote": promote})
+        if is_uri(source):
+            body = {"name": name, "uri": str(source), **options} | ({"recipe": document} if document else {})
+            answer = self._gateway.post("/v1/datasets", body)
+        else:
+            fields = {"name": name} | {key: json.dumps(value) for key, value in options.items()}
+            if document:
+                fields["recipe"] = json.dumps(document, ensure_ascii=False)  # every JSON text is YAML
+            answer = self._gateway.upload("/v1/datasets", fields, files_to_upload(source))
+        return Run(self._gateway, answer["run_id"], answer.get("name", name))
+
+    def run(self, run_id: str) -> Run:
+        """The run with this id; nothing is asked before its first method is called."""
+        return Run(self._gateway, _segment(run_id), "")
+
+    def runs(self, *, limit: int = 50, state: RunState | None = None) -> list[RunRow]:
+        """Runs, newest first."""
+        params: dict[str, Any] = {"limit": limit} | ({"state": state} if state else {})
+        return [RunRow.model_validate(row) for row in self._gateway.get("/v1/runs", params=params)]
+
+    def models(self) -> list[ModelRow]:
+        """All models."""
+        return [ModelRow.model_validate(row) for row in self._gateway.get("/v1/models")]
+
+    def model(self, name: str) -> ModelView:
+        """One model: its aliases and its versions, newest first.
+
+        Raises:
+            NotFound: there is no model of this name.
+        """
+        return ModelView.model_validate(self._gateway.get(f"/v1/models/{_segment(name)}"))
+
+    def promote(self, name: str, version: int, alias: str = "champion") -> None:
+        """Point ``alias`` to ``version``, whatever the gates say. A durable command: it takes a moment.
+
+        Raises:
+            NotFound: there is no such model or version.
+        """
+        self._gateway.post(f"/v1/models/{_segment(name)}:promote", {"version": version, "alias": alias})
+
+    def predict(self, name: str, instances: Iterable[Any] | str) -> Any:
+        """What the served model says about ``instances`` (raw texts; one string counts as one), as the gateway answers.
+
+        Raises:
+            NotFound: no model of this name is served.
+            InvalidInput: an instance cannot be used; says which.
+        """
+        rows = [instances] if isinstance(instances, str) else list(instances)
+        return self._gateway.post(f"/v1/models/{_segment(name)}:predict", {"instances": rows})
+
+    def predict_url(self, name: str) -> str:
+        """The address that predictions are posted to."""
+        return f"{self.url}/v1/models/{_segment(name)}:predict"
+
+    def dead_letters(self, *, limit: int = 50) -> list[DeadLetterView]:
+        """Messages that nobody could handle, newest first."""
+        letters = self._gateway.get("/v1/dead-letters", params={"limit": limit})
+        return [DeadLetterView.model_validate(letter) for letter in letters]
+
+    def replay(self, letter_id: int) -> None:
+        """Publish a dead letter's message again; its run, if it has one, is running again.
+
+        Raises:
+            NotFound: there is no such dead letter.
+        """
+        self._gateway.post(f"/v1/dead-letters/{letter_id}:replay")
+
+    def status(self) -> Any:
+        """What the gateway says about itself, the registry and the models that it serves."""
+        return self._gateway.get("/v1/status")
+
+
+def check_name(name: str) -> str:
+    """``name`` if a dataset or model can have it.
+
+    Raises:
+        InvalidInput: it cannot; says what a name looks like.
+    """
+
+    if re.match(NAME_PATTERN, name) is None or ".." in name:
+        raise InvalidInput(
+            f"{name!r} is not a usable name: use letters, digits, '_', '-' or '.' (at most 100), "
+            "starting with a letter or digit"
+        )
+    return name
+
+
+def _default_name(source: Path | str) -> str:
+
+    last = str(source).rstrip("/").rpartition("/")[2].partition("?")[0]
+    stem = last.rsplit(".", 1)[0] if "." in last.strip(".") else last
+    name = re.sub(r"[^\w.\-]+", "-", stem).strip("-._")
+    try:
+        return check_name(name)
+    except InvalidInput:
+        raise InvalidInput(f"no name can be made from {str(source)!r}; give one") from None
+
+
+def _segment(text: str) -> str:
+    if not text:
+        raise TidemillError("an empty name or id names nothing")
+    return quote(text, safe="")
