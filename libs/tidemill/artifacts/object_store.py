@@ -79,8 +79,12 @@ class ObjectArtifactStore:
             files=tuple(FileEntry(path=file.path, size=file.size, shards=tuple(shards[file.path])) for file in files),
         )
         ref = manifest.reference()
-        await self.objects.create(manifest_key(ref), manifest.canonical())
+        await self._write_manifest(manifest_key(ref), manifest.canonical())
         return ref
+
+    async def _write_manifest(self, key: str, data: bytes) -> None:
+        if not await self.objects.create(key, data) and await self.objects.read(key) != data:
+            await self.objects.write(key, iter([data]))  # heals one that was damaged
 
     async def _store(self, piece: Piece) -> Shard:
         if piece.size <= PART_SIZE:
@@ -171,7 +175,7 @@ class ObjectArtifactStore:
         except NotFound:
             return
         await self.objects.delete([manifest_key(ref)])
-        others = [key async for key in self.objects.keys("artifacts/manifests")]
+        others = [key async for key in self.objects.keys("artifacts/manifests") if key.endswith(".json")]
         shared: set[str] = set()
         for used in await in_parallel(self._objects_of, others):
             shared |= used

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tidemill.errors import InvalidInput
 
+_LONGEST = 200
+"""Bytes of one part of a key: file systems take 255, and the store needs a few for itself."""
+
 
 def project_folder(project: str) -> str:
     """Everything of a project."""
@@ -85,4 +88,6 @@ def number_of(key: str) -> int:
 def _part(value: str, what: str) -> str:
     if not value or value.startswith(".") or any(character in value for character in "/\\\0"):
         raise InvalidInput(f"{value!r} cannot be a {what}: it must not be empty, begin with '.' or hold a slash")
+    if len(value.encode()) > _LONGEST:
+        raise InvalidInput(f"{value!r} cannot be a {what}: it is longer than {_LONGEST} bytes in UTF-8")
     return value

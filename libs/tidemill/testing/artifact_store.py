@@ -196,7 +196,7 @@ class ArtifactStoreContract:
         await store.fetch(ref, tmp_path / "other")
         assert contents(tmp_path / "other") == FILES
 
-    async def test_a_damaged_manifest_is_named(
+    async def test_a_damaged_manifest_is_named_and_healed_by_putting_again(
         self, store: ObjectArtifactStore, directory: Path, tmp_path: Path
     ) -> None:
         ref = await store.put(directory, kind="dataset")
@@ -204,6 +204,8 @@ class ArtifactStoreContract:
         await store.objects.write(manifest_key(ref), iter([data.replace(b"3328", b"3329")]))
         with pytest.raises(CorruptArtifact, match="manifest"):
             await store.fetch(ref, tmp_path / "into")
+        await store.put(directory, kind="dataset")
+        await store.fetch(ref, tmp_path / "into")
 
     @pytest.mark.parametrize("path", ["../evil", "/etc/evil", "a/../../evil", "a//b", ".", ""])
     async def test_a_manifest_that_leaves_its_folder_is_refused(

@@ -216,6 +216,8 @@ async def test_what_cannot_be_a_record_is_refused(records: RecordStore, objects:
         await records.create_result("default", result("a", seconds=float("inf")))
     with pytest.raises(InvalidInput, match="fingerprint"):
         await records.result("default", "../runs/a/run")
+    with pytest.raises(InvalidInput, match="longer than 200 bytes"):
+        await records.create_run(run("a", project="项" * 90))
     await objects.create("records/default/runs/a/run.json", b"")
     with pytest.raises(CorruptArtifact, match=r"records/default/runs/a/run\.json"):
         await records.run("default", "a")
