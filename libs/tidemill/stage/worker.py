@@ -165,7 +165,6 @@ class Worker(Generic[E, S, R]):
 
     async def _run_child(self, command: JobCommand, lease: Lease, inputs: Inputs, output: Path) -> JobOutcome[R]:
         number = 0
-        last: ArtifactRef | None = None
 
         async def progressed(progress: Progress) -> None:
             await self._bus.report(
@@ -176,7 +175,7 @@ class Worker(Generic[E, S, R]):
             )  # fmt: skip
 
         async def checkpointed(directory: Path) -> None:
-            nonlocal number, last
+            nonlocal number
             number += 1
             await self._leases.renew(lease)
             artifact = await self._store.put(directory, kind="checkpoint")
@@ -184,10 +183,8 @@ class Worker(Generic[E, S, R]):
                 fingerprint=command.fingerprint, token=lease.token, number=number, artifact=artifact,
                 at=datetime.now(UTC),
             )  # fmt: skip
-            await self._records.add_checkpoint(command.project, record)
-            if last is not None and last != artifact:
-                await self._store.delete(last)
-            last = artifact
+            if not await self._records.add_checkpoint(command.project, record):
+                raise LeaseLost(f"a later owner of {command.fingerprint} has written a checkpoint")
 
         spec = self._stage.spec.model_validate(command.spec)
         outcome: JobOutcome[R] = await self._runner.run(
@@ -215,9 +212,6 @@ class Worker(Generic[E, S, R]):
         winner = await self._records.create_result(command.project, record)
         if winner != record:
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
-        checkpoint = await self._records.latest_checkpoint(command.project, command.fingerprint)
-        if checkpoint is not None:  # a result needs no checkpoint any more
-            await self._store.delete(checkpoint.artifact)
 
     async def _join_if_last(self, command: JobCommand) -> None:
         results = await self._joiner.results(command.project, command.fingerprints)
