@@ -54,9 +54,13 @@ class RecordStore:
         """A run, None when there is none of that id."""
         return await self._documents.read(f"{keys.run_folder(project, run_id)}/run.json", RunRecord)
 
+    async def run_ids(self, project: str) -> list[str]:
+        """The ids of all runs of a project, sorted; one listing, no reads."""
+        return await self._objects.folders(keys.runs_folder(project))
+
     async def runs(self, project: str) -> AsyncIterator[RunRecord]:
         """All runs of a project, sorted by id."""
-        ids = await self._objects.folders(keys.runs_folder(project))
+        ids = await self.run_ids(project)
         for start in range(0, len(ids), _PAGE):
             page = ids[start : start + _PAGE]
             for record in await in_parallel(lambda run_id: self.run(project, run_id), page, limit=16):
