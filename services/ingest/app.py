@@ -11,4 +11,4 @@ from tidemill.stage.application import create_stage_app
 
 def create_app(settings: IngestSettings) -> FastStream:
     """Ingest with the source policy and bounds that ``settings`` give."""
-    return create_stage_app(ingest_stage(settings.policy, max_cell=settings.max_cell_bytes), settings)
+    return create_stage_app(ingest_stage(settings.policy, max_cell=settings.max_cell), settings)

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from services.ingest.delimited import DelimitedFile
 from services.ingest.formats import detect_format
-from services.ingest.job import IngestResult, IngestSpec
 from services.ingest.jsonl import JsonLinesFile
 from services.ingest.layout import part_files
 from services.ingest.parquet import ParquetFile
 from services.ingest.profile import ColumnStatistics
+from services.ingest.spec import IngestResult, IngestSpec
 from services.ingest.tables import Limits, TableFile
 from tidemill.contracts import Recipe
 from tidemill.contracts.recipe import Data

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from services.ingest.job import IngestResult, IngestSpec
 from services.ingest.snapshot import snapshot
 from services.ingest.sources.policy import SourcePolicy
+from services.ingest.spec import IngestResult, IngestSpec
 from tidemill.contracts import DatasetIngested, DatasetPublished, Recipe
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.stage.definition import Job, JobResult, Stage

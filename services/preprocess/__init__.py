@@ -1,0 +1,1 @@
+"""Preprocess: cleans a dataset and cuts it into parts that share no example."""
