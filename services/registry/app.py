@@ -1,0 +1,151 @@
+"""The registry's process: joins bus, store, records and database with the handlers, and runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+
+from faststream import FastStream
+
+from services.registry.answers import Answers
+from services.registry.backlog import Backlog
+from services.registry.commands import Commands
+from services.registry.database import Database
+from services.registry.dead_letters import DeadLetters
+from services.registry.live import Live
+from services.registry.projection import Projection
+from services.registry.reconciler import Reconciler
+from services.registry.registration import Registrar
+from services.registry.serving import Serving
+from services.registry.settings import RegistrySettings, default_database_url
+from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
+from tidemill.artifacts import open_store
+from tidemill.bus import Bus, Leases
+from tidemill.bus.consumers import subscribe
+from tidemill.bus.subjects import EVENTS, JOBS, job_filter
+from tidemill.errors import TidemillError
+from tidemill.stage.application import announce_ready, connect
+from tidemill.stage.runs import Runs
+from tidemill.telemetry import configure, shutdown
+
+log = logging.getLogger(__name__)
+
+SERVICE = "registry"
+
+
+def create_app(settings: RegistrySettings) -> FastStream:
+    """A FastStream application that is the registry."""
+    platform = settings.platform
+    instance = f"{socket.gethostname()}-{os.getpid()}"
+    bus = Bus.from_settings(platform, SERVICE)
+    app = FastStream(bus.broker, logger=None)
+    database = Database(settings.database_url or default_database_url(platform))
+    parts: list[_Parts] = []
+
+    async def join_parts() -> None:
+        configure(SERVICE, platform.data_dir, instance, log_level=platform.log_level)
+        fresh = await database.prepare()
+        await connect(bus)
+        parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
+        handlers = joined.subscribers
+        await subscribe(
+            bus, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
+            handler=handlers.on_event, ack_wait=platform.ack_wait, stage="register",
+        )  # fmt: skip
+        await subscribe(
+            bus, stream=JOBS, durable="registry-commands", filter_subjects=[job_filter("register", "cpu")],
+            handler=handlers.on_command, ack_wait=platform.ack_wait, stage="register",
+        )  # fmt: skip
+
+    async def ready() -> None:
+        await parts[0].start()
+        announce_ready(platform)
+        log.info("registry is ready")
+
+    async def leave() -> None:
+        for joined in parts:
+            await joined.stop()
+
+    async def end() -> None:
+        await database.close()
+        shutdown()
+
+    app.on_startup(join_parts)
+    app.after_startup(ready)
+    app.on_shutdown(leave)
+    app.after_shutdown(end)
+    return app
+
+
+class _Parts:
+    """The joined registry: what consumes, and what runs beside it."""
+
+    def __init__(
+        self, subscribers: Subscribers, reconciler: Reconciler, projection: Projection, serving: Serving, fresh: bool
+    ) -> None:
+        self.subscribers = subscribers
+        self._reconciler = reconciler
+        self._projection = projection
+        self._serving = serving
+        self._fresh = fresh
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Answer questions; catch up and reconcile beside it."""
+        await self.subscribers.listen()
+        self._tasks.append(asyncio.create_task(self._catch_up_and_reconcile()))
+
+    async def stop(self) -> None:
+        """End what runs beside the consumers."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.subscribers.close()
+
+    async def _catch_up_and_reconcile(self) -> None:
+        while True:
+            try:
+                await self._serving.restore()
+                await self._projection.catch_up(everything=self._fresh)
+                break
+            except TidemillError as error:
+                log.warning("catching up: %s; again in 5 s", error)
+            except Exception:
+                log.exception("catching up: unforeseen error; again in 5 s")
+            await asyncio.sleep(5)
+        await self._reconciler.run()
+
+
+async def _joined(bus: Bus, database: Database, settings: RegistrySettings, instance: str, *, fresh: bool) -> _Parts:
+    platform = settings.platform
+    store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+    await store.check()
+    records = store.records()
+    runs = Runs(bus, records)
+    live = Live()
+    projection = Projection(records, database)
+    serving = Serving(bus, records)
+    dead_letters = DeadLetters(bus)
+    registrar = Registrar(
+        bus=bus, records=records, store=store, runs=runs, projection=projection, serving=serving,
+        max_attempts=settings.max_attempts,
+    )  # fmt: skip
+    commands = Commands(
+        bus=bus, records=records, runs=runs, registrar=registrar, projection=projection, serving=serving,
+        dead_letters=dead_letters,
+    )  # fmt: skip
+    subscribers = Subscribers(
+        bus=bus, projection=projection, registrar=registrar, commands=commands,
+        answers=Answers(database, projection, dead_letters, live), live=live,
+    )  # fmt: skip
+    reconciler = Reconciler(
+        leases=Leases(bus), backlog=Backlog(bus), records=records, runs=runs, projection=projection,
+        registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
+        every=settings.reconcile_every, after=settings.reconcile_after,
+    )  # fmt: skip
+    return _Parts(subscribers, reconciler, projection, serving, fresh)

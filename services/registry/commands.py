@@ -1,0 +1,197 @@
+"""What people ask for: cancel, retry, promote, replay. Every command may be delivered twice and does its work once."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from services.registry import chain as decided
+from services.registry.chain import CHAMPION, Chain
+from services.registry.dead_letters import DeadLetters
+from services.registry.facts import RunFacts, read_facts, stage_event
+from services.registry.projection import Projection
+from services.registry.registration import Registrar
+from services.registry.serving import Serving
+from tidemill.bus import Bus, RunStatus
+from tidemill.contracts import CancelRun, Command, ModelPromoted, PromoteVersion, ReplayDeadLetter, RetryRun
+from tidemill.errors import InvalidInput, NotFound
+from tidemill.records import RecordStore
+from tidemill.records.schema import AliasMoved, EpochRecord, OutcomeRecord, VersionRegistered
+from tidemill.stage.runs import Runs
+
+log = logging.getLogger(__name__)
+
+
+class Commands:
+    """Carries out the commands of the stream ``JOBS``."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        records: RecordStore,
+        runs: Runs,
+        registrar: Registrar,
+        projection: Projection,
+        serving: Serving,
+        dead_letters: DeadLetters,
+    ) -> None:
+        self._bus = bus
+        self._records = records
+        self._runs = runs
+        self._registrar = registrar
+        self._projection = projection
+        self._serving = serving
+        self._dead_letters = dead_letters
+
+    async def carry_out(self, command: Command, identity: str) -> None:
+        """Do what ``command`` says; ``identity`` is the same for every delivery of it.
+
+        Raises:
+            NotFound, InvalidInput: it names what is not there, or what cannot be done now.
+            TransientError: something is out of reach.
+        """
+        match command:
+            case CancelRun():
+                await self.cancel(command)
+            case RetryRun():
+                await self.retry(command)
+            case PromoteVersion():
+                await self.promote(command)
+            case ReplayDeadLetter():
+                await self.replay(command, identity)
+
+    async def cancel(self, command: CancelRun) -> None:
+        """End a run. One that has ended, or whose model is being registered at this moment, stays as it is.
+
+        The KV entry decides between cancel and the commit of a stage, so it is changed first; the outcome record
+        decides between cancel and failure. A crash in between is completed by the redelivery.
+        """
+        facts = await self._facts(command.project, command.run_id)
+        if facts.outcome is None and not await self._stopped(facts, command.reason):
+            log.info("run %s is not cancelled: its model is being registered", command.run_id)
+            return
+        if facts.outcome is None:
+            outcome = OutcomeRecord(
+                epoch=facts.epoch, state="cancelled", ended_at=datetime.now(UTC), stage=facts.next_stage,
+                reason=command.reason,
+            )  # fmt: skip
+            await self._records.create_outcome(command.project, command.run_id, outcome)
+            facts = await self._facts(command.project, command.run_id)
+        if facts.outcome is not None:
+            log.info("run %s: cancel asked, it is %s", command.run_id, facts.outcome.state)
+            await self._registrar.complete(command.project, command.run_id, facts.outcome)
+
+    async def retry(self, command: RetryRun) -> None:
+        """Start a run that failed or was cancelled again from the stage where it stopped.
+
+        Raises:
+            InvalidInput: the run has finished.
+        """
+        facts = await self._next_epoch(await self._facts(command.project, command.run_id), "retried by a person")
+        if facts.epoch > 1:
+            await self.announce_reached(facts, announcement=facts.epoch)
+
+    async def promote(self, command: PromoteVersion) -> None:
+        """Point an alias to a version, whatever the gates say.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        found: list[VersionRegistered] = []
+
+        def decide(chain: Chain) -> AliasMoved | None:
+            version = decided.numbered(chain, command.name, command.version)
+            if version is None:
+                raise _no_version(command, len(decided.versions(chain, command.name)))
+            found.append(version)
+            current = decided.target(chain, command.name, command.alias)
+            if current is not None and current.version == command.version:
+                return None
+            return AliasMoved(
+                name=command.name, alias=command.alias, version=command.version,
+                previous=current.version if current else None, reason="promoted by a person",
+            )  # fmt: skip
+
+        await self._records.append_decision(command.project, decide)
+        await self._projection.decisions(command.project)
+        if command.alias == CHAMPION:
+            await self._serving.deploy(command.project, command.name)
+        link = decided.alias(await self._records.decisions(command.project), command.name, command.alias)
+        if link is not None and isinstance(link.decision, AliasMoved) and link.decision.version == command.version:
+            moved = link.decision
+            promoted = ModelPromoted(
+                project=command.project, run_id=moved.run_id or found[-1].run_id, name=command.name,
+                alias=command.alias, version=moved.version, previous=moved.previous, reason=moved.reason,
+            )  # fmt: skip
+            await self._bus.announce(promoted, fingerprint=link.digest)
+
+    async def replay(self, command: ReplayDeadLetter, identity: str) -> None:
+        """Publish a dead letter's message again; a run that it ended goes on in its next epoch first.
+
+        Raises:
+            NotFound: there is no such dead letter.
+        """
+        letter = await self._dead_letters.required(command.project, command.sequence)
+        if letter.view.run_id is not None:
+            facts = await read_facts(self._records, letter.project, letter.view.run_id)
+            if facts is not None and facts.state != "finished":
+                await self._next_epoch(facts, f"dead letter {command.sequence} replayed")
+        await self._dead_letters.replay(letter, identity)
+
+    async def announce_reached(self, facts: RunFacts, *, announcement: int) -> None:
+        """Announce again what a run has reached: its last stage, or that it was published."""
+        last = facts.last_work()
+        event = stage_event(last) if last is not None else None
+        if last is not None and event is not None:
+            await self._bus.announce(event, fingerprint=last.fingerprint, announcement=announcement)
+        else:
+            await self._bus.announce(facts.record.event, fingerprint="published", announcement=announcement)
+
+    async def go_on(self, facts: RunFacts) -> None:
+        """Let the KV entry of a run follow to the epoch that is on record."""
+
+        def follow(status: RunStatus) -> RunStatus | None:
+            if status.epoch >= facts.epoch:
+                return None
+            return RunStatus(state="running", epoch=facts.epoch, reached=facts.reached)
+
+        await self._runs.status(facts.project, facts.run_id)
+        await self._runs.states.change(facts.project, facts.run_id, follow)
+
+    async def _next_epoch(self, facts: RunFacts, reason: str) -> RunFacts:
+        """A run that has ended, going on: on record first, then in the KV entry. One that goes on stays as it is."""
+        if facts.outcome is not None:
+            if facts.outcome.state == "finished":
+                raise InvalidInput(f"run {facts.run_id!r} has finished; publish its dataset again for another run")
+            epoch = EpochRecord(epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason)
+            await self._records.create_epoch(facts.project, facts.run_id, epoch)
+            facts = await self._facts(facts.project, facts.run_id)
+
+        await self.go_on(facts)
+        await self._projection.run(facts.project, facts.run_id)
+        return facts
+
+    async def _stopped(self, facts: RunFacts, reason: str) -> bool:
+        def stop(status: RunStatus) -> RunStatus | None:
+            if status.state != "running" or "register" in status.reached:
+                return None
+            return status.model_copy(update={"state": "cancelled", "error": reason})
+
+        await self._runs.status(facts.project, facts.run_id)
+        status, _ = await self._runs.states.change(facts.project, facts.run_id, stop)
+        return status.state != "running"
+
+    async def _facts(self, project: str, run_id: str) -> RunFacts:
+        facts = await read_facts(self._records, project, run_id)
+        if facts is None:
+            raise NotFound(f"there is no run {run_id!r}; `tidemill runs list` shows the ones there are")
+        return facts
+
+
+def _no_version(command: PromoteVersion, known: int) -> NotFound:
+    if not known:
+        return NotFound(f"there is no model {command.name!r}; `tidemill models list` shows the ones there are")
+    return NotFound(
+        f"model {command.name!r} has no version {command.version}; `tidemill models show {command.name}` shows them"
+    )

@@ -1,0 +1,197 @@
+"""Records to rows. Whatever is applied twice, or in another order, ends in the same rows.
+
+Live and rebuilt databases are equal because there is one way in: a run's rows are made from the records of that run,
+a project's models from its chain of decisions. An event only says where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.registry.database import Database
+from services.registry.facts import RunFacts, read_facts, stage_event
+from services.registry.repositories import Chains, Datasets, Lineage, Models, Runs
+from services.registry.tables import AliasEntry, DatasetEntry, LineageEdge, RunEntry, StageEntry, VersionEntry
+from tidemill.contracts import (
+    ArtifactRef,
+    DatasetIngested,
+    DatasetPrepared,
+    ModelCompressed,
+    ModelTrained,
+    ResourceUsage,
+    StageEvent,
+)
+from tidemill.records import RecordStore
+from tidemill.records.schema import AliasMoved, DecisionRecord, StageRecord, VersionRegistered
+
+
+class Projection:
+    """Keeps the database in step with the records."""
+
+    def __init__(self, records: RecordStore, database: Database) -> None:
+        self._records = records
+        self._database = database
+
+    async def run(self, project: str, run_id: str) -> RunFacts | None:
+        """Bring a run's rows up to its records, which are returned; None when there is no such run."""
+        facts = await read_facts(self._records, project, run_id)
+        if facts is not None:
+            async with self._database.writing() as session:
+                await apply_run(session, facts)
+        return facts
+
+    async def decisions(self, project: str) -> None:
+        """Bring a project's models, versions and aliases up to its chain of decisions."""
+        chain = await self._records.decisions(project)
+        async with self._database.writing() as session:
+            await apply_decisions(session, project, chain)
+
+    async def catch_up(self, *, everything: bool) -> int:
+        """Bring in what was recorded while nobody listened; ``everything`` also looks at the runs that ended.
+
+        Returns:
+            The number of runs that were looked at.
+        """
+        seen = 0
+        for project in await self._records.projects():
+            await self.decisions(project)
+            async with self._database.reading() as session:
+                known = set() if everything else await Runs(session).ids(project)
+                going_on = {run.run_id for run in await Runs(session).running() if run.project == project}
+            for run_id in await self._records.run_ids(project):
+                if run_id not in known or run_id in going_on:
+                    await self.run(project, run_id)
+                    seen += 1
+        return seen
+
+
+async def apply_run(session: AsyncSession, facts: RunFacts) -> None:
+    """Make a run's rows what ``facts`` say, with the datasets and the lineage that its stages made."""
+    await Runs(session).put(_run_entry(facts), [_stage_entry(facts, record) for record in facts.stages])
+    for record in facts.stages:
+        event = stage_event(record)
+        if event is None:
+            continue
+        dataset = _dataset_entry(event, record)
+        if dataset is not None:
+            await Datasets(session).put(dataset)
+        for edge in _edges(event):
+            await Lineage(session).add(edge)
+
+
+async def apply_decisions(session: AsyncSession, project: str, chain: Sequence[DecisionRecord]) -> None:
+    """Apply the decisions that are not in the tables yet, in their order."""
+    applied = await Chains(session).applied(project)
+    for record in chain[applied:]:
+        decision = record.decision
+        if isinstance(decision, VersionRegistered):
+            await Models(session).add_version(_version_entry(project, record, decision), decision.event.task)
+        else:
+            await Models(session).point(_alias_entry(project, record, decision))
+    if len(chain) > applied:
+        await Chains(session).advance(project, chain[-1].sequence, chain[-1].digest)
+
+
+def _run_entry(facts: RunFacts) -> RunEntry:
+    outcome = facts.outcome
+    failed = outcome is not None and outcome.state == "failed"
+    return RunEntry(
+        project=facts.project,
+        run_id=facts.run_id,
+        name=facts.record.event.name,
+        state=facts.state,
+        stage=(outcome.stage if outcome else None) or facts.next_stage,
+        epoch=facts.epoch,
+        created_at=facts.record.created_at,
+        ended_at=outcome.ended_at if outcome else None,
+        error=outcome.error if outcome else None,
+        error_stage=outcome.stage if outcome and failed else None,
+        version=outcome.version if outcome else None,
+        promoted=outcome.promoted if outcome else False,
+        reason=outcome.reason if outcome else "",
+        traceparent=facts.record.traceparent,
+        uri=facts.record.event.uri,
+    )
+
+
+def _stage_entry(facts: RunFacts, record: StageRecord) -> StageEntry:
+    event = stage_event(record)
+    usage = event.usage if event is not None else ResourceUsage()
+    return StageEntry(
+        project=facts.project,
+        run_id=facts.run_id,
+        stage=record.stage,
+        subject=record.subject,
+        fingerprint=record.fingerprint,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        cached=record.cached,
+        jobs=record.jobs,
+        event=record.event,
+        **usage.model_dump(),
+    )
+
+
+def _dataset_entry(event: StageEvent, record: StageRecord) -> DatasetEntry | None:
+    if not isinstance(event, DatasetIngested | DatasetPrepared):
+        return None
+    return DatasetEntry(
+        project=event.project,
+        name=event.name,
+        digest=event.dataset.digest,
+        form="ingested" if isinstance(event, DatasetIngested) else "prepared",
+        task=event.task,
+        size_bytes=event.dataset.size_bytes,
+        rows=event.rows if isinstance(event, DatasetIngested) else sum(event.parts.values()),
+        parts=event.parts,
+        labels=event.labels if isinstance(event, DatasetPrepared) else [],
+        run_id=event.run_id,
+        created_at=record.finished_at,
+    )
+
+
+def _edges(event: StageEvent) -> list[LineageEdge]:
+    def edge(child: ArtifactRef, relation: str, parent: ArtifactRef) -> LineageEdge:
+        return LineageEdge(
+            project=event.project, child=child.digest, relation=relation,
+            parent=parent.digest, parent_kind=parent.kind, parent_size_bytes=parent.size_bytes,
+        )  # fmt: skip
+
+    match event:
+        case DatasetIngested():
+            made, origin = event.dataset, edge(event.dataset, "ingested-from", event.source)
+        case DatasetPrepared():
+            made, origin = event.dataset, edge(event.dataset, "prepared-from", event.ingested)
+        case ModelTrained():
+            made, origin = event.model, edge(event.model, "trained-on", event.dataset)
+        case ModelCompressed():
+            made, origin = event.model, edge(event.model, "compressed-from", event.trained)
+        case _:
+            return []
+    return [origin, edge(made, "configured-by", event.recipe)]
+
+
+def _version_entry(project: str, record: DecisionRecord, decision: VersionRegistered) -> VersionEntry:
+    return VersionEntry(
+        project=project,
+        name=decision.name,
+        version=decision.version,
+        digest=decision.event.model.digest,
+        run_id=decision.run_id,
+        registered_at=record.at,
+        event=decision.event.model_dump(mode="json"),
+    )
+
+
+def _alias_entry(project: str, record: DecisionRecord, decision: AliasMoved) -> AliasEntry:
+    return AliasEntry(
+        project=project,
+        name=decision.name,
+        alias=decision.alias,
+        version=decision.version,
+        reason=decision.reason,
+        run_id=decision.run_id,
+        moved_at=record.at,
+    )

@@ -1,0 +1,186 @@
+"""Sees to it that runs go on: announces again what a run has reached when its next event is missing.
+
+One replica does it, elected by a lease; two at once would cost time, not truth. The bucket decides what a run has
+reached, so streams and KV buckets may be lost. Nothing here is durable: after a restart it waits once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from services.registry.backlog import Backlog
+from services.registry.commands import Commands
+from services.registry.database import Database
+from services.registry.facts import RunFacts, read_facts
+from services.registry.live import Live
+from services.registry.projection import Projection
+from services.registry.registration import Registrar
+from services.registry.repositories import Runs as RunTable
+from services.registry.tables import RunEntry
+from tidemill.bus import Lease, LeaseLost, Leases, RunStatus
+from tidemill.errors import TidemillError
+from tidemill.records import RecordStore
+from tidemill.records.schema import OutcomeRecord
+from tidemill.stage.runs import Runs
+
+log = logging.getLogger(__name__)
+
+LEASE = "reconciler"
+LONGEST_BACKOFF = 10
+"""Most silences of ``after`` between two announcements of the same fact, and for which a queue is an excuse."""
+
+
+@dataclass
+class _Watch:
+    """What was last seen of a run, since when (monotonic), and how often it was helped since then."""
+
+    seen: tuple[object, ...]
+    since: float
+    helped: int = 0
+    helped_at: float = 0.0
+
+
+class Reconciler:
+    """Looks at the running runs every few seconds."""
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        backlog: Backlog,
+        records: RecordStore,
+        runs: Runs,
+        projection: Projection,
+        registrar: Registrar,
+        commands: Commands,
+        database: Database,
+        live: Live,
+        owner: str,
+        every: timedelta,
+        after: timedelta,
+    ) -> None:
+        self._leases = leases
+        self._backlog = backlog
+        self._records = records
+        self._runs = runs
+        self._projection = projection
+        self._registrar = registrar
+        self._commands = commands
+        self._database = database
+        self._live = live
+        self._owner = owner
+        self._every = every.total_seconds()
+        self._after = after.total_seconds()
+        self._lease: Lease | None = None
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._listed_at: float | None = None
+
+    async def run(self) -> None:
+        """Reconcile while this replica is the elected one, until cancelled."""
+        try:
+            while True:
+                try:
+                    if await self._elected():
+                        await self.sweep()
+                except TidemillError as error:
+                    log.warning("reconciler: %s", error)
+                except Exception:
+                    log.exception("reconciler: unforeseen error")
+                await asyncio.sleep(self._every)
+        finally:
+            if self._lease is not None:
+                await self._leases.release(self._lease)
+
+    async def sweep(self) -> None:
+        """Look at every running run once."""
+        now = time.monotonic()
+        if self._listed_at is None or now - self._listed_at >= self._after:
+            await self._projection.catch_up(everything=False)
+            self._listed_at = now
+        async with self._database.reading() as session:
+            running = {(run.project, run.run_id): run for run in await RunTable(session).running()}
+        for key in [key for key in self._watches if key not in running]:
+            await self._settle(*key)
+            del self._watches[key]
+        for run in running.values():
+            try:
+                await self._look(run, now)
+            except TidemillError as error:
+                log.warning("reconciler: run %s: %s", run.run_id, error)
+
+    async def _elected(self) -> bool:
+        if self._lease is not None:
+            try:
+                await self._leases.renew(self._lease)
+            except LeaseLost:
+                self._lease = None
+        if self._lease is None:
+            self._lease = await self._leases.acquire(LEASE, self._owner)
+            if self._lease is not None:
+                log.info("this replica reconciles from now on")
+        return self._lease is not None
+
+    async def _look(self, run: RunEntry, now: float) -> None:
+        status = await self._runs.status(run.project, run.run_id)
+        key = (run.project, run.run_id)
+        seen = (run.epoch, run.stage, status)
+        watch = self._watches.get(key)
+        if watch is None or watch.seen != seen:
+            watch = self._watches[key] = _Watch(seen, now)
+        heard = self._live.heard(run.project, run.run_id)
+        if heard is not None and heard > watch.since:
+            watch.since, watch.helped, watch.helped_at = heard, 0, 0.0
+        silence = now - watch.since
+        pause = self._after * min(LONGEST_BACKOFF, 2**watch.helped - 1) if watch.helped else 0.0
+        if silence < self._after or now - watch.helped_at < pause:
+            return
+        facts = await self._projection.run(run.project, run.run_id)
+        if facts is None:
+            return
+        agreed = status.state == "running" and status.epoch == facts.epoch and facts.outcome is None
+        excused = agreed and silence < LONGEST_BACKOFF * self._after
+        if excused and await self._backlog.waiting(run.project, facts.next_stage):
+            return
+        watch.helped, watch.helped_at = watch.helped + 1, now
+        await self._help(facts, status)
+
+    async def _help(self, facts: RunFacts, status: RunStatus) -> None:
+        """Bring records, KV entry and stream of a run together, in this order of authority."""
+        if facts.outcome is None and status.state != "running" and status.epoch == facts.epoch:
+            await self._records.create_outcome(facts.project, facts.run_id, _outcome_of(facts, status))
+            facts = await read_facts(self._records, facts.project, facts.run_id) or facts
+        if facts.outcome is not None:
+            await self._registrar.complete(facts.project, facts.run_id, facts.outcome)
+            return
+        await self._commands.go_on(facts)
+        if facts.next_stage == "register":
+            log.warning("run %s: its model waits for registration; registering it", facts.run_id)
+            facts, event = await self._registrar.compressed(facts.project, facts.run_id)
+            await self._registrar.register_or_fail(facts, event)
+            return
+        log.warning("run %s waits for %s in silence; announcing again", facts.run_id, facts.next_stage)
+        # The time as announcement number: it grows, also over restarts and from replica to replica.
+        await self._commands.announce_reached(facts, announcement=int(time.time()))
+
+    async def _settle(self, project: str, run_id: str) -> None:
+        """A run has ended: see to it that its KV entry says so."""
+        facts = await read_facts(self._records, project, run_id)
+        if facts is None or facts.outcome is None:
+            return
+        status = await self._runs.status(project, run_id)
+        if status.epoch == facts.epoch and status.state != facts.outcome.state:
+            await self._registrar.complete(project, run_id, facts.outcome)
+
+
+def _outcome_of(facts: RunFacts, status: RunStatus) -> OutcomeRecord:
+    """The outcome that a KV entry tells of and nobody wrote down."""
+    cancelled = status.state == "cancelled"
+    return OutcomeRecord(
+        epoch=facts.epoch, state=status.state, ended_at=datetime.now(UTC), stage=facts.next_stage,
+        error=None if cancelled else status.error or "the run ended without saying why",
+        reason=(status.error or "cancelled") if cancelled else "exhausted",
+    )  # fmt: skip

@@ -1,0 +1,189 @@
+"""Tables that read like collections. They flush; the edge commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, func
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel, col, select
+
+from services.registry.tables import (
+    AliasEntry,
+    ChainEntry,
+    DatasetEntry,
+    LineageEdge,
+    ModelEntry,
+    RunEntry,
+    StageEntry,
+    VersionEntry,
+)
+
+TABLES: tuple[type[SQLModel], ...] = (
+    RunEntry, StageEntry, DatasetEntry, LineageEdge, ModelEntry, VersionEntry, AliasEntry, ChainEntry,
+)  # fmt: skip
+
+
+class Runs:
+    """Runs and the stages they have behind them."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def put(self, run: RunEntry, stages: Iterable[StageEntry]) -> None:
+        """Make these the run's rows."""
+        await self._session.merge(run)
+        for stage in stages:
+            await self._session.merge(stage)
+        await self._session.flush()
+
+    async def get(self, project: str, run_id: str) -> RunEntry | None:
+        """A run."""
+        return await self._session.get(RunEntry, (project, run_id))
+
+    async def stages(self, project: str, run_id: str) -> Sequence[StageEntry]:
+        """The stages that a run has behind it, in the order in which they ended."""
+        query = (
+            select(StageEntry)
+            .where(col(StageEntry.project) == project, col(StageEntry.run_id) == run_id)
+            .order_by(col(StageEntry.finished_at))
+        )
+        return (await self._session.scalars(query)).all()
+
+    async def newest(self, project: str, *, limit: int, state: str | None = None) -> Sequence[RunEntry]:
+        """The latest runs, newest first."""
+        query = select(RunEntry).where(col(RunEntry.project) == project)
+        if state is not None:
+            query = query.where(col(RunEntry.state) == state)
+        query = query.order_by(col(RunEntry.created_at).desc(), col(RunEntry.run_id)).limit(limit)
+        return (await self._session.scalars(query)).all()
+
+    async def running(self) -> Sequence[RunEntry]:
+        """The runs of all projects that go on."""
+        query = select(RunEntry).where(col(RunEntry.state) == "running").order_by(col(RunEntry.created_at))
+        return (await self._session.scalars(query)).all()
+
+    async def ids(self, project: str) -> set[str]:
+        """The ids of all runs of a project."""
+        return set((await self._session.scalars(select(RunEntry.run_id).where(col(RunEntry.project) == project))).all())
+
+
+class Datasets:
+    """Versions of datasets."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def put(self, dataset: DatasetEntry) -> None:
+        """Add the version. Of several runs that made it, the first one counts, whatever order they are seen in."""
+        there = await self._session.get(DatasetEntry, (dataset.project, dataset.name, dataset.digest))
+        if there is None or (dataset.created_at, dataset.run_id) < (there.created_at, there.run_id):
+            await self._session.merge(dataset)
+            await self._session.flush()
+
+
+class Lineage:
+    """What came out of what."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, edge: LineageEdge) -> None:
+        """Add an edge; one that is there stays."""
+        await self._session.merge(edge)
+        await self._session.flush()
+
+    async def parents(self, project: str, child: str, relation: str) -> Sequence[LineageEdge]:
+        """Where ``child`` came from by ``relation``."""
+        query = (
+            select(LineageEdge)
+            .where(
+                col(LineageEdge.project) == project,
+                col(LineageEdge.child) == child,
+                col(LineageEdge.relation) == relation,
+            )
+            .order_by(col(LineageEdge.parent))
+        )
+        return (await self._session.scalars(query)).all()
+
+
+class Models:
+    """Models, their versions and aliases."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add_version(self, version: VersionEntry, task: str) -> None:
+        """Add a version, and its model when it is the first."""
+        if await self._session.get(ModelEntry, (version.project, version.name)) is None:
+            self._session.add(
+                ModelEntry(
+                    project=version.project, name=version.name, task=task, created_at=version.registered_at
+                )
+            )  # fmt: skip
+        await self._session.merge(version)
+        await self._session.flush()
+
+    async def point(self, alias: AliasEntry) -> None:
+        """Let an alias point to a version."""
+        await self._session.merge(alias)
+        await self._session.flush()
+
+    async def get(self, project: str, name: str) -> ModelEntry | None:
+        """A model."""
+        return await self._session.get(ModelEntry, (project, name))
+
+    async def all(self, project: str) -> Sequence[ModelEntry]:
+        """The models of a project by name."""
+        query = select(ModelEntry).where(col(ModelEntry.project) == project).order_by(col(ModelEntry.name))
+        return (await self._session.scalars(query)).all()
+
+    async def versions(self, project: str, name: str) -> Sequence[VersionEntry]:
+        """A model's versions, newest first."""
+        query = (
+            select(VersionEntry)
+            .where(col(VersionEntry.project) == project, col(VersionEntry.name) == name)
+            .order_by(col(VersionEntry.version).desc())
+        )
+        return (await self._session.scalars(query)).all()
+
+    async def version(self, project: str, name: str, version: int) -> VersionEntry | None:
+        """One version of a model."""
+        return await self._session.get(VersionEntry, (project, name, version))
+
+    async def count(self, project: str, name: str) -> int:
+        """How many versions a model has."""
+        query = select(func.count()).where(col(VersionEntry.project) == project, col(VersionEntry.name) == name)
+        return (await self._session.scalars(query)).one()
+
+    async def aliases(self, project: str, name: str) -> Sequence[AliasEntry]:
+        """Where a model's aliases point."""
+        query = (
+            select(AliasEntry)
+            .where(col(AliasEntry.project) == project, col(AliasEntry.name) == name)
+            .order_by(col(AliasEntry.alias))
+        )
+        return (await self._session.scalars(query)).all()
+
+
+class Chains:
+    """How far each project's decisions are in the tables."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def applied(self, project: str) -> int:
+        """Sequence of the last decision in the tables; 0 for none."""
+        entry = await self._session.get(ChainEntry, project)
+        return entry.sequence if entry else 0
+
+    async def advance(self, project: str, sequence: int, digest: str) -> None:
+        """Everything up to ``sequence`` is in the tables."""
+        await self._session.merge(ChainEntry(project=project, sequence=sequence, digest=digest))
+        await self._session.flush()
+
+
+async def clear(session: AsyncSession) -> None:
+    """Empty all tables."""
+    for table in TABLES:
+        await session.execute(delete(table))

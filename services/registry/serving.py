@@ -1,0 +1,50 @@
+"""Aliases to deployments: what the chain of decisions says about serving, put where every gateway watches it."""
+
+from __future__ import annotations
+
+from services.registry import chain as decided
+from services.registry.chain import CHAMPION
+from tidemill.bus import Bus, Deployments
+from tidemill.contracts import DeployedVersion, Deployment
+from tidemill.records import RecordStore
+
+
+class Serving:
+    """Writes the KV bucket ``deployments``; the chain is the truth."""
+
+    def __init__(self, bus: Bus, records: RecordStore) -> None:
+        self._deployments = Deployments(bus)
+        self._records = records
+
+    async def deploy(self, project: str, name: str) -> None:
+        """Let the champion of a model serve; a model without one is left alone.
+
+        Two registries may do so at once: each looks at the chain again after its write, so the last champion stays.
+        """
+        while True:
+            desired = await self._desired(project, name)
+            if desired is None:
+                return
+            if await self._deployments.get(project, name) != desired:
+                await self._deployments.put(desired)
+            if await self._desired(project, name) == desired:
+                return
+
+    async def restore(self) -> None:
+        """Let every champion of every project serve, as after the loss of the bus."""
+        for project in await self._records.projects():
+            for name in decided.aliased(await self._records.decisions(project), CHAMPION):
+                await self.deploy(project, name)
+
+    async def _desired(self, project: str, name: str) -> Deployment | None:
+        champion = decided.target(await self._records.decisions(project), name, CHAMPION)
+        if champion is None:
+            return None
+        run = await self._records.run(project, champion.run_id)
+        version = DeployedVersion(
+            version=champion.version,
+            model=champion.event.model,
+            run_id=champion.run_id,
+            traceparent=run.traceparent if run else None,
+        )
+        return Deployment(project=project, name=name, task=champion.event.task, versions=[version])

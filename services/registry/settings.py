@@ -1,0 +1,27 @@
+"""Settings of the registry, read by ``app.py`` only."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic_settings import SettingsConfigDict
+
+from tidemill.settings import PlatformSettings, ServiceSettings
+
+
+class RegistrySettings(ServiceSettings):
+    """Environment variables ``TIDEMILL_REGISTRY_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)
+
+    database_url: str | None = None
+    """SQLAlchemy URL with an async driver; ``registry.db`` in the data folder when absent."""
+    reconcile_every: timedelta = timedelta(seconds=5)
+    """How often the elected replica looks at the running runs."""
+    reconcile_after: timedelta = timedelta(seconds=60)
+    """Silence of a running run after which what it has reached is announced again."""
+
+
+def default_database_url(platform: PlatformSettings) -> str:
+    """SQLite in the platform's data folder."""
+    return f"sqlite+aiosqlite:///{platform.data_dir.absolute() / 'registry.db'}"

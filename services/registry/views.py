@@ -1,0 +1,173 @@
+"""Rows to the views that questions are answered with. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from services.registry.live import Live
+from services.registry.tables import AliasEntry, LineageEdge, ModelEntry, RunEntry, StageEntry, VersionEntry
+from tidemill.contracts import (
+    STAGES,
+    ArtifactRef,
+    ModelCompressed,
+    ResourceUsage,
+    StageName,
+)
+from tidemill.contracts.queries import ModelRow, ModelView, RunRow, RunView, StageView, VersionView
+
+_USAGE = tuple(ResourceUsage.model_fields)
+
+
+def run_row(run: RunEntry) -> RunRow:
+    """One run in a list."""
+    return RunRow.model_validate(
+        {
+            "run_id": run.run_id,
+            "name": run.name,
+            "state": run.state,
+            "stage": run.stage,
+            "created_at": run.created_at,
+            "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
+            "model": run.name if run.version else None,
+            "version": run.version,
+            "error": run.error,
+        }
+    )
+
+
+def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView:
+    """Everything about one run."""
+    done = {stage.stage: stage for stage in stages}
+    ingested, prepared, trained, compressed = (
+        done[name].event if name in done else {} for name in ("ingest", "preprocess", "train", "compress")
+    )
+    return RunView.model_validate(
+        {
+            "project": run.project,
+            "run_id": run.run_id,
+            "name": run.name,
+            "state": run.state,
+            "created_at": run.created_at,
+            "ended_at": run.ended_at,
+            "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
+            "stages": [_stage_view(run, name, done, live) for name in STAGES],
+            "error": run.error,
+            "error_stage": run.error_stage,
+            "model": run.name if run.version else None,
+            "version": run.version,
+            "promoted": run.promoted,
+            "reason": "" if run.state == "failed" else run.reason,
+            "metrics": _evaluation(compressed).get("metrics", {}),
+            "original": compressed.get("original"),
+            "compressed": compressed.get("compressed"),
+            "cross_validation": trained.get("cross_validation"),
+            "usage": ResourceUsage.total(usage(stage) for stage in stages),
+            "trace_id": _trace_id(run.traceparent),
+            "uri": run.uri,
+            "rows": ingested.get("rows"),
+            "labels": prepared.get("labels", []),
+        }
+    )
+
+
+def usage(stage: StageEntry) -> ResourceUsage:
+    """What a stage used."""
+    return ResourceUsage.model_validate({field: getattr(stage, field) for field in _USAGE})
+
+
+def version_view(
+    version: VersionEntry,
+    *,
+    aliases: Sequence[AliasEntry],
+    stages: Sequence[StageEntry],
+    ingested: Sequence[LineageEdge],
+    source: Sequence[LineageEdge],
+) -> VersionView:
+    """One version of a model with what it came from."""
+    event = ModelCompressed.model_validate(version.event)
+    return VersionView(
+        name=version.name,
+        version=version.version,
+        aliases=[alias.alias for alias in aliases if alias.version == version.version],
+        registered_at=version.registered_at,
+        task=event.task,
+        run_id=version.run_id,
+        model=event.model,
+        dataset=event.dataset,
+        ingested=parent(ingested),
+        source=parent(source),
+        recipe=event.recipe,
+        metrics=event.evaluation.metrics,
+        evaluation=event.evaluation,
+        variants=event.variants,
+        serving_variant=event.compressed.variant,
+        usage=ResourceUsage.total(usage(stage) for stage in stages),
+    )
+
+
+def model_view(model: ModelEntry, aliases: Sequence[AliasEntry], versions: list[VersionView]) -> ModelView:
+    """A model with its versions."""
+    return ModelView(
+        name=model.name,
+        task=model.task,
+        aliases={alias.alias: alias.version for alias in aliases},
+        versions=versions,
+    )
+
+
+def model_row(
+    model: ModelEntry,
+    aliases: Sequence[AliasEntry],
+    newest: VersionEntry | None,
+    shown: VersionEntry | None,
+    count: int,
+) -> ModelRow:
+    """One model in a list; ``shown`` is the version whose metrics stand for it."""
+    champion = next((alias.version for alias in aliases if alias.alias == "champion"), None)
+    times = [model.created_at, *(alias.moved_at for alias in aliases), *([newest.registered_at] if newest else [])]
+    metrics = _evaluation(shown.event).get("metrics", {}) if shown else {}
+    return ModelRow(
+        name=model.name, task=model.task, versions=count, champion=champion, metrics=metrics, updated_at=max(times)
+    )
+
+
+def parent(edges: Sequence[LineageEdge]) -> ArtifactRef | None:
+    """The artifact at the far end of the first edge."""
+    if not edges:
+        return None
+    edge = edges[0]
+    return ArtifactRef.model_validate(
+        {"digest": edge.parent, "kind": edge.parent_kind, "size_bytes": edge.parent_size_bytes}
+    )
+
+
+def _stage_view(run: RunEntry, name: StageName, done: Mapping[str, StageEntry], live: Live) -> StageView:
+    stage = done.get(name)
+    if stage is not None:
+        return StageView(
+            name=name, state="finished", seconds=_seconds(stage.started_at, stage.finished_at),
+            cached=stage.cached, jobs=stage.jobs, usage=usage(stage), fraction=1.0,
+        )  # fmt: skip
+    if run.stage != name or run.state == "finished":
+        return StageView(name=name, state="waiting")
+    if run.state == "running":
+        fraction, message = live.stage(run.project, run.run_id, name)
+        return StageView(name=name, state="running", fraction=fraction, message=message)
+    state: Any = run.state
+    return StageView(name=name, state=state, message=run.error or run.reason)
+
+
+def _evaluation(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    evaluation: Mapping[str, Any] = event.get("evaluation", {})
+    return evaluation
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start).total_seconds())
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    parts = (traceparent or "").split("-")
+    return parts[1] if len(parts) == 4 else None
