@@ -37,9 +37,8 @@ class OutputReader:
             return
         while self._read():
             pass
-        self._stop()
-        if self._rest:
-            self._line(self._rest)
+        if not self._pipe.closed:
+            self._stop()
 
     def _read(self) -> bool:
         if self._pipe.closed:
@@ -64,6 +63,8 @@ class OutputReader:
     def _stop(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pipe.fileno())
         self._pipe.close()
+        self._line(self._rest)
+        self._rest = b""
 
     def _line(self, line: bytes) -> None:
         text = line.rstrip(b"\r").rsplit(b"\r", 1)[-1][:_LINE_BYTES].decode("utf-8", "replace").rstrip()

@@ -5,6 +5,7 @@ Reads files only; with an OTLP endpoint the spans are in the collector and this 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -54,7 +55,7 @@ def render(rows: Sequence[SpanRow], width: int = 100) -> Text:
 
     Long times in which nothing ran (a prediction hours after the training) are drawn as a narrow gap (``┊``).
     """
-    text = Text(no_wrap=True, end="")
+    text = Text(no_wrap=True)
     if not rows:
         return text
     width = max(width, _NARROWEST)
@@ -87,7 +88,7 @@ class _Axis:
         busy = _merged([(span.start_ns, span.end_ns) for span in spans])
         total = sum(end - start for start, end in busy)
         least = max(_GAP_SECONDS * 1e9, _GAP_SHARE * total)
-        gaps = [(end, start) for (_, end), (start, _) in zip(busy, busy[1:], strict=False) if start - end > least]
+        gaps = [(end, start) for (_, end), (start, _) in itertools.pairwise(busy) if start - end > least]
         gaps.sort(key=lambda gap: gap[0] - gap[1])
         self._gaps = sorted(gaps[: cells // (3 * _GAP_CELLS)])
         self._start, end = busy[0][0], busy[-1][1]
