@@ -1,0 +1,159 @@
+"""Joins the gateway: the one place where settings are read and parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from services.inference.deployments import DeploymentWatch
+from services.inference.gateway import Gateway, Limits
+from services.inference.live import LiveEvents
+from services.inference.openapi import OPERATIONS
+from services.inference.routes.prediction import record_span
+from services.inference.serving.batcher import Batcher
+from services.inference.serving.loading import VersionLoader
+from services.inference.serving.models import ServedModels
+from services.inference.serving.version import ServedVersion
+from services.inference.settings import InferenceSettings
+from services.inference.web.access import AccessMiddleware
+from services.inference.web.metrics import Metrics
+from services.inference.web.problems import answer_error
+from tidemill import telemetry
+from tidemill.artifacts import open_store
+from tidemill.bus import Bus
+from tidemill.errors import TidemillError
+
+log = logging.getLogger(__name__)
+
+SERVICE = "inference"
+BUS_CLOSE_SECONDS = 2.0
+
+
+def create_app(settings: InferenceSettings) -> Starlette:
+    """The gateway as an ASGI application; its lifespan connects, watches and loads."""
+    gateway = _join(settings)
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
+    app = Starlette(
+        routes=[operation.route() for operation in OPERATIONS],
+        middleware=[
+            Middleware(
+                AccessMiddleware,
+                api_key=key,
+                allowed_hosts=settings.allowed_hosts,
+                max_requests=settings.max_requests,
+                metrics=gateway.metrics,
+            )
+        ],
+        exception_handlers={
+            HTTPException: answer_error,
+            TidemillError: answer_error,
+            Exception: answer_error,
+        },
+        lifespan=lambda _: _running(gateway, settings),
+    )
+    app.router.redirect_slashes = False
+    app.state.gateway = gateway
+    return app
+
+
+def _join(settings: InferenceSettings) -> Gateway:
+    platform = settings.platform
+    folder = platform.data_dir / SERVICE
+    metrics = Metrics()
+    bus = Bus.from_settings(platform, SERVICE)
+    store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+    traced = _Traced(folder / "traced.json")
+    models = ServedModels(
+        VersionLoader(store, folder / "models", parallel=settings.threads),
+        loaded=traced.loaded,
+        failed=lambda name: metrics.load_failures.labels(name).inc(),
+        swapped=lambda name: metrics.swaps.labels(name).inc(),
+    )
+    batcher = Batcher(
+        threads=settings.threads,
+        max_batch=settings.max_batch,
+        max_queued_rows=settings.max_queued_rows,
+        observe=lambda name, rows: metrics.batch_rows.labels(name).observe(rows),
+    )
+    metrics.watch(queued_rows=lambda: batcher.queued_rows, loaded_versions=lambda: models.versions_loaded)
+    return Gateway(
+        project=settings.project,
+        limits=Limits(
+            predict_bytes=settings.predict_bytes,
+            upload_bytes=settings.upload_bytes,
+            upload_files=settings.upload_files,
+            max_instances=settings.max_instances,
+        ),
+        scratch=platform.data_dir / "scratch" / SERVICE,
+        bus=bus,
+        store=store,
+        records=store.records(),
+        models=models,
+        batcher=batcher,
+        watch=DeploymentWatch(bus, models, project=settings.project, file=folder / "deployments.json"),
+        live=LiveEvents(bus, project=settings.project),
+        metrics=metrics,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _running(gateway: Gateway, settings: InferenceSettings) -> AsyncIterator[None]:
+    telemetry.configure(SERVICE, settings.platform.data_dir, log_level=settings.platform.log_level)
+    gateway.batcher.start()
+    tasks = [
+        asyncio.create_task(gateway.watch.run(), name="watch deployments"),
+        asyncio.create_task(gateway.live.run(gateway.watch.connected), name="live events"),
+        asyncio.create_task(_become_ready(gateway), name="become ready"),
+    ]
+    try:
+        yield
+    finally:
+        gateway.live.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await gateway.batcher.close()
+        await gateway.models.close()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(gateway.bus.broker.stop(), BUS_CLOSE_SECONDS)
+        telemetry.shutdown()
+
+
+async def _become_ready(gateway: Gateway) -> None:
+    await gateway.watch.known.wait()
+    await gateway.models.settled()
+    gateway.ready.set()
+    log.info("the gateway is ready with %d model versions", gateway.models.versions_loaded)
+
+
+class _Traced:
+    """Which versions' way into service is in their run's trace already: a restart is no part of the run."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seen: list[str] = []
+        with contextlib.suppress(OSError, ValueError):
+            self._seen = [str(one) for one in json.loads(file.read_bytes())]
+
+    def loaded(self, served: ServedVersion, begun: datetime, ended: datetime) -> None:
+        """Record the loading and warm-up of a version, and expect its first prediction, once."""
+        identity = f"{served.name}/{served.number}/{served.deployed.run_id}"
+        if identity in self._seen:
+            served.first_prediction_seen = True
+            return
+        record_span("deploy", served, int(begun.timestamp() * 1e9), int(ended.timestamp() * 1e9))
+        self._seen = [*self._seen, identity][-1000:]
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps(self._seen, ensure_ascii=False), encoding="utf-8")
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._file, error)

@@ -1,0 +1,1 @@
+"""The HTTP operations by subject. Each module lists its own in ``OPERATIONS``."""

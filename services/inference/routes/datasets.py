@@ -1,0 +1,170 @@
+"""Publishing a dataset over HTTP: as an upload, or by the address of one. The run's record is written first."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.inference.gateway import Gateway, gateway_of
+from services.inference.routes.models import sentences
+from services.inference.routes.views import PublishAnswer, PublishForm, PublishLinks, PublishRequest
+from services.inference.uploads import receive_form
+from services.inference.web.bodies import decode_object, read_body
+from services.inference.web.operations import Operation, json_response
+from services.inference.web.problems import HttpProblem
+from tidemill.contracts import DatasetPublished, RecipeError, parse_recipe
+from tidemill.errors import InvalidInput, TransientError
+from tidemill.records.schema import RunRecord
+from tidemill.telemetry import current_traceparent, span
+
+_FIELDS = ("name", "recipe", "use_cache", "promote")
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+async def publish(request: Request) -> Response:
+    """Begin a run."""
+    gateway = gateway_of(request)
+    with span("publish", kind="server") as root:  # a trace of its own: nothing above it
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":
+            event = await _uploaded(gateway, request)
+        elif kind in ("application/json", ""):
+            event = await _by_address(gateway, request)
+        else:
+            raise HttpProblem(415, "unknown-media-type", "send multipart/form-data with files, or application/json")
+        root.set_attribute("run_id", event.run_id)
+        root.set_attribute("name", event.name)
+        await _begin(gateway, event)
+    run, model = f"/v1/runs/{event.run_id}", f"/v1/models/{quote(event.name)}"
+    links = PublishLinks(self=run, events=f"{run}/events", model=model, predict=f"{model}:predict")
+    return json_response(PublishAnswer(run_id=event.run_id, name=event.name, events=links.events, links=links), 202)
+
+
+def new_run_id() -> str:
+    """Sortable by time: ``run-<milliseconds since 1970 in hex>-<chance>``."""
+    return f"run-{time.time_ns() // 1_000_000:011x}-{secrets.token_hex(4)}"
+
+
+async def _begin(gateway: Gateway, event: DatasetPublished) -> None:
+    record = RunRecord(event=event, created_at=datetime.now(UTC), traceparent=current_traceparent())
+    await gateway.records.create_run(record)
+    try:
+        await gateway.bus.announce(event, fingerprint="published")
+    except TransientError:
+        raise HttpProblem(
+            503,
+            "bus-away",
+            f"the run {event.run_id} is on record, but NATS does not answer; the run starts when NATS is back",
+            run_id=event.run_id,
+        ) from None
+
+
+async def _by_address(gateway: Gateway, request: Request) -> DatasetPublished:
+    document = decode_object(await read_body(request, gateway.limits.predict_bytes))
+    try:
+        asked = PublishRequest.model_validate(document)
+    except ValidationError as invalid:
+        raise InvalidInput(sentences(invalid)) from None
+    return _event(gateway, {**asked.model_dump(), "recipe": _checked(asked.recipe)})
+
+
+async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
+    gateway.scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(await run_in_threadpool(tempfile.mkdtemp, prefix="upload-", dir=gateway.scratch))
+    limits = gateway.limits
+    try:
+        form = await receive_form(request, folder, max_bytes=limits.upload_bytes, max_files=limits.upload_files)
+        unknown = [name for name in form.fields if name not in _FIELDS]
+        if unknown:
+            raise InvalidInput(f"field {unknown[0]!r} is not known; known are {', '.join(_FIELDS)} and file")
+        if not form.files:
+            raise InvalidInput("no file was sent; add a part named 'file' with a file name")
+        if "name" not in form.fields:
+            raise InvalidInput("field 'name' is missing; it names the dataset and the model")
+        values: dict[str, Any] = {"name": form.fields["name"], "recipe": _checked(_document(form.fields.get("recipe")))}
+        for field in ("use_cache", "promote"):
+            if field in form.fields:
+                values[field] = _flag(field, form.fields[field])
+        _event(gateway, {**values, "uri": "upload:"})  # a wrong name must not cost an upload to the store
+        source = await gateway.store.put(folder, kind="source")
+    finally:
+        await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
+    return _event(gateway, {**values, "source": source})
+
+
+def _event(gateway: Gateway, values: Mapping[str, Any]) -> DatasetPublished:
+    try:
+        return DatasetPublished.model_validate(
+            {**values, "project": gateway.project, "run_id": new_run_id(), "origin": "http"}
+        )
+    except ValidationError as invalid:
+        raise InvalidInput(sentences(invalid)) from None
+
+
+def _checked(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
+    try:
+        parse_recipe(recipe)
+    except RecipeError as error:
+        raise HttpProblem(400, "invalid-recipe", str(error)) from None
+    return recipe
+
+
+def _document(text: str | None) -> dict[str, Any] | None:
+    """The recipe as written: YAML, of which JSON is a part."""
+    if text is None or not text.strip():
+        return None
+    try:
+        document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+        json.dumps(document)  # a date or a set is YAML but cannot travel
+    except yaml.YAMLError as error:
+        raise HttpProblem(400, "invalid-recipe", f"the recipe is not valid YAML: {error}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise HttpProblem(400, "invalid-recipe", f"the recipe holds something that is not JSON: {error}") from None
+    if document is not None and not isinstance(document, dict):
+        raise HttpProblem(400, "invalid-recipe", "the recipe must be a mapping of sections: 'training: {epochs: 2}'")
+    return document
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few hundred bytes of them can stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose what comes next.
+
+        Raises:
+            YAMLError: it is an alias.
+        """
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases are not taken; write the value out")
+        return super().compose_node(parent, index)
+
+
+def _flag(name: str, text: str) -> bool | None:
+    if name == "promote" and not text.strip():
+        return None
+    try:
+        return _WORDS[text.strip().lower()]
+    except KeyError:
+        raise InvalidInput(f"field {name!r} is {text!r}; send true or false") from None
+
+
+OPERATIONS = (
+    Operation(
+        "POST", "/v1/datasets", publish, "Publish a dataset: begin a run", "datasets",
+        answers=PublishAnswer, takes=PublishRequest, form=PublishForm, status=202, problems=(400, 413, 415, 503),
+    ),
+)  # fmt: skip

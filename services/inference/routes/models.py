@@ -1,0 +1,160 @@
+"""Models: list, show, predict, promote; deployments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.inference.gateway import gateway_of
+from services.inference.routes import prediction
+from services.inference.routes.views import (
+    Accepted,
+    DeploymentView,
+    PredictAnswer,
+    PredictRequest,
+    PromoteRequest,
+    VersionWeight,
+)
+from services.inference.serving.models import ServedModels
+from services.inference.web.bodies import decode, decode_object, read_body
+from services.inference.web.operations import JSON, Operation, json_response
+from tidemill.contracts import PromoteVersion
+from tidemill.contracts.queries import ListModels, ModelRow, ModelView, ShowModel, VersionView
+from tidemill.errors import InvalidInput, NotFound
+
+
+class _Predict(msgspec.Struct, forbid_unknown_fields=True):
+    """``PredictRequest``, decoded in a fraction of the time. Instances are the task's to validate."""
+
+    instances: Any
+    scores: bool = False
+
+
+_predict_decoder = msgspec.json.Decoder(_Predict)
+_encode = msgspec.json.Encoder().encode
+
+
+async def predict(request: Request) -> Response:
+    """Labels of raw instances."""
+    gateway = gateway_of(request)
+    served = gateway.models.choose(request.path_params["name"])
+    asked = decode(_predict_decoder, await read_body(request, gateway.limits.predict_bytes))
+    logits = await prediction.predict(gateway, served, asked.instances)
+    found = served.task.predictions(logits, served.labels)
+    if not asked.scores:
+        for one in found:
+            del one["scores"]
+    answer = {"predictions": found, "model": served.name, "version": served.number}
+    return Response(_encode(answer), media_type=JSON)
+
+
+async def list_models(request: Request) -> Response:
+    """All models of the registry."""
+    gateway = gateway_of(request)
+    return json_response(await gateway.bus.ask(ListModels(project=gateway.project)))
+
+
+async def show_model(request: Request) -> Response:
+    """One model with its versions."""
+    return json_response(await _model(request))
+
+
+async def show_version(request: Request) -> Response:
+    """One version of a model."""
+    model = await _model(request)
+    number = request.path_params["version"]
+    return json_response(_version_of(model, number))
+
+
+async def promote(request: Request) -> Response:
+    """Point an alias to a version, whatever the gates say."""
+    gateway = gateway_of(request)
+    document = decode_object(await read_body(request, gateway.limits.predict_bytes))
+    try:
+        asked = PromoteRequest.model_validate(document)
+    except ValidationError as invalid:
+        raise InvalidInput(sentences(invalid)) from None
+    _version_of(await _model(request), asked.version)
+    name = request.path_params["name"]
+    await gateway.bus.command(
+        PromoteVersion(project=gateway.project, name=name, version=asked.version, alias=asked.alias)
+    )
+    return json_response(Accepted(detail=f"alias {asked.alias} of {name} moves to version {asked.version}"), 202)
+
+
+async def list_deployments(request: Request) -> Response:
+    """What ought to serve, and what does."""
+    return json_response([view.model_dump(mode="json") for view in deployment_views(gateway_of(request).models)])
+
+
+def deployment_views(models: ServedModels) -> list[DeploymentView]:
+    """Every deployment with its state."""
+    desired = {deployment.name: deployment for deployment in models.deployments()}
+    return [
+        DeploymentView(
+            name=status.name,
+            state=status.state,
+            desired=[VersionWeight(version=one.version, weight=one.weight) for one in desired[status.name].versions],
+            serving=[VersionWeight(version=number, weight=weight) for number, weight in status.versions],
+            variant=status.variant,
+            error=status.error,
+        )
+        for status in models.status()
+    ]
+
+
+def sentences(invalid: ValidationError) -> str:
+    """Pydantic's errors in words that name the field."""
+    return "; ".join(
+        f"field {'.'.join(map(str, error['loc'])) or '(body)'!r}: {error['msg'].removeprefix('Value error, ')}"
+        for error in invalid.errors()
+    )
+
+
+async def _model(request: Request) -> dict[str, Any]:
+    gateway = gateway_of(request)
+    name = request.path_params["name"]
+    try:
+        question = ShowModel(project=gateway.project, name=name)
+    except ValidationError:
+        raise NotFound(f"{name!r} cannot be the name of a model; GET /v1/models lists them") from None
+    answer: dict[str, Any] = await gateway.bus.ask(question)
+    return answer
+
+
+def _version_of(model: dict[str, Any], number: int) -> dict[str, Any]:
+    for version in model["versions"]:
+        if version["version"] == number:
+            found: dict[str, Any] = version
+            return found
+    numbers = ", ".join(str(version["version"]) for version in model["versions"]) or "none"
+    raise NotFound(f"model {model['name']!r} has no version {number}; it has {numbers}")
+
+
+OPERATIONS = (
+    Operation(
+        "POST", "/v1/models/{name:name}:predict", predict, "Labels of raw instances", "models",
+        answers=PredictAnswer, takes=PredictRequest, problems=(400, 404, 413, 422, 429, 503),
+    ),
+    Operation("GET", "/v1/models", list_models, "All models", "models", answers=list[ModelRow], problems=(503,)),
+    Operation(
+        "GET", "/v1/models/{name:name}", show_model, "A model and its versions", "models",
+        answers=ModelView, problems=(404, 503),
+    ),
+    Operation(
+        "GET", "/v1/models/{name:name}/versions/{version:int}", show_version, "One version of a model", "models",
+        answers=VersionView, problems=(404, 503),
+    ),
+    Operation(
+        "POST", "/v1/models/{name:name}:promote", promote, "Point an alias to a version", "models",
+        answers=Accepted, takes=PromoteRequest, status=202, problems=(400, 404, 503),
+    ),
+    Operation(
+        "GET", "/v1/deployments", list_deployments, "What serves", "models",
+        answers=list[DeploymentView], problems=(),
+    ),
+)  # fmt: skip

@@ -1,0 +1,142 @@
+"""Health, metrics, status, and the documentation of all this."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+
+import nats.errors
+import nats.js.errors
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from services.inference.gateway import Gateway, gateway_of, program_version
+from services.inference.routes.models import deployment_views
+from services.inference.routes.views import (
+    BusStatus,
+    ConsumerStatus,
+    QueueStatus,
+    RegistryStatus,
+    StatusView,
+    StoreStatus,
+)
+from services.inference.web.operations import Operation, json_response
+from tidemill.bus.subjects import EVENTS, JOBS
+from tidemill.contracts.queries import ListModels
+from tidemill.errors import TidemillError
+
+PROBE_SECONDS = 2.0
+
+
+async def healthz(_: Request) -> Response:
+    """The process answers."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """The deployments known at the start serve or have failed."""
+    gateway = gateway_of(request)
+    if not gateway.ready.is_set():
+        return json_response({"status": "starting"}, 503)
+    return json_response({"status": "ready", "bus": "connected" if gateway.bus.connected else "away"})
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format."""
+    return Response(gateway_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def status(request: Request) -> Response:
+    """The platform as the gateway sees it."""
+    gateway = gateway_of(request)
+    registry, store, consumers = await asyncio.gather(_registry(gateway), _store(gateway), _consumers(gateway))
+    return json_response(
+        StatusView(
+            version=program_version(),
+            project=gateway.project,
+            uptime_seconds=round(time.monotonic() - gateway.started, 3),
+            bus=BusStatus(connected=gateway.bus.connected),
+            registry=registry,
+            store=store,
+            consumers=consumers,
+            models=deployment_views(gateway.models),
+            queue=QueueStatus(
+                rows=gateway.batcher.queued_rows,
+                limit=gateway.batcher.max_queued_rows,
+                threads=gateway.batcher.threads,
+            ),
+        )
+    )
+
+
+async def openapi_json(_: Request) -> Response:
+    """The OpenAPI document."""
+    return json_response(_document())
+
+
+async def docs(_: Request) -> Response:
+    """The same for people, in one page without scripts."""
+    from services.inference.docs_page import render
+
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return HTMLResponse(render(_document()), headers={"Content-Security-Policy": policy})
+
+
+@functools.cache
+def _document() -> dict[str, object]:
+    from services.inference.openapi import document  # it lists this module's operations too
+
+    return document()
+
+
+async def _registry(gateway: Gateway) -> RegistryStatus:
+    started = time.perf_counter()
+    try:
+        await gateway.bus.ask(ListModels(project=gateway.project), timeout=PROBE_SECONDS)
+    except TidemillError as error:
+        return RegistryStatus(reachable=False, error=str(error))
+    return RegistryStatus(reachable=True, ms=round((time.perf_counter() - started) * 1000, 1))
+
+
+async def _store(gateway: Gateway) -> StoreStatus:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await gateway.records.projects()
+    except (TidemillError, TimeoutError) as error:
+        return StoreStatus(reachable=False, error=str(error) or "no answer in time")
+    return StoreStatus(reachable=True)
+
+
+async def _consumers(gateway: Gateway) -> list[ConsumerStatus]:
+    if not gateway.bus.connected:
+        return []
+    found: list[ConsumerStatus] = []
+    for stream in (EVENTS, JOBS):
+        try:
+            infos = await gateway.bus.jetstream.consumers_info(stream)
+        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError):
+            continue
+        found += [
+            ConsumerStatus(
+                stream=stream,
+                consumer=info.name,
+                waiting=info.num_waiting or 0,
+                in_progress=info.num_ack_pending or 0,
+                pending=info.num_pending or 0,
+            )
+            for info in infos
+            if info.config is not None and info.config.durable_name
+        ]
+    return sorted(found, key=lambda one: (one.stream, one.consumer))
+
+
+OPERATIONS = (
+    Operation("GET", "/healthz", healthz, "The process answers", "platform", answers=dict, problems=()),
+    Operation("GET", "/readyz", readyz, "It serves what it knows of", "platform", answers=dict, problems=(503,)),
+    Operation("GET", "/metrics", metrics, "Prometheus metrics", "platform", media_type="text/plain", problems=()),
+    Operation("GET", "/v1/status", status, "The platform's state", "platform", answers=StatusView, problems=()),
+    Operation("GET", "/openapi.json", openapi_json, "This document", "platform", answers=dict, problems=()),
+    Operation("GET", "/docs", docs, "This document for people", "platform", media_type="text/html", problems=()),
+)

@@ -1,0 +1,100 @@
+"""Runs: list, show, follow live, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from services.inference.gateway import Gateway, gateway_of
+from services.inference.routes.run_events import follow, show_run
+from services.inference.routes.views import Accepted
+from services.inference.web.operations import Operation, Query, json_response
+from services.inference.web.problems import HttpProblem
+from tidemill.contracts import CancelRun, RetryRun, RunState
+from tidemill.contracts.queries import ListRuns, RunRow, RunView
+from tidemill.errors import InvalidInput
+
+_STATES = list(get_args(RunState))
+
+
+async def list_runs(request: Request) -> Response:
+    """Runs, newest first."""
+    gateway = gateway_of(request)
+    limit, state = request.query_params.get("limit", "50"), request.query_params.get("state")
+    try:
+        question = ListRuns.model_validate({"project": gateway.project, "limit": limit, "state": state})
+    except ValidationError as invalid:
+        error = invalid.errors()[0]
+        raise InvalidInput(f"query parameter {error['loc'][0]!r}: {error['msg']} (got {error['input']!r})") from None
+    return json_response(await gateway.bus.ask(question))
+
+
+async def show(request: Request) -> Response:
+    """One run."""
+    return json_response(await _run(gateway_of(request), request))
+
+
+async def events(request: Request) -> Response:
+    """One run as it goes on: server-sent events until it ends."""
+    gateway = gateway_of(request)
+    run_id = request.path_params["run_id"]
+    first = await _run(gateway, request)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(follow(gateway, run_id, first), headers=headers, media_type="text/event-stream")
+
+
+async def cancel(request: Request) -> Response:
+    """End a run."""
+    gateway = gateway_of(request)
+    run = await _run(gateway, request)
+    _refuse_unless(run["state"] == "running", run, "only a run that is running can be cancelled")
+    await gateway.bus.command(CancelRun(project=gateway.project, run_id=run["run_id"]))
+    return json_response(Accepted(detail=f"run {run['run_id']} is being cancelled"), 202)
+
+
+async def retry(request: Request) -> Response:
+    """Start a run again from where it stopped."""
+    gateway = gateway_of(request)
+    run = await _run(gateway, request)
+    _refuse_unless(
+        run["state"] in ("failed", "cancelled"), run, "only a run that failed or was cancelled can be retried"
+    )
+    await gateway.bus.command(RetryRun(project=gateway.project, run_id=run["run_id"]))
+    return json_response(Accepted(detail=f"run {run['run_id']} starts again from where it stopped"), 202)
+
+
+async def _run(gateway: Gateway, request: Request) -> dict[str, Any]:
+    return await show_run(gateway, request.path_params["run_id"])
+
+
+def _refuse_unless(condition: bool, run: dict[str, Any], why: str) -> None:
+    if not condition:
+        raise HttpProblem(409, "wrong-state", f"run {run['run_id']} is {run['state']}; {why}", state=run["state"])
+
+
+OPERATIONS = (
+    Operation(
+        "GET", "/v1/runs", list_runs, "Runs, newest first", "runs", answers=list[RunRow], problems=(400, 503),
+        query=(
+            Query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}, "How many at most."),
+            Query("state", {"type": "string", "enum": _STATES}, "Only runs in this state."),
+        ),
+    ),
+    Operation("GET", "/v1/runs/{run_id:name}", show, "A run", "runs", answers=RunView, problems=(404, 503)),
+    Operation(
+        "GET", "/v1/runs/{run_id:name}/events", events,
+        "A run as it goes on: events `run` (RunView), `progress` (RunProgressed), `stage` (StageAnnounced), `run`",
+        "runs", media_type="text/event-stream", problems=(404, 503),
+    ),
+    Operation(
+        "POST", "/v1/runs/{run_id:name}:cancel", cancel, "End a run", "runs",
+        answers=Accepted, status=202, problems=(404, 409, 503),
+    ),
+    Operation(
+        "POST", "/v1/runs/{run_id:name}:retry", retry, "Start a failed or cancelled run again", "runs",
+        answers=Accepted, status=202, problems=(404, 409, 503),
+    ),
+)  # fmt: skip

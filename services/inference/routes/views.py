@@ -1,0 +1,187 @@
+"""What the gateway itself takes and answers, as pydantic models: the OpenAPI document is made from them.
+
+Views of runs and models are the registry's (``tidemill.contracts.queries``) and pass through unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tidemill.contracts import Name, RunId, StageName
+from tidemill.contracts.recipe import Section
+from tidemill.contracts.references import Frozen
+
+
+class PublishRequest(Section):
+    """A dataset that the platform reads by itself."""
+
+    name: Name
+    uri: str = Field(min_length=1)
+    """``http(s)://`` or ``s3://``; local paths only where the ingest service allows them."""
+    recipe: dict[str, Any] | None = None
+    use_cache: bool = True
+    promote: bool | None = None
+
+
+class PublishForm(BaseModel):
+    """Fields of an upload; the files are parts named ``file``."""
+
+    name: Name
+    recipe: str | None = None
+    """YAML or JSON."""
+    use_cache: bool = True
+    promote: bool | None = None
+    file: list[bytes] = Field(json_schema_extra={"items": {"type": "string", "format": "binary"}})
+
+
+class PublishLinks(Frozen):
+    """Where to go on from here."""
+
+    self: str
+    events: str
+    model: str
+    predict: str
+
+
+class PublishAnswer(Frozen):
+    """A run has begun."""
+
+    run_id: RunId
+    name: Name
+    events: str
+    """Path of the run's server-sent events."""
+    links: PublishLinks
+
+
+class Accepted(Frozen):
+    """The command is on its way; it is carried out by the registry."""
+
+    status: Literal["accepted"] = "accepted"
+    detail: str
+
+
+class PromoteRequest(Section):
+    """Point an alias to a version."""
+
+    version: int = Field(ge=1)
+    alias: Name = "champion"
+
+
+class PredictRequest(BaseModel):
+    """Raw instances: for text classification strings, or objects with ``text``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    instances: list[Any] = Field(min_length=1)
+    scores: bool = False
+    """Whether every label's score is wanted, not the best one's alone."""
+
+
+class Prediction(Frozen):
+    """One instance's answer."""
+
+    label: str
+    score: float
+    scores: dict[str, float] | None = None
+
+
+class PredictAnswer(Frozen):
+    """Predictions in the order of the instances."""
+
+    predictions: list[Prediction]
+    model: Name
+    version: int
+
+
+class VersionWeight(Frozen):
+    """A version in service and its share of the traffic."""
+
+    version: int
+    weight: float
+
+
+class DeploymentView(Frozen):
+    """What ought to serve under a name, and what does."""
+
+    name: Name
+    state: Literal["loading", "serving", "failed"]
+    desired: list[VersionWeight]
+    serving: list[VersionWeight]
+    variant: str | None = None
+    error: str | None = None
+
+
+class BusStatus(Frozen):
+    """Whether NATS can be reached."""
+
+    connected: bool
+
+
+class RegistryStatus(Frozen):
+    """Whether the registry answers, and how fast."""
+
+    reachable: bool
+    ms: float | None = None
+    error: str | None = None
+
+
+class StoreStatus(Frozen):
+    """Whether the artifact store can be read."""
+
+    reachable: bool
+    error: str | None = None
+
+
+class ConsumerStatus(Frozen):
+    """A durable consumer of a stream: who waits for work, and how much work waits."""
+
+    stream: str
+    consumer: str
+    waiting: int
+    """Requests for messages that are open now; 0 for a stage that nobody works or that is busy."""
+    in_progress: int
+    pending: int
+
+
+class QueueStatus(Frozen):
+    """Rows that wait for a free executor thread."""
+
+    rows: int
+    limit: int
+    threads: int
+
+
+class StatusView(Frozen):
+    """The platform as the gateway sees it."""
+
+    version: str
+    project: Name
+    uptime_seconds: float
+    bus: BusStatus
+    registry: RegistryStatus
+    store: StoreStatus
+    consumers: list[ConsumerStatus]
+    models: list[DeploymentView]
+    queue: QueueStatus
+
+
+class StageAnnounced(Frozen):
+    """Server-sent event ``stage``: a fact about the run."""
+
+    stage: StageName | None
+    """The stage that is done; None for facts that no stage makes."""
+    type: str
+    """The event's subject."""
+    event: dict[str, Any]
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str

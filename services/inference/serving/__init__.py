@@ -1,0 +1,1 @@
+"""Models in service: load, batch, swap. Knows no HTTP and no bus."""

@@ -1,0 +1,104 @@
+"""Brings a version's package here: what serving needs and no more, verified before it is loaded.
+
+A package that is here already is used without asking the store, so that a gateway starts while the store is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from services.inference.serving.version import ServedVersion
+from tidemill.artifacts import ArtifactStore
+from tidemill.contracts import ArtifactRef, DeployedVersion
+from tidemill.errors import CorruptArtifact, PermanentError
+from tidemill.modelpack import ModelPackage, Signature
+
+_PARTIAL = ".partial-"
+
+
+class VersionLoader:
+    """Loads versions below ``folder``, one directory for each model digest."""
+
+    def __init__(self, store: ArtifactStore, folder: Path, *, parallel: int) -> None:
+        self._store = store
+        self._folder = folder
+        self._parallel = parallel
+
+    async def load(self, name: str, deployed: DeployedVersion) -> ServedVersion:
+        """Fetch, verify, load and warm up.
+
+        Raises:
+            TransientError: the store cannot be reached.
+            PermanentError: the package is corrupt or cannot be served.
+        """
+        directory = self._folder / deployed.model.digest.removeprefix("sha256:")
+        package = await asyncio.to_thread(_verified_package, directory)
+        if package is None:
+            await self._fetch(deployed.model, directory)
+            package = await asyncio.to_thread(_open, directory)
+        return await asyncio.to_thread(ServedVersion, name, deployed, package, parallel=self._parallel)
+
+    async def sweep(self, wanted: Collection[str]) -> None:
+        """Remove the directories of models whose digests are not ``wanted``."""
+        keep = {digest.removeprefix("sha256:") for digest in wanted}
+        await asyncio.to_thread(_remove_others, self._folder, keep)
+
+    async def _fetch(self, model: ArtifactRef, directory: Path) -> None:
+        try:
+            signature = Signature.model_validate_json(await self._store.read(model, "signature.json"))
+        except ValidationError as invalid:
+            problem = invalid.errors()[0]
+            raise PermanentError(
+                f"model {model.digest}: signature.json is not one that this version reads: "
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            ) from None
+        if signature.tokenization is None:
+            raise PermanentError(f"model {model.digest}: its signature does not say how text is tokenized")
+        serving = f"variants/{signature.serving_variant}/"
+        files = await self._store.files(model)
+        wanted = [path for path in files if path.startswith(serving) or not path.startswith("variants/")]
+        partial = self._folder / f"{_PARTIAL}{uuid4().hex}"
+        try:
+            await self._store.fetch(model, partial, only=wanted)
+            await asyncio.to_thread(_replace, partial, directory)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+
+
+def _open(directory: Path) -> ModelPackage:
+    package = ModelPackage.open_partial(directory)
+    package.verify()
+    if package.signature.serving_variant not in package.variants:
+        raise CorruptArtifact(
+            f"model package {directory.name}: the serving variant {package.signature.serving_variant!r} is not complete"
+        )
+    return package
+
+
+def _verified_package(directory: Path) -> ModelPackage | None:
+    """The package that is here, None when there is none or it is damaged: then it is fetched again."""
+    if not directory.is_dir():
+        return None
+    try:
+        return _open(directory)
+    except PermanentError:
+        return None
+
+
+def _replace(partial: Path, directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    partial.rename(directory)
+
+
+def _remove_others(folder: Path, keep: Collection[str]) -> None:
+    if not folder.is_dir():
+        return
+    for child in folder.iterdir():
+        if child.is_dir() and child.name not in keep and not child.name.startswith(_PARTIAL):
+            shutil.rmtree(child, ignore_errors=True)

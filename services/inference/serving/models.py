@@ -1,0 +1,236 @@
+"""The models in service: desired deployments become loaded versions, swapped in one step, the old ones drained.
+
+Lives on the event loop. A deployment that cannot be loaded leaves the one before it in service and says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+from services.inference.serving.errors import NotReady
+from services.inference.serving.version import ServedVersion
+from tidemill.contracts import DeployedVersion, Deployment
+from tidemill.errors import NotFound, TransientError
+
+log = logging.getLogger(__name__)
+
+LoadState = Literal["loading", "serving", "failed"]
+_RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Loader(Protocol):
+    """Makes a ``ServedVersion`` of a deployed one."""
+
+    async def load(self, name: str, deployed: DeployedVersion) -> ServedVersion:
+        """Fetch, verify, load, warm up."""
+
+    async def sweep(self, wanted: Collection[str]) -> None:
+        """Remove what is no longer wanted from the disk."""
+
+
+Loaded = Callable[[ServedVersion, datetime, datetime], None]
+"""Told of a version put into service, and when its loading began and ended."""
+
+
+@dataclass
+class _Model:
+    """One deployment: what ought to serve, what serves, and how far the way from one to the other is."""
+
+    desired: Deployment
+    serving: tuple[ServedVersion, ...] = ()
+    weights: tuple[float, ...] = ()
+    state: LoadState = "loading"
+    error: str | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """How a deployment does."""
+
+    name: str
+    state: LoadState
+    versions: list[tuple[int, float]]
+    """Numbers and weights of the versions that serve."""
+    variant: str | None
+    error: str | None
+
+
+class ServedModels:
+    """Deployments by name. ``loaded`` is told of every version that came into service."""
+
+    def __init__(
+        self, loader: Loader, *, loaded: Loaded, failed: Callable[[str], None], swapped: Callable[[str], None]
+    ) -> None:
+        self._loader = loader
+        self._loaded = loaded
+        self._failed = failed
+        self._swapped = swapped
+        self._models: dict[str, _Model] = {}
+        self._draining: set[asyncio.Task[None]] = set()
+
+    @property
+    def versions_loaded(self) -> int:
+        """Versions in service."""
+        return sum(len(model.serving) for model in self._models.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the deployments, sorted."""
+        return sorted(self._models)
+
+    def deployments(self) -> list[Deployment]:
+        """What ought to serve."""
+        return [model.desired for _, model in sorted(self._models.items())]
+
+    def apply(self, deployment: Deployment) -> None:
+        """Make ``deployment`` the desired state; the loading goes on behind."""
+        model = self._models.get(deployment.name)
+        if model is None:
+            model = self._models[deployment.name] = _Model(deployment)
+            model.task = asyncio.create_task(self._converge(model), name=f"serve {deployment.name}")
+        elif model.desired == deployment:
+            return
+        model.desired = deployment
+        model.settled.clear()
+        model.changed.set()
+
+    def remove(self, name: str) -> None:
+        """Serve the model no longer."""
+        model = self._models.pop(name, None)
+        if model is None:
+            return
+        if model.task is not None:
+            model.task.cancel()
+        self._drain(model.serving)
+
+    def choose(self, name: str, version: int | None = None) -> ServedVersion:
+        """The version that answers the next request: the one asked for, else one by its weight.
+
+        Raises:
+            NotFound: no such model or version is deployed; names those that are.
+            NotReady: it is being loaded for the first time.
+        """
+        model = self._models.get(name)
+        if model is None:
+            known = ", ".join(self.names) or "none yet"
+            raise NotFound(f"no model {name!r} is deployed; deployed are: {known}")
+        if not model.serving:
+            if model.state == "failed":
+                raise NotReady(f"model {name!r} could not be loaded: {model.error}")
+            raise NotReady(f"model {name!r} is being loaded; try again in a moment")
+        if version is None:
+            if len(model.serving) == 1:
+                return model.serving[0]
+            return random.choices(model.serving, model.weights)[0]  # noqa: S311 - no secret
+        for served in model.serving:
+            if served.number == version:
+                return served
+        numbers = ", ".join(str(served.number) for served in model.serving)
+        raise NotFound(f"version {version} of model {name!r} is not deployed; deployed: {numbers}")
+
+    def status(self) -> list[ModelStatus]:
+        """How every deployment does, by name."""
+        return [
+            ModelStatus(
+                name=name,
+                state=model.state,
+                versions=[(v.number, w) for v, w in zip(model.serving, model.weights, strict=True)],
+                variant=model.serving[0].variant.name if model.serving else None,
+                error=model.error,
+            )
+            for name, model in sorted(self._models.items())
+        ]
+
+    async def settled(self) -> None:
+        """Wait until every deployment known now serves or has failed."""
+        for model in list(self._models.values()):
+            await model.settled.wait()
+
+    async def close(self) -> None:
+        """Stop loading and free everything."""
+        for name in self.names:
+            self.remove(name)
+        await asyncio.gather(*self._draining)
+
+    async def _converge(self, model: _Model) -> None:
+        """Bring ``model`` to what is desired, again and again."""
+        failures = 0
+        while True:
+            model.changed.clear()
+            desired = model.desired
+            try:
+                await self._bring(model, desired)
+                failures = 0
+                wait: float | None = None
+            except TransientError as error:
+                wait = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
+                failures += 1
+                self._note_failure(model, desired, error)
+            except Exception as error:
+                wait = None
+                self._note_failure(model, desired, error)
+            if model.desired == desired:
+                model.settled.set()
+            await _event_or_timeout(model.changed, wait)
+
+    async def _bring(self, model: _Model, desired: Deployment) -> None:
+        kept = {(served.number, served.deployed.model.digest): served for served in model.serving}
+        model.state = "loading" if not model.serving else model.state
+        fresh: list[ServedVersion] = []
+        versions: list[ServedVersion] = []
+        try:
+            for deployed in desired.versions:
+                served = kept.pop((deployed.version, deployed.model.digest), None)
+                if served is None:
+                    begun = datetime.now(UTC)
+                    served = await self._loader.load(desired.name, deployed)
+                    fresh.append(served)
+                    self._loaded(served, begun, datetime.now(UTC))
+                versions.append(served)
+        except BaseException:
+            self._drain(fresh)
+            raise
+        weights = [deployed.weight for deployed in desired.versions]
+        # The swap: requests that come from now on take the new versions, those in progress keep theirs.
+        model.serving = tuple(versions)
+        model.weights = tuple(weights) if any(weights) else (1.0,) * len(weights)
+        model.state, model.error = "serving", None
+        self._swapped(desired.name)
+        log.info("model %s: version %s serves", desired.name, ", ".join(str(v.number) for v in versions))
+        self._drain(kept.values())
+
+    def _note_failure(self, model: _Model, desired: Deployment, error: Exception) -> None:
+        model.error = str(error) or type(error).__name__
+        model.state = "serving" if model.serving else "failed"
+        self._failed(desired.name)
+        log.error("model %s cannot be loaded: %s", desired.name, model.error, exc_info=not str(error))
+
+    def _drain(self, versions: Iterable[ServedVersion]) -> None:
+        for version in versions:
+            task = asyncio.create_task(self._close(version), name=f"drain {version.name}")
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+
+    async def _close(self, version: ServedVersion) -> None:
+        await version.close()
+        await self._loader.sweep(
+            {one.model.digest for model in self._models.values() for one in model.desired.versions}
+            | {one.deployed.model.digest for model in self._models.values() for one in model.serving}
+        )
+
+
+async def _event_or_timeout(event: asyncio.Event, seconds: float | None) -> None:
+    waiter: Awaitable[bool] = event.wait()
+    try:
+        await asyncio.wait_for(waiter, seconds)
+    except asyncio.TimeoutError:
+        return

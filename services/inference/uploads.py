@@ -1,0 +1,178 @@
+"""Multipart uploads, streamed to disk: fields are kept, files are written as they come, never held in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import python_multipart
+from python_multipart.exceptions import FormParserError
+from starlette.requests import Request
+
+from services.inference.web.bodies import refuse_declared_length, too_large
+from tidemill.errors import InvalidInput, TransientError
+
+_FIELD_BYTES = 1 << 20
+_WRITE_BYTES = 1 << 20
+
+
+@dataclass
+class Form:
+    """A multipart body's fields by name, and the names of the files that were written."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Part:
+    name: str
+    file: BinaryIO | None
+    data: bytearray = field(default_factory=bytearray)
+
+
+async def receive_form(request: Request, folder: Path, *, max_bytes: int, max_files: int) -> Form:
+    """Read the body; files go to ``folder`` under the names that the client gave them, without any path.
+
+    Raises:
+        InvalidInput: it is not multipart, or a file's name cannot be used or came twice.
+        HttpProblem: 413, more than ``max_bytes``.
+        TransientError: the disk is full.
+    """
+    refuse_declared_length(request, max_bytes)
+    receiver = _Receiver(_boundary(request), folder, max_files)
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise too_large(max_bytes)
+            receiver.feed(chunk)
+            if receiver.unwritten >= _WRITE_BYTES:
+                await asyncio.to_thread(receiver.write)
+        await asyncio.to_thread(receiver.finish)
+    except FormParserError as error:
+        raise InvalidInput(f"the multipart body is malformed: {error}") from None
+    except OSError as error:
+        raise TransientError(f"the upload cannot be written: {error.strerror}") from error
+    finally:
+        receiver.close()
+    return receiver.form
+
+
+class _Receiver:
+    """The parser's callbacks. Bytes of files are collected and written by ``write``, off the event loop."""
+
+    def __init__(self, boundary: bytes, folder: Path, max_files: int) -> None:
+        self.form = Form()
+        self.unwritten = 0
+        self._folder = folder
+        self._max_files = max_files
+        self._part: _Part | None = None
+        self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
+        self._disposition = b""
+        self._open: list[BinaryIO] = []
+        self._waiting: list[tuple[BinaryIO, bytes]] = []
+        self._ended = False
+        self._parser = python_multipart.MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part_begin,
+                "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+                "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
+                "on_part_data": self._on_part_data,
+                "on_part_end": self._on_part_end,
+                "on_end": self._on_end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        """Parse the next bytes of the body."""
+        self._parser.write(chunk)
+
+    def write(self) -> None:
+        """Write what was collected."""
+        waiting, self._waiting, self.unwritten = self._waiting, [], 0
+        for file, data in waiting:
+            file.write(data)
+
+    def finish(self) -> None:
+        """The body is complete."""
+        self._parser.finalize()
+        if not self._ended:
+            raise InvalidInput("the multipart body ends too early; send it again")
+        self.write()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._open:
+            file.close()
+
+    def _on_part_begin(self) -> None:
+        self._disposition = b""
+
+    def _on_header_end(self) -> None:
+        name, value = self._header
+        if bytes(name).lower() == b"content-disposition":
+            self._disposition = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _on_headers_finished(self) -> None:
+        _, options = python_multipart.multipart.parse_options_header(self._disposition)
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        if not name:
+            raise InvalidInput("a part of the multipart body has no name in its Content-Disposition")
+        if b"filename" not in options:
+            self._part = _Part(name, None)
+            return
+        if name != "file":
+            raise InvalidInput(f"files are sent in parts named 'file', not {name!r}")
+        self._part = _Part(name, self._new_file(options[b"filename"].decode("utf-8", "replace")))
+
+    def _new_file(self, given: str) -> BinaryIO:
+        name = given.replace("\\", "/").rsplit("/", 1)[-1]
+        if not name or name.startswith(".") or "\0" in name or len(name.encode()) > 255:
+            raise InvalidInput(f"file name {given!r} cannot be used; send a plain name such as train.csv")
+        if name in self.form.files:
+            raise InvalidInput(f"file {name!r} was sent twice; give every file its own name")
+        if len(self.form.files) >= self._max_files:
+            raise InvalidInput(f"more than {self._max_files} files were sent; put the rows into fewer files")
+        file = (self._folder / name).open("xb")
+        self.form.files.append(name)
+        self._open.append(file)
+        return file
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        assert self._part is not None
+        piece = data[start:end]
+        if self._part.file is not None:
+            self._waiting.append((self._part.file, piece))
+            self.unwritten += len(piece)
+            return
+        self._part.data.extend(piece)
+        if len(self._part.data) > _FIELD_BYTES:
+            raise InvalidInput(f"field {self._part.name!r} has more than {_FIELD_BYTES:,} bytes")
+
+    def _on_part_end(self) -> None:
+        part, self._part = self._part, None
+        if part is None or part.file is not None:
+            return
+        try:
+            self.form.fields[part.name] = part.data.decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(f"field {part.name!r} is not UTF-8 text") from None
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+
+def _boundary(request: Request) -> bytes:
+    kind, options = python_multipart.multipart.parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise InvalidInput("send multipart/form-data with a boundary, or application/json")
+    return boundary

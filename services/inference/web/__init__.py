@@ -1,0 +1,1 @@
+"""HTTP as such: problem documents, bounded bodies, access, measurement, declared operations. Knows no model."""
