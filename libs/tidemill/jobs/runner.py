@@ -138,6 +138,7 @@ class JobRunner:
             await self._idle.wait()
 
     async def close(self) -> None:
-        """Kill a running job, and end the forkserver when no other runner of this process uses it."""
+        """Kill a running job, and end the forkserver when no other runner of this process uses it. Final."""
+        self._leaving = True
         await self.cancel()
         await asyncio.to_thread(forkserver.leave, self)

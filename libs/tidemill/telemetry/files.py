@@ -15,7 +15,8 @@ from typing import Any
 FILE_BYTES = 16 * 2**20
 OLD_FILES = 3
 FOLDER_BYTES = 256 * 2**20
-"""Bound of a whole folder, since every process that ever ran left files there."""
+FOLDER_FILES = 300
+"""Bounds of a whole folder, since every process that ever ran left files there."""
 
 
 class LineFile:
@@ -53,9 +54,12 @@ class LineFile:
 
     def _append(self, line: bytes) -> None:
         descriptor = self._opened()
-        if os.fstat(descriptor).st_size + len(line) > self._limit:
+        status = os.fstat(descriptor)
+        if status.st_nlink == 0:  # pruned by another process, or the data folder was cleared
+            self._release()
+        elif status.st_size + len(line) > self._limit:
             self._rotate(descriptor)
-            descriptor = self._opened()
+        descriptor = self._opened()
         if self._torn:
             line = b"\n" + line  # the disk was full in the middle of a line
         written = os.write(descriptor, line)
@@ -97,13 +101,13 @@ class LineFile:
             print(f"telemetry is dropped, {self.path} cannot be written: {error}", file=sys.stderr)
 
 
-def prune(folder: Path, limit: int = FOLDER_BYTES) -> None:
-    """Remove the oldest ``*.jsonl`` files of ``folder`` until it holds at most ``limit`` bytes; never raises."""
+def prune(folder: Path, limit: int = FOLDER_BYTES, most: int = FOLDER_FILES) -> None:
+    """Remove the oldest ``*.jsonl`` of ``folder`` until it holds ``limit`` bytes in ``most`` files; never raises."""
     with contextlib.suppress(OSError):
         files = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.glob("*.jsonl"))
         total = sum(size for _, size, _ in files)
-        for _, size, path in files[:-1]:
-            if total <= limit:
+        for number, (_, size, path) in enumerate(files[:-1]):
+            if total <= limit and len(files) - number <= most:
                 return
             path.unlink(missing_ok=True)
             total -= size

@@ -77,7 +77,7 @@ def rotten(spec: Spec, inputs: Inputs, output: Path, report: ProgressReport) -> 
 def unforeseen(spec: Spec, inputs: Inputs, output: Path, report: ProgressReport) -> None:
     """Raise something that is no Tidemill error."""
     with telemetry.span("look up"):
-        {}[spec.text]
+        raise KeyError(spec.text)
 
 
 def out_of_memory(spec: Spec, inputs: Inputs, output: Path, report: ProgressReport) -> None:

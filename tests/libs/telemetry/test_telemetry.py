@@ -133,6 +133,9 @@ def test_files_are_bounded_also_with_two_writers(tmp_path: Path) -> None:
     prune(path.parent, limit=4500)
     assert sum(file.stat().st_size for file in path.parent.iterdir()) <= 4500
     assert path.exists()
+    path.unlink()
+    writers[0].write({"number": 400})
+    assert json.loads(path.read_text())["number"] == 400
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
