@@ -1,0 +1,192 @@
+"""A running registry on a real server, store and database, and the work of the other stages written on record."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from services.registry.app import create_app
+from services.registry.settings import RegistrySettings
+from tidemill.artifacts import ArtifactStore, open_store
+from tidemill.bus import Bus, Deployments, RunStates
+from tidemill.contracts import (
+    ArtifactRef,
+    DatasetIngested,
+    DatasetPrepared,
+    DatasetPublished,
+    EvaluationSummary,
+    ModelCompressed,
+    ModelTrained,
+    Recipe,
+    ResourceUsage,
+    RunFinished,
+    StageEvent,
+    StageName,
+    VariantFigures,
+    parse_recipe,
+)
+from tidemill.platform.nats_server import NatsServer
+from tidemill.records import RecordStore
+from tidemill.records.schema import RunRecord, StageRecord
+from tidemill.settings import PlatformSettings
+from tidemill.stage.runs import Runs
+from tidemill.testing.events import EventLog, event_log
+from tidemill.testing.nats import settings_for
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+numbers = itertools.count(1)
+
+
+def artifact(kind: Any, name: str) -> ArtifactRef:
+    """A reference as if ``name`` were its bytes."""
+    return ArtifactRef(digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", kind=kind, size_bytes=len(name))
+
+
+@asynccontextmanager
+async def registry(platform: PlatformSettings, **changes: Any) -> AsyncIterator[None]:
+    """The registry's application, started and stopped."""
+    app = create_app(RegistrySettings.model_validate({"platform": platform, "max_attempts": 2} | changes))
+    await app.start()
+    try:
+        yield
+    finally:
+        await app.stop()
+
+
+@dataclass
+class Bench:
+    """What is around a registry, and the stages before it, played."""
+
+    platform: PlatformSettings
+    bus: Bus
+    log: EventLog
+    store: ArtifactStore
+    records: RecordStore
+    folder: Path
+
+    @property
+    def states(self) -> RunStates:
+        return RunStates(self.bus)
+
+    @property
+    def deployments(self) -> Deployments:
+        return Deployments(self.bus)
+
+    async def recipe(self, document: dict[str, Any] | None) -> ArtifactRef:
+        recipe: Recipe = parse_recipe(document)
+        folder = self.folder / f"recipe-{next(numbers)}"
+        folder.mkdir()
+        (folder / "recipe.json").write_text(json.dumps(recipe.model_dump(mode="json")))
+        return await self.store.put(folder, kind="recipe")
+
+    async def publish(self, name: str, *, announce: bool = True, **changes: Any) -> str:
+        """A run on record, as the gateway or the CLI begins it."""
+        run_id = f"run-{next(numbers)}"
+        event = DatasetPublished.model_validate({"run_id": run_id, "name": name, "uri": "file:///data.csv"} | changes)
+        await self.records.create_run(RunRecord(event=event, created_at=datetime.now(UTC), traceparent=TRACE))
+        if announce:
+            await self.bus.announce(event, fingerprint="published")
+        return run_id
+
+    async def work(
+        self,
+        run_id: str,
+        name: str,
+        *,
+        until: StageName = "compress",
+        macro_f1: float = 0.9,
+        model: str = "",
+        recipe: dict[str, Any] | None = None,
+        announce: bool = True,
+    ) -> StageEvent:
+        """Put the stages up to ``until`` on record as the stage machinery does, and announce each."""
+        frozen = await self.recipe(recipe)
+        runs = Runs(self.bus, self.records)
+        for stage, event in stage_events(run_id, name, frozen, macro_f1, model or run_id):
+            if stage not in (await runs.status("default", run_id)).reached:
+                assert await runs.reach("default", run_id, stage)
+                now = datetime.now(UTC)
+                record = StageRecord(
+                    stage=stage, subject=event.subject, event=event.model_dump(mode="json"), fingerprint=stage * 4,
+                    started_at=now - timedelta(seconds=2), finished_at=now, cached=False, jobs=1,
+                )  # fmt: skip
+                await self.records.create_stage("default", run_id, record)
+                if announce:
+                    await self.bus.announce(event, fingerprint=record.fingerprint)
+            if stage == until:
+                return event
+        raise AssertionError(until)
+
+    async def finished(self, name: str, *, model: str = "", promote: bool | None = None, **work: Any) -> RunFinished:
+        """A whole run."""
+        run_id = await self.publish(name, promote=promote)
+        await self.work(run_id, name, model=model, **work)
+        return await self.log.wait_for(RunFinished, run_id)
+
+
+def stage_events(
+    run_id: str, name: str, recipe: ArtifactRef, macro_f1: float, model: str
+) -> list[tuple[StageName, StageEvent]]:
+    metrics = {"accuracy": macro_f1, "macro_f1": macro_f1}
+    figures = VariantFigures(
+        variant="onnx-int8", size_bytes=10, p50_ms=1.0, p95_ms=2.0, throughput=100.0, threads=1, metrics=metrics
+    )
+    shared: dict[str, Any] = {
+        "run_id": run_id, "name": name, "recipe": recipe, "usage": ResourceUsage(cpu_seconds=1.5, attempts=1),
+    }  # fmt: skip
+    evaluation = EvaluationSummary(part="test", examples=20, metrics=metrics)
+    source, ingested, prepared = (artifact(kind, f"{kind}-{name}") for kind in ("source", "dataset", "dataset"))
+    prepared = artifact("dataset", f"prepared-{name}")
+    task = "text-classification"
+    return [
+        ("ingest", DatasetIngested(
+            source=source, dataset=ingested, task=task, rows=100, parts={"data": 100}, **shared)),
+        ("preprocess", DatasetPrepared(
+            ingested=ingested, dataset=prepared, task=task, parts={"train": 70, "test": 20}, labels=["好", "坏"],
+            **shared)),
+        ("train", ModelTrained(
+            dataset=prepared, model=artifact("model", f"trained-{model}"), task=task, evaluation=evaluation,
+            validation=evaluation, **shared)),
+        ("compress", ModelCompressed(
+            dataset=prepared, trained=artifact("model", f"trained-{model}"), model=artifact("model", model),
+            task=task, evaluation=evaluation, original=figures, compressed=figures, variants=[figures], **shared)),
+    ]  # fmt: skip
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:
+    """The first true value of ``condition``."""
+    async with asyncio.timeout(seconds):
+        while not (value := await condition()):
+            await asyncio.sleep(0.02)
+        return value
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def quiet_bench(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+    """Everything but the registry."""
+    folder = tmp_path_factory.mktemp("registry")
+    platform = settings_for(nats_server, folder, ack_wait=timedelta(seconds=2))
+    store = open_store(platform.store_url, cache=folder / "cache")
+    bus = Bus.from_settings(platform, "test")
+    await bus.connect()
+    async with event_log(bus) as log:
+        yield Bench(platform, bus, log, store, store.records(), folder)
+    await bus.broker.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
+    """A running registry."""
+    async with registry(quiet_bench.platform):
+        yield quiet_bench

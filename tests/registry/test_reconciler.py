@@ -1,0 +1,81 @@
+"""Runs go on although streams, KV entries or announcements are lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest_asyncio
+
+from tests.registry.conftest import Bench, eventually, registry
+from tidemill.bus import RunStatus
+from tidemill.bus.subjects import RUNS_BUCKET, key
+from tidemill.contracts import DatasetIngested, DatasetPublished, RunFinished, RunProgressed
+from tidemill.contracts.queries import ShowRun
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
+    """A registry without patience, beside a second one that waits for the lease."""
+    impatient = {"reconcile_every": timedelta(seconds=0.1), "reconcile_after": timedelta(seconds=0.5)}
+    async with registry(quiet_bench.platform, **impatient), registry(quiet_bench.platform, **impatient):
+        yield quiet_bench
+
+
+async def test_a_lost_stream_costs_time_and_not_the_run(bench: Bench) -> None:
+    run_id = await bench.publish("lost")
+    await bench.work(run_id, "lost", until="ingest")
+    await bench.log.wait_for(DatasetIngested, run_id)
+    await bench.bus.jetstream.purge_stream("EVENTS")
+    await _told(bench, DatasetIngested, run_id, times=2)
+    await bench.work(run_id, "lost", until="compress", announce=False)
+    finished = await bench.log.wait_for(RunFinished, run_id)
+    assert finished.version == 1
+
+
+async def test_a_run_on_record_that_never_reached_the_stream_is_published(bench: Bench) -> None:
+    run_id = await bench.publish("unheard", announce=False)
+    await bench.log.wait_for(DatasetPublished, run_id)
+    assert (await bench.bus.ask(ShowRun(run_id=run_id)))["state"] == "running"
+
+
+async def test_a_lost_entry_of_a_running_run_is_made_again(bench: Bench) -> None:
+    run_id = await bench.publish("forgotten")
+    await bench.work(run_id, "forgotten", until="preprocess")
+    bucket = await bench.bus.bucket(RUNS_BUCKET)
+    await bucket.delete(key("default", run_id))
+    status = await eventually(lambda: bench.states.get("default", run_id))
+    assert status == RunStatus(reached=["ingest", "preprocess"])
+
+
+async def test_an_entry_that_ended_without_an_outcome_gets_one(bench: Bench) -> None:
+    run_id = await bench.publish("halfway")
+    await bench.work(run_id, "halfway", until="ingest")
+
+    def cancelled(status: RunStatus) -> RunStatus:
+        return status.model_copy(update={"state": "cancelled", "error": "停"})
+
+    await bench.states.change("default", run_id, cancelled)
+    finished = await bench.log.wait_for(RunFinished, run_id)
+    assert (finished.state, finished.reason) == ("cancelled", "停")
+    view = await bench.bus.ask(ShowRun(run_id=run_id))
+    assert [stage["state"] for stage in view["stages"][:3]] == ["finished", "cancelled", "waiting"]
+
+
+async def test_a_run_that_makes_progress_is_left_alone_and_a_silent_one_is_helped(bench: Bench) -> None:
+    busy = await bench.publish("busy")
+    silent = await bench.publish("silent")
+    for run_id in (busy, silent):
+        await bench.work(run_id, "busy", until="ingest")
+
+    async def helped_twice() -> bool:
+        await bench.bus.report(RunProgressed(run_id=busy, stage="preprocess", fraction=0.5))
+        return len(bench.log.of(DatasetIngested, silent)) >= 3
+
+    await eventually(helped_twice)
+    assert len(bench.log.of(DatasetIngested, busy)) < len(bench.log.of(DatasetIngested, silent))
+
+
+async def _told(bench: Bench, kind: Any, run_id: str, *, times: int) -> None:
+    await bench.log.wait_for(kind, run_id, where=lambda _: len(bench.log.of(kind, run_id)) >= times)
