@@ -9,21 +9,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 
 from tidemill.errors import InvalidInput
-
-
-@dataclass
-class _Group:
-    """All examples with one key: they stay together."""
-
-    labels: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def size(self) -> int:
-        return sum(self.labels.values())
 
 
 def assign_parts(
@@ -38,31 +26,22 @@ def assign_parts(
     Raises:
         InvalidInput: a class has too few distinct texts to be in every part.
     """
-    groups: defaultdict[str, _Group] = defaultdict(_Group)
-    for key, label in zip(keys, labels, strict=True):
-        groups[key].labels[label] += 1
+    label_of, size_of, mixed = _grouped(keys, labels)
     pure: defaultdict[str, list[str]] = defaultdict(list)
-    sizes: Counter[str] = Counter()
-    in_train: set[str] = set()
-    for key, group in groups.items():
-        sizes.update(group.labels)
-        if len(group.labels) == 1:
-            pure[next(iter(group.labels))].append(key)
-        else:
-            in_train.update(group.labels)
-    texts = {label: len(pure[label]) + (label in in_train) for label in sizes}
+    for key, label in label_of.items():
+        if key not in mixed:
+            pure[label].append(key)
+    in_train = set().union(*mixed.values()) if mixed else set()
+    sizes = Counter(labels)
     needed = len(shares) + 1
+    texts = {label: len(pure[label]) + (label in in_train) for label in sizes}
     small = sorted(label for label, count in texts.items() if count < needed)
     if small:
-        raise _too_small(
-            {label: [r for r, own in zip(rows, labels, strict=True) if own == label] for label in small[:10]},
-            texts,
-            needed,
-            len(small),
-        )
+        raise _too_small({label: _rows_of(label, labels, rows) for label in small[:10]}, texts, needed, len(small))
+    rank = _rank_by(seed)
     part_of: dict[str, str] = {}
     for label, own in pure.items():
-        own.sort(key=lambda key: (_rank(key, seed), key))
+        own.sort(key=rank)
         reserved = len(shares) + (label not in in_train)
         position = 0
         for part, share in shares.items():
@@ -70,13 +49,34 @@ def assign_parts(
             wanted, taken = max(1, math.floor(sizes[label] * share + 0.5)), 0
             while taken < wanted and (taken == 0 or position < len(own) - reserved):
                 part_of[own[position]] = part
-                taken += groups[own[position]].size
+                taken += size_of[own[position]]
                 position += 1
     return [part_of.get(key, "train") for key in keys]
 
 
-def _rank(key: str, seed: int) -> bytes:
-    return hashlib.blake2b(key.encode(), digest_size=16, key=str(seed).encode()[:64]).digest()
+def _grouped(keys: Sequence[str], labels: Sequence[str]) -> tuple[dict[str, str], Counter[str], dict[str, set[str]]]:
+    """One label of each key, how many examples it has, and all labels of those that have several."""
+    label_of: dict[str, str] = {}
+    mixed: dict[str, set[str]] = {}
+    for key, label in zip(keys, labels, strict=True):
+        if label_of.setdefault(key, label) != label:
+            mixed.setdefault(key, {label_of[key]}).add(label)
+    return label_of, Counter(keys), mixed
+
+
+def _rows_of(label: str, labels: Sequence[str], rows: Sequence[int]) -> list[int]:
+    return [row for row, own in zip(rows, labels, strict=True) if own == label]
+
+
+def _rank_by(seed: int) -> Callable[[str], bytes]:
+    seeded = hashlib.blake2b(digest_size=16, key=str(seed).encode()[:64])
+
+    def rank(key: str) -> bytes:
+        own = seeded.copy()
+        own.update(key.encode())
+        return own.digest()
+
+    return rank
 
 
 def _too_small(rows: Mapping[str, Sequence[int]], texts: Mapping[str, int], needed: int, classes: int) -> InvalidInput:
