@@ -1,0 +1,14 @@
+"""The preprocess service, joined: settings in, a FastStream application out. Importing this does nothing."""
+
+from __future__ import annotations
+
+from faststream import FastStream
+
+from services.preprocess.settings import PreprocessSettings
+from services.preprocess.stage import preprocess_stage
+from tidemill.stage.application import create_stage_app
+
+
+def create_app(settings: PreprocessSettings) -> FastStream:
+    """Preparation; what is cleaned and how it is cut stands in the recipe."""
+    return create_stage_app(preprocess_stage(), settings)
