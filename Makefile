@@ -55,7 +55,7 @@ test-full: lint ## the same with the tests that take minutes
 
 contracts: $(STAMP) ## proto/: AsyncAPI, the recipe's JSON Schema, OpenAPI
 	$(BIN)/python -m tidemill.cli.contracts --to proto
-	$(BIN)/python -m services.inference.openapi > proto/openapi.json
+	$(BIN)/python -c 'import json; from services.inference.openapi import document; print(json.dumps(document(), indent=2, ensure_ascii=False))' > proto/openapi.json
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py

@@ -30,6 +30,14 @@ class NotReachable(TransientError):
     """Nothing answers at the gateway's address."""
 
 
+class Unavailable(TransientError):
+    """The gateway cannot do it now. ``document`` is its problem document."""
+
+    def __init__(self, detail: str, document: Mapping[str, Any]) -> None:
+        super().__init__(detail)
+        self.document = document
+
+
 class Gateway:
     """One gateway. ``patience`` is how many seconds a call may wait for one that is away."""
 
@@ -105,7 +113,7 @@ class Gateway:
                 _refuse(response)
                 return _json(response, url)
             except TransientError as error:
-                certain = not isinstance(error, NotReachable) or isinstance(error.__cause__, httpx.ConnectError)
+                certain = _certainly_not_done(error)
                 now = time.monotonic()
                 if deadline is None:
                     allowed = patience if patience is not None else self._usual_patience()
@@ -142,23 +150,34 @@ def _as_ours(url: str) -> Iterator[None]:
 def _refuse(response: httpx.Response) -> None:
     if not response.is_error:
         return
-    detail = _detail(response)
+    document = _problem(response)
+    detail = str(
+        document.get("detail")
+        or document.get("title")
+        or f"{response.url} answered {response.status_code} {response.reason_phrase}"
+    )
     if response.status_code == 404:
         raise NotFound(detail)
     if response.status_code in (429, 502, 503, 504):
-        raise TransientError(detail)
+        raise Unavailable(detail, document)
     if response.is_client_error:
         raise InvalidInput(detail)
     raise TidemillError(detail)
 
 
-def _detail(response: httpx.Response) -> str:
+def _problem(response: httpx.Response) -> Mapping[str, Any]:
     try:
         document = json.loads(response.content)
-        detail = document.get("detail") or document.get("title")
-    except (ValueError, AttributeError):
-        detail = None
-    return str(detail) if detail else f"{response.url} answered {response.status_code} {response.reason_phrase}"
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _certainly_not_done(error: TransientError) -> bool:
+    """Whether a request that failed with ``error`` left nothing behind, so that it may be sent again."""
+    if isinstance(error, Unavailable):
+        return "run_id" not in error.document
+    return isinstance(error, NotReachable) and isinstance(error.__cause__, httpx.ConnectError)
 
 
 def _json(response: httpx.Response, url: str) -> Any:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 from tidemill.client.address import Address
-from tidemill.client.gateway import Gateway
+from tidemill.client.gateway import Gateway, Unavailable
 from tidemill.client.run import Run
-from tidemill.client.sources import RecipeSource, files_to_upload, is_uri, read_recipe
+from tidemill.client.sources import RecipeSource, files_to_upload, is_uri, local_path, read_recipe
 from tidemill.contracts import RunState
 from tidemill.contracts.queries import DeadLetterView, ModelRow, ModelView, RunRow
 from tidemill.contracts.references import NAME_PATTERN
@@ -65,25 +65,35 @@ class Platform:
     ) -> Run:
         """Publish a dataset and start its run.
 
-        ``source`` is a file, a folder with ``train.*`` and ``test.*``, or a URI (``https://``, ``s3://``, ``file://``)
-        that the platform reads. ``name`` is that of the model, by default the file's; ``recipe`` a mapping or the path
-        of a YAML file. ``promote`` overrides the recipe's ``promotion.enabled``.
+        ``source`` is a file or a folder with ``train.*`` and ``test.*`` (uploaded, as is a ``file://`` of this
+        machine), or a URI (``https://``, ``s3://``) that the platform reads. ``name`` is that of the model, by default
+        the file's; ``recipe`` a mapping or the path of a YAML file. ``promote`` overrides the recipe's
+        ``promotion.enabled``.
 
         Raises:
             InvalidInput: there is no such file, or the name or the source cannot be used.
             RecipeError: the recipe is not valid; names the key.
         """
         document = read_recipe(recipe)
-        name = name or _default_name(source)
+        name = check_name(name) if name else _default_name(source)
         options: dict[str, Any] = {"use_cache": use_cache} | ({} if promote is None else {"promote": promote})
+        source = local_path(source)
         if is_uri(source):
             body = {"name": name, "uri": str(source), **options} | ({"recipe": document} if document else {})
-            answer = self._gateway.post("/v1/datasets", body)
-        else:
-            fields = {"name": name} | {key: json.dumps(value) for key, value in options.items()}
-            if document:
-                fields["recipe"] = json.dumps(document, ensure_ascii=False)  # every JSON text is YAML
-            answer = self._gateway.upload("/v1/datasets", fields, files_to_upload(source))
+            return self._published(lambda: self._gateway.post("/v1/datasets", body), name)
+        fields = {"name": name} | {key: json.dumps(value) for key, value in options.items()}
+        if document:
+            fields["recipe"] = json.dumps(document, ensure_ascii=False)  # every JSON text is YAML
+        files = files_to_upload(source)
+        return self._published(lambda: self._gateway.upload("/v1/datasets", fields, files), name)
+
+    def _published(self, send: Callable[[], Any], name: str) -> Run:
+        try:
+            answer = send()
+        except Unavailable as away:
+            if "run_id" not in away.document:
+                raise
+            answer = away.document  # on record already: the run starts when NATS is back
         return Run(self._gateway, answer["run_id"], answer.get("name", name))
 
     def run(self, run_id: str) -> Run:

@@ -18,6 +18,10 @@ OUTAGE_PATIENCE = 60.0
 """Seconds that following a run survives without a gateway: restarts take a few."""
 SILENCE = 30.0
 """Seconds without a byte after which the stream is opened again; the gateway sends comments meanwhile."""
+COMMAND_PATIENCE = 15.0
+"""Seconds to wait for the registry to carry a command out."""
+SERVED_PATIENCE = 15.0
+"""Seconds to wait for the gateway to have loaded a promoted version."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
 
 
@@ -57,7 +61,8 @@ class Run:
     def wait(self, progress: Callable[[RunView], None] | None = None, timeout: float | None = None) -> RunView:
         """The run when it has ended, however it ended: look at ``state`` and ``error``.
 
-        ``progress`` is called with the run whenever something changed. Survives restarts of the gateway.
+        ``progress`` is called with the run whenever something changed. Survives restarts of the gateway. A version that
+        was promoted is in service when this returns, unless that takes longer than ``SERVED_PATIENCE``.
 
         Raises:
             StillRunning: it has not ended after ``timeout`` seconds.
@@ -70,6 +75,8 @@ class Run:
             if progress is not None:
                 progress(view)
         assert view is not None, "a stream of events begins with the run"
+        if view.state == "finished" and view.promoted:
+            self._until_served(view)
         return view
 
     def events(self, timeout: float | None = None) -> Iterator[RunEvent]:
@@ -110,8 +117,19 @@ class Run:
         self._gateway.post(f"/v1/runs/{self.run_id}:cancel")
 
     def retry(self) -> None:
-        """Start the failed or cancelled run again from the stage where it stopped."""
+        """Start the failed or cancelled run again from the stage where it stopped; returns when it is running.
+
+        Raises:
+            InvalidInput: it is running, or has finished.
+            TransientError: the registry did not carry the command out within ``COMMAND_PATIENCE`` seconds.
+        """
+        before = self.show()
         self._gateway.post(f"/v1/runs/{self.run_id}:retry")
+        deadline = time.monotonic() + COMMAND_PATIENCE
+        while (now := self.show()).state == before.state and now.ended_at == before.ended_at:
+            if time.monotonic() > deadline:
+                raise TransientError(f"run {self.run_id} is still {now.state}; the command to retry it is on its way")
+            time.sleep(0.05)
 
     def _follow(self, deadline: float | None) -> Iterator[RunEvent]:
         """One connection's worth of events."""
@@ -142,6 +160,20 @@ class Run:
 
     def _show(self, patience: float | None) -> RunView:
         return RunView.model_validate(self._gateway.get(f"/v1/runs/{self.run_id}", patience=patience))
+
+    def _until_served(self, view: RunView) -> None:
+        """The run ends when its version is the champion; every gateway then loads it, which takes a moment."""
+        deadline = time.monotonic() + SERVED_PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                status = self._gateway.get("/v1/status", patience=1.0)
+            except TransientError:
+                continue
+            for model in status.get("models", ()):
+                versions = [serving["version"] for serving in model["serving"]]
+                if model["name"] == view.name and (view.version in versions or model["state"] == "failed"):
+                    return
+            time.sleep(0.05)
 
     def _refuse_late(self, deadline: float | None) -> None:
         if deadline is not None and time.monotonic() > deadline:

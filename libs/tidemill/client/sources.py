@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from tidemill.contracts import Recipe, RecipeError, parse_recipe
 from tidemill.errors import InvalidInput
@@ -20,6 +21,15 @@ RecipeSource = Mapping[str, Any] | Recipe | Path | str | None
 def is_uri(source: Path | str) -> bool:
     """Whether ``source`` names something that the platform reads by itself."""
     return isinstance(source, str) and _URI.match(source) is not None
+
+
+def local_path(source: Path | str) -> Path | str:
+    """The path that a ``file://`` URI names if it is on this machine; anything else as it is."""
+    if not isinstance(source, str) or not source.lower().startswith("file://"):
+        return source
+    parts = urlsplit(source)
+    path = Path(unquote(parts.path))
+    return path if parts.netloc in ("", "localhost") and path.exists() else source
 
 
 def files_to_upload(source: Path | str) -> list[Path]:

@@ -1,0 +1,46 @@
+"""The ``tidemill`` command. Speaks HTTP to the gateway; only what concerns the local platform touches its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def main() -> None:
+    """Entry point: exits 0 when done, 1 when something failed, 2 when called wrongly. Errors are sentences."""
+    try:
+        from tidemill.cli.app import app
+
+        app(prog_name="tidemill")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        _exit(130)
+    except Exception as error:
+        _exit(_explain(error))
+
+
+def _explain(error: Exception) -> int:
+    from tidemill.contracts.recipe import RecipeError
+    from tidemill.errors import TidemillError
+
+    if not isinstance(error, TidemillError | RecipeError):
+        if isinstance(error, UnicodeEncodeError):
+            print(f"the terminal cannot show a character ({error}); set PYTHONIOENCODING=utf-8", file=sys.stderr)
+            return 1
+        raise error
+    from tidemill.cli.screen import Misused
+
+    wrongly = isinstance(error, Misused | RecipeError)
+    print(f"tidemill: {error}", file=sys.stderr)
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"error": str(error)}, ensure_ascii=False))
+    return 2 if wrongly else 1
+
+
+def _exit(code: int) -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has gone; Python would complain about it once more while it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,54 @@
+"""The command's tree. What a command needs is imported when it runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidemill.cli import dead, local, models, publishing, recipes, registry, runs, samples, tracing
+from tidemill.cli.screen import DataDirOption
+
+app = typer.Typer(
+    help="Publish a dataset event, get a served model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"tidemill {version('tidemill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    data_dir: DataDirOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Publish a dataset event, get a served model."""
+    if data_dir is not None:
+        os.environ["TIDEMILL_DATA_DIR"] = str(Path(data_dir).expanduser().absolute())
+
+
+app.command("up", rich_help_panel="This machine's platform")(local.up)
+app.command("down", rich_help_panel="This machine's platform")(local.down)
+app.command("status", rich_help_panel="This machine's platform")(local.status)
+app.command("env", rich_help_panel="This machine's platform")(local.env)
+app.command("publish", rich_help_panel="Datasets to models")(publishing.publish)
+app.command("predict", rich_help_panel="Datasets to models")(models.predict)
+app.add_typer(runs.commands, name="runs", rich_help_panel="Datasets to models")
+app.add_typer(models.commands, name="models", rich_help_panel="Datasets to models")
+app.add_typer(recipes.commands, name="recipe", rich_help_panel="Datasets to models")
+app.add_typer(samples.commands, name="sample", rich_help_panel="Datasets to models")
+app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
+app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
+app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")

@@ -1,0 +1,134 @@
+"""``tidemill models`` and ``tidemill predict``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tidemill.cli.screen import DataDirOption, JsonOption, Misused, UrlOption, print_document, screen
+
+commands = typer.Typer(help="The models: list, show, promote.", no_args_is_help=True)
+
+ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name; see `tidemill models list`.")]
+
+
+@commands.command("list")
+def list_models(data_dir: DataDirOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """All models."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tidemill.cli.figures import ago, share
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        rows = platform.models()
+    if as_json:
+        print_document([row.model_dump(mode="json") for row in rows])
+        return
+    if not rows:
+        screen().print("no models yet; make one: tidemill publish reviews.csv --name reviews --wait")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("model", "task", "versions", "champion", "accuracy", "macro F1", "changed"):
+        table.add_column(title)
+    for row in rows:
+        figures = [share(row.metrics[key]) if key in row.metrics else "" for key in ("accuracy", "macro_f1")]
+        champion = f"version {row.champion}" if row.champion else "none"
+        table.add_row(escape(row.name), row.task, str(row.versions), champion, *figures, ago(row.updated_at))
+    screen().print(table)
+
+
+@commands.command()
+def show(
+    name: ModelArgument, data_dir: DataDirOption = None, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
+    """One model: its aliases, its versions, what it came from."""
+    from rich.markup import escape
+
+    from tidemill.cli.model_screen import class_table, lineage, version_table
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        model = platform.model(name)
+        endpoint = platform.predict_url(name)
+    if as_json:
+        print_document(model.model_dump(mode="json") | {"endpoint": endpoint})
+        return
+    console = screen()
+    aliases = ", ".join(f"{alias}: version {version}" for alias, version in model.aliases.items())
+    console.print(f"[bold]{escape(model.name)}[/bold]  {model.task}  {aliases}\n[dim]{escape(endpoint)}[/dim]\n")
+    console.print(version_table(model))
+    champion = next((one for one in model.versions if one.version == model.aliases.get("champion")), None)
+    chosen = champion or (model.versions[0] if model.versions else None)
+    if chosen is not None:
+        console.print(f"\n[bold]version {chosen.version}[/bold]")
+        console.print(lineage(chosen))
+        console.print()
+        console.print(class_table(chosen))
+
+
+@commands.command()
+def promote(
+    name: ModelArgument,
+    version: Annotated[int, typer.Argument(help="The version that the alias shall point to.", min=1)],
+    alias: Annotated[str, typer.Option(help="The alias.")] = "champion",
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Point an alias to a version, whatever the gates say."""
+    import time
+
+    from rich.markup import escape
+
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        platform.promote(name, version, alias)
+        deadline = time.monotonic() + 10
+        while (done := platform.model(name).aliases.get(alias) == version) is False and time.monotonic() < deadline:
+            time.sleep(0.1)
+    if as_json:
+        print_document({"model": name, "alias": alias, "version": version, "done": done})
+    elif done:
+        screen().print(f"{escape(alias)} of {escape(name)} is version {version} now")
+    else:
+        screen().print(f"the command is on its way; see `tidemill models show {escape(name)}`")
+
+
+def predict(
+    name: ModelArgument,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT...", help="The texts; lines of standard input when absent.")
+    ] = None,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the served model about texts."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tidemill.client import connect
+
+    if not texts:
+        if sys.stdin.isatty():
+            raise Misused('give a text: tidemill predict NAME "text"')
+        texts = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+    if not texts:
+        raise Misused("standard input holds no text")
+    with connect(url, data_dir) as platform:
+        answer = platform.predict(name, texts)
+    if as_json:
+        print_document(answer)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="dim", justify="right")
+    table.add_column()
+    for text, prediction in zip(texts, answer["predictions"], strict=True):
+        table.add_row(escape(prediction["label"]), f"{prediction['score']:.2f}", escape(text))
+    screen().print(table)

@@ -1,0 +1,40 @@
+"""``tidemill registry``: the database made again from the bucket."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import typer
+
+from tidemill.cli.screen import DataDirOption, JsonOption, print_document, screen
+
+commands = typer.Typer(help="The registry's database.", no_args_is_help=True)
+
+
+@commands.callback()
+def registry() -> None:
+    """The registry's database."""
+
+
+@commands.command()
+def rebuild(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Make the registry's database again from the records in the store alone."""
+    from tidemill.errors import TidemillError
+    from tidemill.platform.data_dir import DataDir
+    from tidemill.platform.programs import store_url
+
+    data = DataDir.find(data_dir)
+    environment = os.environ | {"TIDEMILL_DATA_DIR": str(data.root), "TIDEMILL_STORE_URL": store_url(data)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "services.registry.rebuild"],
+        env=environment, cwd=data.root if data.root.is_dir() else None, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = done.stdout.strip()
+    if done.returncode:
+        raise TidemillError((done.stderr.strip() or said).splitlines()[-1] if done.stderr or said else "rebuild failed")
+    if as_json:
+        print_document({"data_dir": str(data.root), "detail": said})
+    else:
+        screen().print(said or "the registry's database was made again")

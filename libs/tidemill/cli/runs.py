@@ -1,0 +1,165 @@
+"""``tidemill runs``: list, show, watch, cancel, retry."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from tidemill.cli.screen import DataDirOption, JsonOption, UrlOption, print_document, screen
+
+commands = typer.Typer(help="The runs: list, show, watch, cancel, retry.", no_args_is_help=True)
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id; see `tidemill runs list`.")]
+
+
+class State(StrEnum):
+    """States that ``runs list`` can be limited to."""
+
+    running = "running"
+    finished = "finished"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+@commands.command("list")
+def list_runs(
+    state: Annotated[State | None, typer.Option(help="Only runs in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 20,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Runs, newest first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tidemill.cli.figures import ago, duration
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        rows = platform.runs(limit=limit, state=state.value if state else None)
+    if as_json:
+        print_document([row.model_dump(mode="json") for row in rows])
+        return
+    if not rows:
+        screen().print("no runs yet; start one: tidemill publish reviews.csv --name reviews --wait")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("run", no_wrap=True)
+    for title in ("dataset", "state", "began", "took", "result"):
+        table.add_column(title)
+    for row in rows:
+        result = f"version {row.version}" if row.version else escape(_one_line(row.error or ""))
+        state_words = f"{row.state}" + (f" ({row.stage})" if row.stage and row.state != "finished" else "")
+        colour = {"finished": "green", "failed": "red", "cancelled": "yellow"}.get(row.state, "cyan")
+        table.add_row(
+            row.run_id, escape(row.name), f"[{colour}]{state_words}[/{colour}]", ago(row.created_at),
+            duration(row.seconds), result,
+        )  # fmt: skip
+    screen().print(table)
+
+
+@commands.command()
+def show(
+    run: RunArgument,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything about one run."""
+    from rich.markup import escape
+
+    from tidemill.cli.figures import ago, duration, size
+    from tidemill.cli.summary import summary
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        view = platform.run(run).show()
+        endpoint = platform.predict_url(view.model or view.name)
+    if as_json:
+        print_document(view.model_dump(mode="json") | {"endpoint": endpoint if view.state == "finished" else None})
+        return
+    console = screen()
+    about = f"run [bold]{view.run_id}[/bold] of dataset [bold]{escape(view.name)}[/bold], began {ago(view.created_at)}"
+    console.print(about + (f"; {view.rows:,} rows, {len(view.labels)} labels" if view.rows else ""))
+    if view.state == "running":
+        for stage in view.stages:
+            how_far = f"{stage.fraction:.0%} " if stage.fraction is not None else ""
+            console.print(f"  {stage.name:<11}{stage.state} {how_far}{escape(stage.message)}".rstrip())
+    console.print(summary(view, endpoint))
+    if view.usage.attempts:
+        console.print(
+            f"\n[dim]used {duration(view.usage.cpu_seconds)} of processor time, at most "
+            f"{size(view.usage.peak_memory_bytes)} of memory[/dim]"
+        )
+    if view.trace_id:
+        console.print(f"[dim]trace: tidemill trace {view.run_id}[/dim]")
+
+
+@commands.command()
+def watch(
+    run: RunArgument,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a run to its end; exit 1 when it fails."""
+    from tidemill.cli.publishing import follow
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        follow(platform, platform.run(run), as_json=as_json)
+
+
+@commands.command()
+def cancel(
+    run: RunArgument,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a run; its workers stop at once."""
+    from tidemill.client import StillRunning, connect
+
+    with connect(url, data_dir) as platform:
+        handle = platform.run(run)
+        handle.cancel()
+        try:
+            state: str = handle.wait(timeout=15).state
+        except StillRunning:
+            state = "running"
+    if as_json:
+        print_document({"run_id": run, "state": state})
+    else:
+        screen().print(f"run {run} is {'being cancelled' if state == 'running' else state}")
+
+
+@commands.command()
+def retry(
+    run: RunArgument,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the run to its end.")] = False,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a failed or cancelled run again from the stage where it stopped."""
+    from tidemill.cli.publishing import follow
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        handle = platform.run(run)
+        handle.retry()
+        if wait:
+            follow(platform, handle, as_json=as_json)
+            return
+    if as_json:
+        print_document({"run_id": run, "state": "running"})
+    else:
+        screen().print(f"run {run} starts again from where it stopped; follow it: tidemill runs watch {run}")
+
+
+def _one_line(text: str, most: int = 70) -> str:
+    line = text.splitlines()[0] if text else ""
+    return line if len(line) <= most else line[: most - 1] + "…"

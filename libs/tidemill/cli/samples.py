@@ -1,0 +1,46 @@
+"""``tidemill sample``: real labelled data to try the platform with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidemill.cli.screen import JsonOption, print_document, screen
+
+commands = typer.Typer(help="Real labelled data to try the platform with.", no_args_is_help=True)
+
+
+@commands.callback()
+def samples() -> None:
+    """Real labelled data to try the platform with."""
+
+
+@commands.command("python-docs")
+def python_docs(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The CSV file to write.")],
+    rows: Annotated[int | None, typer.Option(min=16, help="How many rows at most.", show_default=False)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The documentation of this Python interpreter, labelled by area: CSV with the columns text and label."""
+    from collections import Counter
+
+    from rich.table import Table
+
+    from tidemill.cli.python_docs import examples, write_csv
+
+    found = examples(rows)
+    write_csv(found, to.expanduser())
+    counts = Counter(example.label for example in found)
+    if as_json:
+        print_document({"file": str(to), "rows": len(found), "labels": dict(sorted(counts.items()))})
+        return
+    console = screen()
+    console.print(f"{to}: {len(found):,} rows, {len(counts)} labels")
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for label, count in sorted(counts.items()):
+        table.add_row(str(count), label)
+    console.print(table)
