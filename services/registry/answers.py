@@ -1,4 +1,4 @@
-"""Answers to questions, from the database. A run that is on record and not in the database yet is looked up there."""
+"""Answers to questions, from the database. A run that goes on is compared with its records before it is shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tidemill.contracts.queries import (
     ShowRun,
     VersionView,
 )
-from tidemill.errors import InvalidInput, NotFound, TidemillError
+from tidemill.errors import InvalidInput, NotFound, TidemillError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +89,20 @@ class Answers:
 
     async def run(self, question: ShowRun) -> RunView:
         """One run."""
-        view = await self._run(question)
-        if view is None and await self._projection.run(question.project, question.run_id) is not None:
-            view = await self._run(question)
-        if view is None:
-            raise NotFound(f"there is no run {question.run_id!r}; `tidemill runs list` shows the ones there are")
-        return view
+        async with self._database.reading() as session:
+            known = await Runs(session).get(question.project, question.run_id)
+        if known is None:
+            if await self._projection.run(question.project, question.run_id) is None:
+                raise NotFound(f"there is no run {question.run_id!r}; `tidemill runs list` shows the ones there are")
+        elif known.state == "running":
+            try:
+                await self._projection.refresh(known)
+            except TransientError as error:
+                log.warning("run %s is shown as it was last heard of: %s", question.run_id, error)
+        async with self._database.reading() as session:
+            run = await Runs(session).get(question.project, question.run_id)
+            assert run is not None
+            return views.run_view(run, await Runs(session).stages(question.project, question.run_id), self._live)
 
     async def models(self, question: ListModels) -> list[ModelRow]:
         """All models."""
@@ -124,13 +132,6 @@ class Answers:
     async def dead_letters(self, question: ListDeadLetters) -> list[DeadLetterView]:
         """The latest dead letters."""
         return await self._dead_letters.newest(question.project, question.limit)
-
-    async def _run(self, question: ShowRun) -> RunView | None:
-        async with self._database.reading() as session:
-            run = await Runs(session).get(question.project, question.run_id)
-            if run is None:
-                return None
-            return views.run_view(run, await Runs(session).stages(question.project, question.run_id), self._live)
 
 
 async def _version(session: AsyncSession, version: VersionEntry, aliases: Any) -> VersionView:

@@ -15,6 +15,7 @@ from services.registry.facts import RunFacts, read_facts, stage_event
 from services.registry.repositories import Chains, Datasets, Lineage, Models, Runs
 from services.registry.tables import AliasEntry, DatasetEntry, LineageEdge, RunEntry, StageEntry, VersionEntry
 from tidemill.contracts import (
+    STAGES,
     ArtifactRef,
     DatasetIngested,
     DatasetPrepared,
@@ -42,6 +43,21 @@ class Projection:
                 await apply_run(session, facts)
         return facts
 
+    async def refresh(self, run: RunEntry) -> bool:
+        """Bring the rows of a run that went on up to its records, where these say more; False when they do not.
+
+        An answer that is asked for because of an event must not be older than the event, which may not have come
+        in here yet.
+        """
+        facts = await read_facts(self._records, run.project, run.run_id)
+        if facts is None or _rank(_run_entry(facts)) <= _rank(run):
+            return False
+        if facts.state == "finished":
+            await self.decisions(run.project)
+        async with self._database.writing() as session:
+            await apply_run(session, facts)
+        return True
+
     async def decisions(self, project: str) -> None:
         """Bring a project's models, versions and aliases up to its chain of decisions."""
         chain = await self._records.decisions(project)
@@ -68,8 +84,15 @@ class Projection:
 
 
 async def apply_run(session: AsyncSession, facts: RunFacts) -> None:
-    """Make a run's rows what ``facts`` say, with the datasets and the lineage that its stages made."""
-    await Runs(session).put(_run_entry(facts), [_stage_entry(facts, record) for record in facts.stages])
+    """Make a run's rows what ``facts`` say, with the datasets and the lineage that its stages made.
+
+    Facts that were read before those in the rows are left out: readers overtake each other.
+    """
+    entry = _run_entry(facts)
+    known = await Runs(session).get(facts.project, facts.run_id, lock=True)
+    if known is not None and _rank(known) > _rank(entry):
+        return
+    await Runs(session).put(entry, [_stage_entry(facts, record) for record in facts.stages])
     for record in facts.stages:
         event = stage_event(record)
         if event is None:
@@ -92,6 +115,12 @@ async def apply_decisions(session: AsyncSession, project: str, chain: Sequence[D
             await Models(session).point(_alias_entry(project, record, decision))
     if len(chain) > applied:
         await Chains(session).advance(project, chain[-1].sequence, chain[-1].digest)
+
+
+def _rank(run: RunEntry) -> tuple[int, bool, int]:
+    """How far a run is; a run only ever goes forward."""
+    stages: tuple[str, ...] = STAGES
+    return run.epoch, run.state != "running", stages.index(run.stage) if run.stage in stages else 0
 
 
 def _run_entry(facts: RunFacts) -> RunEntry:

@@ -37,9 +37,9 @@ class Runs:
             await self._session.merge(stage)
         await self._session.flush()
 
-    async def get(self, project: str, run_id: str) -> RunEntry | None:
-        """A run."""
-        return await self._session.get(RunEntry, (project, run_id))
+    async def get(self, project: str, run_id: str, *, lock: bool = False) -> RunEntry | None:
+        """A run; ``lock`` keeps other writers from its row until the transaction ends."""
+        return await self._session.get(RunEntry, (project, run_id), with_for_update=lock)
 
     async def stages(self, project: str, run_id: str) -> Sequence[StageEntry]:
         """The stages that a run has behind it, in the order in which they ended."""
@@ -173,8 +173,8 @@ class Chains:
         self._session = session
 
     async def applied(self, project: str) -> int:
-        """Sequence of the last decision in the tables; 0 for none."""
-        entry = await self._session.get(ChainEntry, project)
+        """Sequence of the last decision in the tables, 0 for none; other writers wait until the transaction ends."""
+        entry = await self._session.get(ChainEntry, project, with_for_update=True)
         return entry.sequence if entry else 0
 
     async def advance(self, project: str, sequence: int, digest: str) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import logging
 from datetime import UTC, datetime
 
+import nats.errors
 from nats.aio.msg import Msg
 from pydantic import TypeAdapter, ValidationError
 
@@ -101,6 +102,8 @@ class Subscribers:
         """Answer questions and follow live progress from now on; the client subscribes again when it reconnects."""
         await self._bus.client.subscribe("tidemill.query.>", queue=QUEUE, cb=self._on_question)
         await self._bus.client.subscribe(RunProgressed.subject, cb=self._on_progress)
+        with contextlib.suppress(nats.errors.Error, asyncio.TimeoutError):
+            await self._bus.client.flush(timeout=2)  # the server knows of it now: whoever asks is heard
 
     async def close(self) -> None:
         """Finish the answers in hand."""

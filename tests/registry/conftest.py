@@ -107,11 +107,11 @@ class Bench:
         until: StageName = "compress",
         macro_f1: float = 0.9,
         model: str = "",
-        recipe: dict[str, Any] | None = None,
+        recipe: dict[str, Any] | ArtifactRef | None = None,
         announce: bool = True,
     ) -> StageEvent:
         """Put the stages up to ``until`` on record as the stage machinery does, and announce each."""
-        frozen = await self.recipe(recipe)
+        frozen = recipe if isinstance(recipe, ArtifactRef) else await self.recipe(recipe)
         runs = Runs(self.bus, self.records)
         for stage, event in stage_events(run_id, name, frozen, macro_f1, model or run_id):
             if stage not in (await runs.status("default", run_id)).reached:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tidemill.contracts.queries import (
     ShowRun,
 )
 from tidemill.errors import NotFound
+from tidemill.records.schema import OutcomeRecord
 
 
 async def test_a_run_is_shown_at_once_and_grows_with_its_stages(bench: Bench) -> None:
@@ -45,6 +47,19 @@ async def test_a_run_is_shown_at_once_and_grows_with_its_stages(bench: Bench) ->
     assert (view.rows, view.labels, view.uri) == (100, ["好", "坏"], "file:///data.csv")
     assert view.stages[0].seconds == pytest.approx(2)
     assert view.usage.cpu_seconds == 3.0
+
+
+async def test_an_answer_is_never_older_than_what_is_on_record(bench: Bench) -> None:
+    run_id = await bench.publish("fresh")
+    await bench.bus.ask(ShowRun(run_id=run_id))
+    await bench.work(run_id, "fresh", until="ingest", announce=False)
+    view = RunView.model_validate(await bench.bus.ask(ShowRun(run_id=run_id)))
+    assert [stage.state for stage in view.stages[:2]] == ["finished", "running"]
+    now = datetime.now(UTC)
+    outcome = OutcomeRecord(epoch=1, state="failed", ended_at=now, stage="preprocess", error="空")
+    await bench.records.create_outcome("default", run_id, outcome)
+    view = RunView.model_validate(await bench.bus.ask(ShowRun(run_id=run_id)))
+    assert (view.state, view.error, view.error_stage) == ("failed", "空", "preprocess")
 
 
 async def test_lists_and_models(bench: Bench) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,10 @@ from typing import Any
 import pytest
 
 from services.registry.database import Database
+from services.registry.facts import read_facts
 from services.registry.migrations import HEAD
 from services.registry.migrations.upgrade import scripts
-from services.registry.projection import Projection
+from services.registry.projection import Projection, apply_run
 from services.registry.rebuild import rebuild
 from tests.registry.conftest import Bench, eventually, registry
 from tidemill.contracts import CancelRun, PromoteVersion, RunFinished
@@ -76,6 +80,24 @@ async def test_a_registry_whose_database_and_deployments_are_lost_makes_them_aga
         assert (await bench.bus.ask(ShowRun(run_id=finished.run_id)))["state"] == "finished"
 
 
+async def test_facts_that_were_read_earlier_do_not_undo_later_ones(quiet_bench: Bench) -> None:
+    bench = quiet_bench
+    run_id = await bench.publish("overtaken", announce=False)
+    await bench.work(run_id, "overtaken", until="ingest", announce=False)
+    early = await read_facts(bench.records, "default", run_id)
+    await bench.work(run_id, "overtaken", until="train", announce=False)
+    path = bench.folder / "overtaken.db"
+    database = Database(f"sqlite+aiosqlite:///{path}")
+    await database.prepare()
+    await Projection(bench.records, database).run("default", run_id)
+    before = _tables(path)
+    assert early is not None
+    async with database.writing() as session:
+        await apply_run(session, early)
+    assert _tables(path) == before
+    await database.close()
+
+
 async def test_applying_the_same_records_again_changes_nothing(quiet_bench: Bench) -> None:
     bench = quiet_bench
     run_id = await bench.publish("idempotent", announce=False)
@@ -112,6 +134,17 @@ async def test_a_broken_chain_of_decisions_is_named_and_leaves_the_database_alon
     finally:
         link.write_text(text)
     assert _tables(tmp_path / "kept.db") == kept
+
+
+async def test_the_command_that_tidemill_registry_rebuild_calls(quiet_bench: Bench) -> None:
+    platform = quiet_bench.platform
+    environment = os.environ | {"TIDEMILL_STORE_URL": platform.store_url, "TIDEMILL_DATA_DIR": str(platform.data_dir)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.registry", "rebuild", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    assert "made again from the records" in said.decode()
 
 
 async def test_the_migrations_make_the_tables_that_the_code_reads(tmp_path: Path) -> None:

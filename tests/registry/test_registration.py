@@ -96,22 +96,10 @@ async def test_two_registries_race_for_the_same_models(bench: Bench) -> None:
 
 async def test_a_model_with_an_unreadable_recipe_fails_its_run_with_a_reason(bench: Bench) -> None:
     run_id = await bench.publish("broken")
-    good = await bench.recipe(None)
     folder = bench.folder / "broken-recipe"
     folder.mkdir()
     (folder / "recipe.json").write_text('{"trainin": {}}')
-    bad = await bench.store.put(folder, kind="recipe")
-    assert bad != good
-    bench_recipe: Any = bench.recipe
-
-    async def broken(_document: dict[str, Any] | None) -> Any:
-        return bad
-
-    bench.recipe = broken  # type: ignore[method-assign]
-    try:
-        await bench.work(run_id, "broken")
-    finally:
-        bench.recipe = bench_recipe  # type: ignore[method-assign]
+    await bench.work(run_id, "broken", recipe=await bench.store.put(folder, kind="recipe"))
     failed = await bench.log.wait_for(RunFailed, run_id)
     assert failed.stage == "register"
     assert "did you mean 'training'?" in failed.error
