@@ -1,4 +1,4 @@
-"""The gateway's settings. Only ``app.py`` and ``__main__.py`` read them."""
+"""The gateway's settings. Only ``app.py`` and ``server.py`` read them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import tempfile
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -95,7 +93,10 @@ async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
             raise InvalidInput("no file was sent; add a part named 'file' with a file name")
         if "name" not in form.fields:
             raise InvalidInput("field 'name' is missing; it names the dataset and the model")
-        values: dict[str, Any] = {"name": form.fields["name"], "recipe": _checked(_document(form.fields.get("recipe")))}
+        values: dict[str, Any] = {
+            "name": form.fields["name"],
+            "recipe": _checked(_recipe_text(form.fields.get("recipe"))),
+        }
         for field in ("use_cache", "promote"):
             if field in form.fields:
                 values[field] = _flag(field, form.fields[field])
@@ -123,34 +124,15 @@ def _checked(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
     return recipe
 
 
-def _document(text: str | None) -> dict[str, Any] | None:
-    """The recipe as written: YAML, of which JSON is a part."""
+def _recipe_text(text: str | None) -> dict[str, Any] | None:
     if text is None or not text.strip():
         return None
+    from services.inference.recipe_text import parse  # YAML takes longer to import than a start should
+
     try:
-        document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
-        json.dumps(document)  # a date or a set is YAML but cannot travel
-    except yaml.YAMLError as error:
-        raise HttpProblem(400, "invalid-recipe", f"the recipe is not valid YAML: {error}") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise HttpProblem(400, "invalid-recipe", f"the recipe holds something that is not JSON: {error}") from None
-    if document is not None and not isinstance(document, dict):
-        raise HttpProblem(400, "invalid-recipe", "the recipe must be a mapping of sections: 'training: {epochs: 2}'")
-    return document
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few hundred bytes of them can stand for gigabytes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose what comes next.
-
-        Raises:
-            YAMLError: it is an alias.
-        """
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases are not taken; write the value out")
-        return super().compose_node(parent, index)
+        return parse(text)
+    except InvalidInput as error:
+        raise HttpProblem(400, "invalid-recipe", str(error)) from None
 
 
 def _flag(name: str, text: str) -> bool | None:

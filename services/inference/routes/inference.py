@@ -66,10 +66,12 @@ async def model_ready(request: Request) -> Response:
 async def infer(request: Request) -> Response:
     """Predictions as tensors."""
     gateway = gateway_of(request)
-    served = _served(request)
+    name, version = request.path_params["name"], request.path_params.get("version")
+    gateway.models.choose(name, version)  # an unknown model is no reason to read a body
     body = await read_body(request, gateway.limits.predict_bytes)
     asked = oip.parse_request(body, request.headers.get(oip.HEADER_LENGTH))
-    logits = await prediction.predict(gateway, served, asked.texts)
+    with gateway.models.lease(name, version) as served:
+        logits = await prediction.predict(gateway, served, asked.texts)
     rows = len(asked.texts)
     scores = served.task.softmax(logits).astype("float32")
     best = logits.argmax(axis=-1)

@@ -41,9 +41,11 @@ _encode = msgspec.json.Encoder().encode
 async def predict(request: Request) -> Response:
     """Labels of raw instances."""
     gateway = gateway_of(request)
-    served = gateway.models.choose(request.path_params["name"])
+    name = request.path_params["name"]
+    gateway.models.choose(name)  # an unknown model is no reason to read a body
     asked = decode(_predict_decoder, await read_body(request, gateway.limits.predict_bytes))
-    logits = await prediction.predict(gateway, served, asked.instances)
+    with gateway.models.lease(name) as served:
+        logits = await prediction.predict(gateway, served, asked.instances)
     found = served.task.predictions(logits, served.labels)
     if not asked.scores:
         for one in found:

@@ -16,7 +16,7 @@ from tidemill.telemetry import context_from, tracer
 
 
 async def predict(gateway: Gateway, served: ServedVersion, instances: object) -> NDArray[np.float32]:
-    """Logits of ``instances``, float32 [instances, labels].
+    """Logits of ``instances``, float32 [instances, labels]. ``served`` has to be leased.
 
     Raises:
         InvalidInstances: an instance has the wrong type; names it.
@@ -35,8 +35,7 @@ async def predict(gateway: Gateway, served: ServedVersion, instances: object) ->
             "send them in several requests",
         )
     started = time.time_ns()
-    with served.lease():
-        logits = await gateway.batcher.run(served, texts)
+    logits = await gateway.batcher.run(served, texts)
     gateway.metrics.predictions.labels(served.name, str(served.number)).inc(len(texts))
     if not served.first_prediction_seen:
         served.first_prediction_seen = True

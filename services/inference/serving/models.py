@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -76,6 +77,7 @@ class ServedModels:
         self._swapped = swapped
         self._models: dict[str, _Model] = {}
         self._draining: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     @property
     def versions_loaded(self) -> int:
@@ -137,6 +139,16 @@ class ServedModels:
         numbers = ", ".join(str(served.number) for served in model.serving)
         raise NotFound(f"version {version} of model {name!r} is not deployed; deployed: {numbers}")
 
+    @contextmanager
+    def lease(self, name: str, version: int | None = None) -> Iterator[ServedVersion]:
+        """``choose``, and keep what was chosen loaded for the block.
+
+        Choosing and leasing are one step of the event loop: a swap in between would close the version.
+        """
+        served = self.choose(name, version)
+        with served.lease():
+            yield served
+
     def status(self) -> list[ModelStatus]:
         """How every deployment does, by name."""
         return [
@@ -156,7 +168,8 @@ class ServedModels:
             await model.settled.wait()
 
     async def close(self) -> None:
-        """Stop loading and free everything."""
+        """Stop loading and free everything. The files stay: the next start may have to do without the store."""
+        self._closing = True
         for name in self.names:
             self.remove(name)
         await asyncio.gather(*self._draining)
@@ -222,6 +235,8 @@ class ServedModels:
 
     async def _close(self, version: ServedVersion) -> None:
         await version.close()
+        if self._closing:
+            return
         await self._loader.sweep(
             {one.model.digest for model in self._models.values() for one in model.desired.versions}
             | {one.deployed.model.digest for model in self._models.values() for one in model.serving}

@@ -50,7 +50,7 @@ def task_serving(task: str) -> TaskServing:
 
 
 class ServedVersion:
-    """A version that is loaded. Use it within ``lease``: it is not closed while anybody does."""
+    """A version that is loaded. Run it within ``lease``: it is not closed while anybody does."""
 
     def __init__(self, name: str, deployed: DeployedVersion, package: ModelPackage, *, parallel: int) -> None:
         """Load the package's serving variant and run it once; slow, so not for the event loop.
@@ -108,5 +108,6 @@ class ServedVersion:
 
     async def close(self) -> None:
         """Wait for the last lease, then free the model's memory."""
-        await self._unused.wait()
+        while self._leases:
+            await self._unused.wait()
         self._session = None

@@ -1,0 +1,178 @@
+"""The gateway as a process: it starts without NATS, leaves when told to, and does not open itself to the world."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.inference.openapi import document
+from services.inference.server import run
+from tidemill.platform.nats_server import free_port
+from tidemill.testing.nats import running_nats
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(folder: Path, port: int, **values: str) -> dict[str, str]:
+    return os.environ | {
+        "TIDEMILL_NATS_URL": f"nats://127.0.0.1:{free_port()}",
+        "TIDEMILL_STORE_URL": str(folder / "store"),
+        "TIDEMILL_DATA_DIR": str(folder),
+        "TIDEMILL_INFERENCE_PORT": str(port),
+        **values,
+    }
+
+
+@contextlib.asynccontextmanager
+async def process(variables: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.inference", cwd=ROOT, env=variables, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield started
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            started.kill()
+        await started.wait()
+
+
+def status(url: str) -> int | None:
+    try:
+        return httpx.get(url, timeout=5).status_code
+    except httpx.TransportError:
+        return None
+
+
+async def test_last_known_deployments_serve_while_nats_is_away(
+    platform: Any, serving: Any, deployed: Any, tmp_path: Path, eventually: Any, run_view: Any
+) -> None:
+    await platform.deploy("kept", deployed(1, await platform.package(("a", "b"))))
+    with contextlib.ExitStack() as stack:
+        context = serving(platform.settings(tmp_path))
+        url = await asyncio.to_thread(context.__enter__)
+        stack.callback(context.__exit__, None, None, None)
+        await eventually((tmp_path / "inference" / "deployments.json").exists, "the deployments to be kept")
+        await asyncio.to_thread(stack.close)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    # Neither NATS nor the store is there: the model is on this machine's disk.
+    variables = environment(tmp_path, port, TIDEMILL_STORE_URL=str(tmp_path / "empty"))
+    async with process(variables) as gateway:
+        await eventually(lambda: status(f"{url}/readyz") == 200, "the gateway to be ready")
+        async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+            answer = await http.post("/v1/models/kept:predict", json={"instances": ["好"]})
+            assert answer.json()["predictions"][0]["label"] == "a"
+            assert (await http.get("/v1/runs")).status_code == 503
+            published = await http.post("/v1/datasets", json={"name": "x", "uri": "s3://b/c"})
+            assert published.status_code == 503
+            run_id = published.json()["run_id"]
+            assert "on record" in published.json()["detail"]
+            assert (tmp_path / "empty/records/default/runs" / run_id / "run.json").exists()
+        gateway.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(gateway.wait(), 15) == 0
+
+
+async def test_nats_may_come_back_in_another_moment(
+    serving: Any, platform: Any, deployed: Any, eventually: Any, tmp_path: Path
+) -> None:
+    from tidemill.bus import Bus, Deployments
+    from tidemill.contracts import Deployment
+    from tidemill.testing.nats import settings_for
+
+    model = await platform.package(("a", "b"))
+
+    async def deploy(nats: Any, version: int) -> None:
+        bus = Bus.from_settings(settings_for(nats, tmp_path), "test")
+        await bus.connect()
+        versions = [deployed(version, model)]
+        await Deployments(bus).put(Deployment(name="again", task="text-classification", versions=versions))
+        await bus.broker.stop()
+
+    def serves(version: int) -> bool:
+        views = httpx.get(f"{url}/v1/deployments").json()
+        return [one["serving"][0]["version"] for one in views if one["serving"]] == [version]
+
+    async with running_nats(tmp_path) as nats:
+        settings = platform.settings().model_copy(
+            update={"platform": settings_for(nats, tmp_path, store_url=str(platform.folder / "store"))}
+        )
+        context = serving(settings)
+        url = await asyncio.to_thread(context.__enter__)
+        await deploy(nats, 1)
+        await eventually(lambda: serves(1), "version 1")
+        await nats.stop()
+        assert serves(1)
+        answer = await asyncio.to_thread(httpx.post, f"{url}/v1/models/again:predict", json={"instances": ["好"]})
+        assert answer.status_code == 200
+        await nats.start()
+        await deploy(nats, 2)
+        await eventually(lambda: serves(2), "version 2")
+        await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+async def test_sigterm_ends_streams_and_finishes_requests(
+    platform: Any, eventually: Any, tmp_path: Path, run_view: Any
+) -> None:
+    platform.registry.answers["tidemill.query.runs.show"] = lambda q: run_view(q["run_id"])
+    port = free_port()
+    config = platform.nats.config
+    variables = environment(
+        tmp_path, port, TIDEMILL_NATS_URL=config.url, TIDEMILL_NATS_USER=config.user,
+        TIDEMILL_NATS_PASSWORD=config.password,
+    )  # fmt: skip
+    async with process(variables) as gateway, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        await eventually(lambda: status(f"http://127.0.0.1:{port}/readyz") == 200, "the gateway to be ready")
+        async with http.stream("GET", "/v1/runs/run-1/events") as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "event: run"
+            gateway.send_signal(signal.SIGTERM)
+            async for _ in lines:
+                pass
+        assert await asyncio.wait_for(gateway.wait(), 15) == 0
+        assert b"Traceback" not in (await gateway.stderr.read() if gateway.stderr else b"")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"TIDEMILL_INFERENCE_HOST": "0.0.0.0"}, "TIDEMILL_INFERENCE_API_KEY"),
+        ({"TIDEMILL_INFERENCE_HOST": "0.0.0.0", "TIDEMILL_INFERENCE_API_KEY": ""}, "api_key is empty"),
+    ],
+)
+def test_it_does_not_open_itself_without_a_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], said: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert run() == 2
+    assert said in capsys.readouterr().err
+
+
+async def test_a_key_is_asked_for_everywhere_but_health(platform: Any, serving: Any) -> None:
+    context = serving(platform.settings(api_key="secret-秘密"))
+    url = await asyncio.to_thread(context.__enter__)
+    async with httpx.AsyncClient(base_url=url) as http:
+        for path in ("/v1/deployments", "/v2", "/metrics", "/docs", "/nothing"):
+            refused = await http.get(path)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            assert (await http.get(path, headers={"Authorization": "Bearer wrong"})).status_code == 401
+        key = {"Authorization": "Bearer secret-秘密".encode()}
+        assert (await http.get("/v1/deployments", headers=key)).status_code == 200
+        assert (await http.get("/v2/health/ready")).status_code == 200
+    await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+def test_the_document_is_the_same_every_time() -> None:
+    first, second = document(), document()
+    assert first == second
+    operations = [one for path in first["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations)
