@@ -114,18 +114,18 @@ class DelimitedFile:
 
     def _settle(self, sniffed: Sniffed) -> Dialect:
         """The dialect that the whole file is written in. Raises InvalidInput at the first bad row if there is none."""
-        rows = self._count_rows(sniffed.dialect)
         plain = Dialect(sniffed.dialect.delimiter, quoted=False)
-        if rows is not None:
-            joined = self._count_rows(plain) if sniffed.dialect.quoted and rows.joined else None
-            return plain if joined is not None else sniffed.dialect
+        lines = self._lines_per_row(sniffed.dialect)
+        if lines is not None:
+            joined = lines == "some more" and sniffed.doubtful
+            return plain if joined and self._lines_per_row(plain) is not None else sniffed.dialect
         for dialect in sniffed.otherwise:
-            if self._count_rows(dialect) is not None:
+            if self._lines_per_row(dialect) is not None:
                 return dialect
         raise self._problem(sniffed.dialect)
 
-    def _count_rows(self, dialect: Dialect) -> _Counted | None:
-        """None when the file does not fit ``dialect``."""
+    def _lines_per_row(self, dialect: Dialect) -> Literal["one", "some more"] | None:
+        """How many lines rows take when the whole file is read in ``dialect``; None when it does not fit."""
         width, counted = len(self.columns), 0
         with _field_limit(self._limits.max_cell), self._open() as (file, _):
             reader = csv.reader(file, **dialect.options())
@@ -136,7 +136,7 @@ class DelimitedFile:
                         return None
             except csv.Error:
                 return None
-            return _Counted(joined=reader.line_num > counted)
+            return "some more" if reader.line_num > counted else "one"
 
     def _problem(self, dialect: Dialect) -> InvalidInput:
         """The first row that does not fit, in words."""
@@ -166,13 +166,6 @@ class DelimitedFile:
             f"{self.path.name}, {lines}: {found} fields, but {len(self.columns)} are expected "
             f"({', '.join(self.columns[:20])}); {advice}"
         )
-
-
-class _Counted:
-    """A file fits a dialect; ``joined``: some row takes more than one line."""
-
-    def __init__(self, *, joined: bool) -> None:
-        self.joined = joined
 
 
 def _without_blank(rows: list[list[str]]) -> list[list[str]]:

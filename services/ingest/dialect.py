@@ -81,6 +81,8 @@ class Sniffed:
     """The sample's rows, blank ones left out."""
     otherwise: tuple[Dialect, ...]
     """Dialects of the same width that matter when the rest of the file does not fit ``dialect``."""
+    doubtful: bool
+    """Whether quotes that join lines should rather be taken for text, if every line is a whole row without them."""
 
 
 def sniff(lines: Sequence[str], *, truncated: bool, format: Literal["csv", "tsv"], data: Data) -> Sniffed:
@@ -106,15 +108,19 @@ def sniff(lines: Sequence[str], *, truncated: bool, format: Literal["csv", "tsv"
     readings.sort(key=rank, reverse=True)
     best = readings[0]
     others = [r for r in readings[1:] if r.dialect.delimiter == best.dialect.delimiter and r.width == best.width]
-    for other in others:
-        if best.dialect.quoted and not other.dialect.quoted and joins_rows(best.rows, other.rows, best.width):
-            return Sniffed(other.dialect, other.width, other.rows, (best.dialect,))
-    return Sniffed(best.dialect, best.width, best.rows, tuple(other.dialect for other in others))
+    plain = next((other for other in others if not other.dialect.quoted), None)
+    doubtful = plain is not None and best.dialect.quoted and _may_be_text(plain)
+    if plain is not None and doubtful and plain.consistent == 1.0 and len(best.rows) < len(plain.rows):
+        # Taking quotes for quoting joins lines that are whole rows by themselves.
+        best, others = plain, [best]
+    return Sniffed(best.dialect, best.width, best.rows, tuple(other.dialect for other in others), doubtful)
 
 
-def joins_rows(quoted: Sequence[Sequence[str]], plain: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether taking quotes for quoting joins lines that are whole rows by themselves."""
-    return len(quoted) < len(plain) and all(len(row) == width for row in plain)
+def _may_be_text(plain: _Reading) -> bool:
+    """Whether quotes could be plain characters: tabs need no quoting, and not every field is enclosed in quotes."""
+    cells = [cell for row in plain.rows for cell in row]
+    enclosed = sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
+    return plain.dialect.delimiter == "\t" and enclosed < len(cells) / 2
 
 
 def _read(lines: Sequence[str], dialect: Dialect, truncated: bool) -> _Reading | None:

@@ -28,8 +28,16 @@ def refused(ingest_files, files, data=None, **spec) -> str:
         (b"PK\x03\x04" + bytes(100), {}, ["reviews.csv is a ZIP archive or an Excel workbook"]),
         (random.Random(1).randbytes(5000), {}, ["reviews.csv is a binary file"]),
         (b"<!DOCTYPE html><html></html>", {}, ["reviews.csv is an HTML page"]),
-        (GOOD + b"caf\xe9 \xff,no\n", {}, [f"reviews.csv, line 6, byte {len(GOOD) + 3}", "not valid UTF-8", "data: {encoding"]),
-        (GOOD + "好".encode() * 20 + b"\xe5\xa5,no\n", {}, [f"reviews.csv, line 6, byte {len(GOOD) + 60}", "not valid UTF-8"]),
+        (
+            GOOD + b"caf\xe9 \xff,no\n",
+            {},
+            [f"line 6, byte {len(GOOD) + 3}: not valid UTF-8", "data: {encoding"],
+        ),
+        (
+            GOOD + "好".encode() * 20 + b"\xe5\xa5,no\n",
+            {},
+            [f"line 6, byte {len(GOOD) + 60}: not valid UTF-8"],
+        ),
         (GOOD, {"encoding": "klingon"}, ["data.encoding: 'klingon'", "gb18030"]),
         ("text,label\n好,yes\n坏,no\n".encode(), {"encoding": "ascii"}, ["line 2, byte 11: not valid ascii"]),
         (GOOD + b"one,two,three\n", {}, ["reviews.csv, line 6: 3 fields, but 2 are expected (text, label)", "quotes"]),

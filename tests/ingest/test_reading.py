@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.ingest.dialect import Dialect, sniff
-from services.ingest.stage import ingest_stage
 from services.ingest.sources.policy import SourcePolicy
+from services.ingest.stage import ingest_stage
 from tidemill.contracts import ArtifactRef, DatasetPublished, Recipe, ResourceUsage
 from tidemill.contracts.recipe import Data
 from tidemill.stage.definition import JobResult
@@ -30,7 +30,7 @@ def written(rows: list[tuple[str, str]], header: tuple[str, str] | None = ("text
     return out.getvalue()
 
 
-pieces = list("\",;\t|'\n ab1") + ["你", "好", "。", "😀", "👩\u200d🚀", "é", "\u2028", "\x85", "\\", "\r\n", '""']
+pieces = [*list("\",;\t|'\n ab1"), "你", "好", "。", "😀", "👩\u200d🚀", "é", "\u2028", "\x85", "\\", "\r\n", '""']
 nasty = st.lists(st.sampled_from(pieces), max_size=30).map("".join)
 
 
@@ -43,7 +43,8 @@ nasty = st.lists(st.sampled_from(pieces), max_size=30).map("".join)
 def test_what_the_csv_module_wrote_is_read_back(ingest_files, texts: list[str], delimiter: str, quoting: int) -> None:
     rows = [(text, f"label {number % 2}") for number, text in enumerate(texts)]
     rows.append(("a plain text", "label 0"))
-    document = written(rows, delimiter=delimiter, quoting=quoting)
+    # Without quotes around every field, a tab separated file may as well hold stray quotes.
+    document = written(rows, delimiter=delimiter, quoting=csv.QUOTE_ALL if delimiter == "\t" else quoting)
     read = ingest_files({"nasty.csv": document.encode()}, {"text": "text", "label": "label"})
     assert [(row["text"], row["label"]) for row in read.rows()] == rows
 
@@ -172,7 +173,11 @@ def test_banking77_is_read_as_published(ingest_files, real_data: Path) -> None:
         with (folder / f"{part}.csv").open(encoding="utf-8", newline="") as file:
             assert read.rows(part) == list(csv.DictReader(file))
     assert read.result.parts == {"train": 10003, "test": 3080}
-    assert (read.recipe.data.text, read.recipe.data.label, read.result.task) == ("text", "category", "text-classification")
+    assert (read.recipe.data.text, read.recipe.data.label, read.result.task) == (
+        "text",
+        "category",
+        "text-classification",
+    )
 
 
 def test_the_stage_freezes_the_recipe_and_announces_the_dataset() -> None:
