@@ -56,6 +56,7 @@ def launch(target: Callable[..., None], args: tuple[Any, ...], name: str) -> For
             # It may have been killed between the look and the fork: a second one is worth a try.
             if not _users:
                 raise
+            _await_end()
             return _launch(target, args, name)
 
 
@@ -105,6 +106,18 @@ def _launch(target: Callable[..., None], args: tuple[Any, ...], name: str) -> Fo
     child.start()
     _children.add(child)
     return child
+
+
+def _await_end() -> None:
+    """Wait until a forkserver that does not answer is dead, leaving it to ``ensure_running`` to notice.
+
+    A killed process closes its connections a moment before it counts as dead; until then it would pass for alive.
+    """
+    server = pid()
+    if server is not None:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(server, signal.SIGKILL)
+            os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
 
 
 def _ensure_running() -> None:

@@ -326,6 +326,24 @@ async def test_a_preload_that_fails_is_named_and_the_job_runs(tmp_path: Path, ca
     await runner.close()
 
 
+async def test_a_preload_that_kills_its_process_fails_the_job_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tidemill_test_lethal.py").write_text("import os; os._exit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    if (server := forkserver.pid()) is not None:
+        os.kill(server, signal.SIGKILL)
+        await eventually(lambda: gone(server))
+    lethal = JobRunner(["tidemill_test_lethal"])
+    with pytest.raises(JobCrashed, match="died while it loaded tidemill_test_lethal"):
+        await lethal.run(functools.partial(functions.scaled, 1), Spec(), Inputs(), tmp_path)
+    await lethal.close()
+    healthy = JobRunner([MODULE])
+    outcome = await healthy.run(functools.partial(functions.scaled, 1), Spec(number=3), Inputs(), tmp_path)
+    assert outcome.value == 3
+    await healthy.close()
+
+
 def test_a_killed_service_leaves_no_process(tmp_path: Path) -> None:
     script = tmp_path / "service.py"
     script.write_text(
