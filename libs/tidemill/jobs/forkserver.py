@@ -14,6 +14,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import connection
@@ -123,7 +124,7 @@ def _await_end() -> None:
 def _ensure_running() -> None:
     modules = sorted({module for preload in _users.values() for module in preload})
     _context.set_forkserver_preload(["tidemill.jobs.preload"])
-    os.environ[PRELOAD_VARIABLE] = json.dumps(modules)
+    os.environ[PRELOAD_VARIABLE] = json.dumps({"modules": modules, "path": sys.path})
     try:
         multiprocessing.forkserver.ensure_running()
     finally:

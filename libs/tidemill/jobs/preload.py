@@ -48,7 +48,9 @@ def usable_processors() -> int:
     return count
 
 
-def _become_forkserver(modules: list[str]) -> None:
+def _become_forkserver(modules: list[str], path: list[str]) -> None:
+    # Python 3.11's forkserver is given the parent's path but does not use it.
+    sys.path[:] = path
     # A signal to the service's process group must not take the running job: this process ends with its parent.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -59,4 +61,4 @@ def _become_forkserver(modules: list[str]) -> None:
 
 
 if PRELOAD_VARIABLE in os.environ:
-    _become_forkserver(json.loads(os.environ.pop(PRELOAD_VARIABLE)))
+    _become_forkserver(**json.loads(os.environ.pop(PRELOAD_VARIABLE)))
