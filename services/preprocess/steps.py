@@ -5,6 +5,7 @@ A step keeps or changes rows and says what it removed; counting, examples and or
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,9 @@ def normalise(text: pa.ChunkedArray) -> pa.ChunkedArray:
     """Unicode NFC, control characters and invisible ones removed, runs of white space of any script one space."""
     text = pc.replace_substring_regex(text, _UNWANTED, "")
     text = pc.utf8_trim(pc.replace_substring_regex(text, _SPACE, " "), " ")
-    return pc.utf8_normalize(text, "NFC")
+    # Arrow's utf8_normalize (as of 25.0) leaves combining characters uncomposed when asked for NFC.
+    composed = [unicodedata.normalize("NFC", value) for value in text.to_pylist()]
+    return pa.chunked_array([pa.array(composed, pa.string())])
 
 
 def normalise_texts(examples: pa.Table) -> Applied:

@@ -1,0 +1,249 @@
+"""Ingest copies what a uri names, and reads nothing that the policy does not allow."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from minio import Minio
+from obstore.store import S3Store
+
+from services.ingest.snapshot import snapshot
+from services.ingest.sources import addresses
+from services.ingest.sources.policy import SourcePolicy
+from tidemill.contracts import DatasetPublished
+from tidemill.errors import HandedBack, InvalidInput, TransientError
+from tidemill.jobs.report import SilentReport
+from tidemill.testing.s3 import bucket, s3, s3_endpoint  # noqa: F401
+
+ROWS = b"text,label\ngood,yes\nbad,no\n"
+ANYTHING = SourcePolicy()
+
+
+@pytest.fixture
+def fetched(tmp_path: Path) -> Any:
+    """Take a snapshot of ``uri``; gives the files by name."""
+
+    def run(uri: str, origin: str = "bus", policy: SourcePolicy = ANYTHING) -> dict[str, bytes]:
+        into = tmp_path / "snapshot"
+        event = DatasetPublished(run_id="r1", name="reviews", uri=uri, origin=origin)
+        snapshot(event, into, SilentReport(), policy=policy)
+        return {path.name: path.read_bytes() for path in into.iterdir()}
+
+    return run
+
+
+class Answers(BaseHTTPRequestHandler):
+    seen: list[str]
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers["Host"])
+        status, headers, body = 200, {}, ROWS
+        if self.path.startswith("/missing.csv"):
+            status = 404
+        elif self.path == "/busy.csv":
+            status = 503
+        elif self.path.startswith("/to="):
+            status, headers = 302, {"Location": self.path.removeprefix("/to=")}
+        elif self.path == "/named":
+            headers = {"Content-Disposition": 'attachment; filename="../re views.tsv"'}
+        elif self.path == "/cut.csv":
+            headers = {"Content-Length": "1000"}
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[Any]:
+    handler = type("OwnAnswers", (Answers,), {"seen": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
+        thread.start()
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        server.seen = handler.seen
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_path_and_a_file_uri_name_the_same_file(fetched, tmp_path: Path) -> None:
+    file = tmp_path / "评论 #1?.csv"
+    file.write_bytes(ROWS)
+    assert fetched(str(file)) == {"评论 #1?.csv": ROWS}
+    assert fetched(f"file://{file}") == {"评论 #1?.csv": ROWS}
+    assert fetched("file://localhost" + str(file).replace(" ", "%20")) == {"评论 #1?.csv": ROWS}
+
+
+def test_of_a_folder_only_the_dataset_is_taken(fetched, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("train.csv", "test.csv", "README.md", "categories.json"):
+        (folder / name).write_bytes(ROWS)
+    assert fetched(str(folder)).keys() == {"train.csv", "test.csv"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("/nowhere/reviews.csv", "there is no file /nowhere/reviews.csv"),
+        ("/dev/zero", "/dev/zero is not a regular file"),
+        ("reviews.csv", "relative path"),
+        ("file://elsewhere/reviews.csv", "names another machine"),
+        ("ftp://example.org/reviews.csv", "scheme 'ftp'"),
+        ("http://", "not an http or https address"),
+        ("http://no-such-host.invalid/x.csv", "no host named 'no-such-host.invalid'"),
+        ("s3://Not A Bucket/key", "s3://bucket/key"),
+        ("s3://bucket/key?endpoint=http://127.0.0.1", "s3://bucket/key"),
+    ],
+)
+def test_a_wrong_uri_says_what_is_wrong(fetched, uri: str, says: str) -> None:
+    with pytest.raises((InvalidInput, TransientError)) as error:
+        fetched(uri, origin="http" if "invalid" in uri else "bus")
+    assert says in str(error.value) or "name server" in str(error.value)
+
+
+def test_over_http_only_allowed_folders_are_read(fetched, tmp_path: Path) -> None:
+    allowed, secret = tmp_path / "allowed", tmp_path / "secret"
+    for folder in (allowed, secret):
+        folder.mkdir()
+        (folder / "reviews.csv").write_bytes(ROWS)
+    (allowed / "link.csv").symlink_to(secret / "reviews.csv")
+    (allowed / "folder").mkdir()
+    (allowed / "folder" / "link.csv").symlink_to(secret / "reviews.csv")
+    policy = SourcePolicy(allowed_folders=(allowed,))
+    assert fetched(str(allowed / "reviews.csv"), "http", policy) == {"reviews.csv": ROWS}
+    for way in ("secret/reviews.csv", "secret/missing.csv", "allowed/../secret/reviews.csv", "allowed/link.csv",
+                "allowed/folder", "allowed-not"):  # fmt: skip
+        with pytest.raises(InvalidInput, match="is not in a folder that may be read by a request over HTTP"):
+            fetched(f"{tmp_path}/{way}", "http", policy)
+    with pytest.raises(InvalidInput, match="may be read by a request over HTTP"):
+        fetched("file:///etc/passwd", "http")
+
+
+def test_a_download_is_named_by_the_server_or_the_address(fetched, web) -> None:
+    assert fetched(f"{web.url}/reviews.csv?key=secret") == {"reviews.csv": ROWS}
+    assert "re_views.tsv" in fetched(f"{web.url}/named")
+    assert "moved.csv" in fetched(f"{web.url}/to=/moved.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "says"),
+    [
+        ("missing.csv?key=secret", InvalidInput, "missing.csv answered 404"),
+        ("busy.csv", TransientError, "busy.csv answered 503"),
+        ("cut.csv", TransientError, "cut.csv could not be read"),
+        ("to=ftp://example.org/x", InvalidInput, "not an http or https address"),
+    ],
+)
+def test_a_failed_download_says_whether_another_try_helps(fetched, web, path: str, error: Any, says: str) -> None:
+    with pytest.raises(error) as raised:
+        fetched(f"{web.url}/{path}")
+    assert says in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_redirects_end(fetched, web) -> None:
+    with pytest.raises(InvalidInput, match="redirects more than 5 times"):
+        fetched(f"{web.url}/to=" * 7 + "/x.csv")
+
+
+def test_nobody_listening_is_worth_another_try(fetched) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(TransientError, match="could not be read"):
+            fetched(f"http://127.0.0.1:{unused.getsockname()[1]}/x.csv")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+     "::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::"],
+)  # fmt: skip
+def test_addresses_that_are_not_public(address: str) -> None:
+    assert not addresses.is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_addresses_that_are_public(address: str) -> None:
+    assert addresses.is_public(address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "127.1"])
+def test_over_http_no_private_address_is_read_however_it_is_written(fetched, web, host: str) -> None:
+    with pytest.raises(InvalidInput):
+        fetched(f"http://{host}:{web.server_port}/reviews.csv", "http")
+    assert web.seen == []
+    assert fetched(f"{web.url}/reviews.csv", "http", SourcePolicy(allow_private_networks=True))
+
+
+def test_a_redirect_to_a_private_address_is_not_followed(fetched, web, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The test's own server plays the public one; any other loopback address is private.
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1")
+    assert fetched(f"{web.url}/reviews.csv", "http") == {"reviews.csv": ROWS}
+    with pytest.raises(InvalidInput, match="private, loopback or link-local"):
+        fetched(f"{web.url}/to=http://127.0.0.2:{web.server_port}/reviews.csv", "http")
+
+
+def test_the_connection_goes_to_the_address_that_was_checked(fetched, web, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["127.0.0.1", "127.0.0.2"])
+    look_up = socket.getaddrinfo
+
+    def rebinding(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return look_up(next(answers) if host == "rebind.example" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1")
+    assert fetched(f"http://rebind.example:{web.server_port}/reviews.csv", "http") == {"reviews.csv": ROWS}
+    assert web.seen == [f"rebind.example:{web.server_port}"]
+    assert next(answers) == "127.0.0.2"
+
+
+def test_a_host_with_one_private_address_is_refused(fetched, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("8.8.8.8", "10.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    with pytest.raises(InvalidInput, match="private, loopback or link-local"):
+        fetched("http://mixed.example/x.csv", "http")
+
+
+def test_more_than_the_limit_is_refused(fetched, tmp_path: Path, web) -> None:
+    policy = SourcePolicy(max_bytes=len(ROWS) - 1)
+    (tmp_path / "x.csv").write_bytes(ROWS)
+    for uri in (str(tmp_path / "x.csv"), f"{web.url}/x.csv"):
+        with pytest.raises(InvalidInput, match="TIDEMILL_INGEST_MAX_BYTES"):
+            fetched(uri, policy=policy)
+
+
+def test_a_worker_that_wants_to_leave_hands_the_download_back(tmp_path: Path) -> None:
+    class Leaving(SilentReport):
+        stop_requested = True
+
+    (tmp_path / "x.csv").write_bytes(ROWS)
+    event = DatasetPublished(run_id="r1", name="reviews", uri=str(tmp_path / "x.csv"))
+    with pytest.raises(HandedBack):
+        snapshot(event, tmp_path / "into", Leaving(), policy=ANYTHING)
+
+
+def test_objects_are_read_from_s3(fetched, s3: str, bucket: str) -> None:  # noqa: F811
+    Minio(s3.removeprefix("http://"), "tidemill-test", "not-a-secret", secure=False).make_bucket(bucket)
+    store = S3Store(bucket, client_options={"allow_http": True})
+    for key in ("reviews.csv", "set/train.csv", "set/test.csv", "set/notes.md"):
+        obstore.put(store, key, ROWS)
+    assert fetched(f"s3://{bucket}/reviews.csv") == {"reviews.csv": ROWS}
+    assert fetched(f"s3://{bucket}/set", origin="http").keys() >= {"train.csv", "test.csv"}
+    with pytest.raises(InvalidInput, match="there is no object s3://"):
+        fetched(f"s3://{bucket}/missing.csv")
+    with pytest.raises(InvalidInput, match="TIDEMILL_INGEST_ALLOWED_BUCKETS"):
+        fetched(f"s3://{bucket}/reviews.csv", "http", SourcePolicy(allowed_buckets=("other",)))

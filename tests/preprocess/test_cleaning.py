@@ -1,0 +1,115 @@
+"""Preprocess cleans: what goes, what stays, what the report says."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.preprocess.steps import normalise
+from tidemill.errors import InvalidInput
+
+ROWS = [(f"text number {number}", "even" if number % 2 == 0 else "odd") for number in range(20)]
+
+
+def normalised(text: str) -> str:
+    return normalise(pa.chunked_array([[text]])).to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  two\n\n lines\t here ", "two lines here"),
+        ("全角\u3000空格\u00a0和\u2003其他", "全角 空格 和 其他"),
+        ("e\u0301te\u0301", "été"),
+        ("nul\x00 bell\x07 c1\x9f", "nul bell c1"),
+        ("zero\u200bwidth\ufeff soft\u00adhyphen", "zerowidth softhyphen"),
+        ("👩\u200d🚀 stays", "👩\u200d🚀 stays"),
+        ("line\u2028and\x85more", "line and more"),
+    ],
+)
+def test_text_is_normalised(text: str, expected: str) -> None:
+    assert normalised(text) == expected
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing(text: str) -> None:
+    once = normalised(text)
+    assert normalised(once) == once
+    assert once == once.strip()
+    assert not any(unicodedata.category(char) == "Cc" for char in once)
+
+
+def test_what_is_removed_is_reported(prepare) -> None:
+    rows = [
+        *ROWS,
+        ("  ", "even"),
+        (None, "odd"),
+        ("no label", ""),
+        ("text  number 1", "odd"),
+        ("both ways", "odd"),
+        ("both\tways", "even"),
+    ]
+    prepared = prepare(rows)
+    assert prepared.removed() == {"drop empty rows": 3, "drop contradictions": 2, "drop duplicates": 1}
+    report = prepared.report
+    assert report["rows"] == {"source": {"data": 26}, "prepared": prepared.result.parts, "removed": 6}
+    contradictions = next(step for step in report["steps"] if step["name"] == "drop contradictions")
+    assert contradictions["examples"] == [
+        {"part": "data", "row": 25, "text": "both ways", "label": "odd"},
+        {"part": "data", "row": 26, "text": "both ways", "label": "even"},
+    ]
+    assert sum(prepared.result.parts.values()) == 20
+
+
+def test_the_recipe_can_keep_texts_and_duplicates_as_they_are(prepare) -> None:
+    rows = [*ROWS, ("  kept  as it is ", "odd"), ("text number 1", "odd")]
+    prepared = prepare(rows, normalize=False, drop_duplicates=False)
+    texts = [text for part in ("train", "validation", "test") for text in prepared.texts(part)]
+    assert sorted(texts) == sorted(text for text, _ in rows)
+
+
+def test_labels_may_be_numbers(prepare) -> None:
+    prepared = prepare([(text, len(label) - 3) for text, label in ROWS])
+    assert prepared.result.labels == ["0", "1"]
+
+
+def test_rows_can_be_followed_to_their_source(prepare) -> None:
+    prepared = prepare(ROWS)
+    for part in ("train", "validation", "test"):
+        assert all(ROWS[row["row"] - 1] == (row["text"], row["label"]) for row in prepared.rows(part))
+
+
+def test_the_page_escapes_what_comes_from_the_data(prepare) -> None:
+    script = "<script>alert('x')</script>"
+    rows = [(f"{script} {text}", f"<b>{label}</b> & more") for text, label in ROWS]
+    page = (prepare([*rows, rows[0]]).folder / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "<b>even" not in page
+    assert "&lt;b&gt;even&lt;/b&gt; &amp; more" in page
+    assert "http" not in page
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([(" ", "a"), (" ", "b")], "no row is left after cleaning"),
+        ([("same", "a"), ("same", "a"), ("other", "a")], "only the label 'a' is left"),
+        (
+            [*ROWS, ("alone", "rare")],
+            "at least 3 different texts, to be in every part; class 'rare' has 1 row (row 21)",
+        ),
+        ([*ROWS, ("one", "rare"), ("two", "rare")], "class 'rare' has 2 rows (rows 21, 22)"),
+        (
+            [*ROWS, *((way, "rare") for way in ("Word", "word", "WORD"))],
+            "has 3 rows (rows 21, 22, 23) of 1 different texts",
+        ),
+    ],
+)
+def test_what_cannot_be_cut_is_refused(prepare, rows: list[tuple[str, str]], says: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        prepare(rows)
+    assert says in str(error.value)
