@@ -147,6 +147,6 @@ def _download(base: Base) -> Path:
 
 def _unknown(name: str) -> InvalidInput:
     return InvalidInput(
-        f"model.base {name!r} is neither a folder, nor one of {', '.join(ALIASES)}, nor a model on the Hugging Face hub; "
-        "check the spelling"
+        f"model.base {name!r} is neither a folder, nor one of {', '.join(ALIASES)}, nor a model on the "
+        "Hugging Face hub; check the spelling"
     )

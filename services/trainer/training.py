@@ -128,7 +128,7 @@ class _Job:
             self.tokenizer = task.load_tokenizer(folder)
             self.model = task.load_model(folder, dataset.labels)
         self.max_length = task.usable_length(self.model, self.tokenizer, spec.max_length)
-        self._collator = task.Collator(self.tokenizer.pad_token_id, self.max_length)
+        self._collator = task.Collator(self.tokenizer.pad_token_id)
 
     def fit(self, report: ProgressReport, every: timedelta) -> Fitted:
         return fit(

@@ -26,11 +26,9 @@ from transformers import (
 from tidemill.contracts.recipe import FromScratch
 from tidemill.errors import InvalidInput
 from tidemill.modelpack import Signature, Tensor, Tokenization
-from tidemill.tasks.text_classification.vocabulary import learn_wordpiece
+from tidemill.tasks.text_classification.vocabulary import END, MASK, PAD, START, UNKNOWN, learn_wordpiece
 
 TASK = "text-classification"
-PAD_TO_MULTIPLE = 8
-"""Sequence lengths are padded to a multiple of it: fewer shapes, and kernels prefer them."""
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -54,11 +52,11 @@ def new_tokenizer(texts: Sequence[str], vocabulary: int, max_length: int) -> Any
     """A BERT-style tokenizer with a vocabulary learned from ``texts``; works for Chinese, character by character."""
     return PreTrainedTokenizerFast(
         tokenizer_object=learn_wordpiece(texts, vocabulary),
-        unk_token="[UNK]",
-        sep_token="[SEP]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        mask_token="[MASK]",
+        unk_token=UNKNOWN,
+        sep_token=END,
+        pad_token=PAD,
+        cls_token=START,
+        mask_token=MASK,
         model_max_length=max_length,
         model_input_names=["input_ids", "attention_mask"],
     )
@@ -155,14 +153,12 @@ def encode(tokenizer: Any, texts: Sequence[str], labels: NDArray[np.int64], max_
 class Collator:
     """Pads a batch to its longest text: ``input_ids`` and ``attention_mask`` int64 [batch, length], ``labels``."""
 
-    def __init__(self, pad_id: int, max_length: int) -> None:
+    def __init__(self, pad_id: int) -> None:
         self._pad_id = pad_id
-        self._max_length = max_length
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         lengths = [len(item["input_ids"]) for item in items]
-        longest = -(-max(lengths) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
-        shape = (len(items), max(min(longest, self._max_length), max(lengths)))
+        shape = (len(items), max(lengths))
         ids = np.full(shape, self._pad_id, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
