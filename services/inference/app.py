@@ -13,6 +13,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from services.inference.deployments import DeploymentWatch
 from services.inference.gateway import Gateway, Limits
@@ -56,6 +57,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
         exception_handlers={
             HTTPException: answer_error,
             TidemillError: answer_error,
+            ClientDisconnect: answer_error,
             Exception: answer_error,
         },
         lifespan=lambda _: _running(gateway, settings),

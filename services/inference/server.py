@@ -43,7 +43,8 @@ def create_server(settings: InferenceSettings) -> GatewayServer:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_grace.total_seconds()),
+        proxy_headers=False,
+        timeout_graceful_shutdown=max(1, int(settings.shutdown_grace.total_seconds())),
         backlog=2048,
     )
     return GatewayServer(config, app.state.gateway)

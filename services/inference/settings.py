@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from tidemill.contracts import Name
 from tidemill.settings import ServiceSettings
@@ -21,8 +23,9 @@ class InferenceSettings(ServiceSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: SecretStr | None = None
     """When set, every request but health has to carry ``Authorization: Bearer <key>``."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Host names besides loopback ones that requests without a key may use, e.g. behind a proxy on this machine."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Host names besides loopback ones that requests without a key may use, e.g. behind a proxy on this machine;
+    in the environment separated by commas."""
     project: Name = "default"
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=1024)
@@ -40,6 +43,14 @@ class InferenceSettings(ServiceSettings):
     upload_bytes: int = Field(default=2 << 30, ge=1024)
     """Largest dataset upload."""
     upload_files: int = Field(default=64, ge=1)
+
+    shutdown_grace: timedelta = timedelta(seconds=8)
+    """Time that requests in progress have to end when the service is told to stop."""
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _hosts_by_comma(cls, value: object) -> object:
+        return tuple(host.strip() for host in value.split(",") if host.strip()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _the_public_needs_a_key(self) -> InferenceSettings:

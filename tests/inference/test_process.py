@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nats
 import pytest
 
 from services.inference.openapi import document
 from services.inference.server import run
-from tidemill.platform.nats_server import free_port
-from tidemill.testing.nats import running_nats
+from tidemill.bus import Bus, Deployments
+from tidemill.bus.streams import provision
+from tidemill.contracts import DeployedVersion, Deployment
+from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
+from tidemill.testing.nats import running_nats, settings_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,10 +56,23 @@ def status(url: str) -> int | None:
         return None
 
 
+def serving_versions(url: str) -> dict[str, list[int]]:
+    views = httpx.get(f"{url}/v1/deployments", timeout=5).json()
+    return {one["name"]: [version["version"] for version in one["serving"]] for one in views}
+
+
+async def deploy(server: NatsServer, folder: Path, name: str, version: DeployedVersion) -> None:
+    bus = Bus.from_settings(settings_for(server, folder), "test")
+    await bus.connect()
+    await Deployments(bus).put(Deployment(name=name, task="text-classification", versions=[version]))
+    await bus.broker.stop()
+
+
 async def test_last_known_deployments_serve_while_nats_is_away(
     platform: Any, serving: Any, deployed: Any, tmp_path: Path, eventually: Any, run_view: Any
 ) -> None:
-    await platform.deploy("kept", deployed(1, await platform.package(("a", "b"))))
+    model = await platform.package(("a", "b"))
+    await platform.deploy("kept", deployed(1, model))
     with contextlib.ExitStack() as stack:
         context = serving(platform.settings(tmp_path))
         url = await asyncio.to_thread(context.__enter__)
@@ -65,7 +82,13 @@ async def test_last_known_deployments_serve_while_nats_is_away(
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     # Neither NATS nor the store is there: the model is on this machine's disk.
-    variables = environment(tmp_path, port, TIDEMILL_STORE_URL=str(tmp_path / "empty"))
+    late = NatsServer(
+        NatsServerConfig(port=free_port(), user="u", password="p", data_dir=tmp_path / "jetstream"), tmp_path
+    )
+    variables = environment(
+        tmp_path, port, TIDEMILL_STORE_URL=str(tmp_path / "empty"), TIDEMILL_NATS_URL=late.config.url,
+        TIDEMILL_NATS_USER="u", TIDEMILL_NATS_PASSWORD="p",
+    )  # fmt: skip
     async with process(variables) as gateway:
         await eventually(lambda: status(f"{url}/readyz") == 200, "the gateway to be ready")
         async with httpx.AsyncClient(base_url=url, timeout=20) as http:
@@ -77,45 +100,37 @@ async def test_last_known_deployments_serve_while_nats_is_away(
             run_id = published.json()["run_id"]
             assert "on record" in published.json()["detail"]
             assert (tmp_path / "empty/records/default/runs" / run_id / "run.json").exists()
+            # NATS comes up with nothing in it: that takes no model out of service, and new ones are heard of.
+            await late.start()
+            client = await nats.connect(late.config.url, user="u", password="p")
+            await provision(client)
+            await client.close()
+            await deploy(late, tmp_path, "new", deployed(7, model))
+            await eventually(lambda: serving_versions(url) == {"kept": [1], "new": [7]}, "the new model")
         gateway.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(gateway.wait(), 15) == 0
+        await late.stop()
 
 
 async def test_nats_may_come_back_in_another_moment(
     serving: Any, platform: Any, deployed: Any, eventually: Any, tmp_path: Path
 ) -> None:
-    from tidemill.bus import Bus, Deployments
-    from tidemill.contracts import Deployment
-    from tidemill.testing.nats import settings_for
-
     model = await platform.package(("a", "b"))
-
-    async def deploy(nats: Any, version: int) -> None:
-        bus = Bus.from_settings(settings_for(nats, tmp_path), "test")
-        await bus.connect()
-        versions = [deployed(version, model)]
-        await Deployments(bus).put(Deployment(name="again", task="text-classification", versions=versions))
-        await bus.broker.stop()
-
-    def serves(version: int) -> bool:
-        views = httpx.get(f"{url}/v1/deployments").json()
-        return [one["serving"][0]["version"] for one in views if one["serving"]] == [version]
-
-    async with running_nats(tmp_path) as nats:
+    async with running_nats(tmp_path) as server:
         settings = platform.settings().model_copy(
-            update={"platform": settings_for(nats, tmp_path, store_url=str(platform.folder / "store"))}
+            update={"platform": settings_for(server, tmp_path, store_url=str(platform.folder / "store"))}
         )
         context = serving(settings)
         url = await asyncio.to_thread(context.__enter__)
-        await deploy(nats, 1)
-        await eventually(lambda: serves(1), "version 1")
-        await nats.stop()
-        assert serves(1)
+        await deploy(server, tmp_path, "again", deployed(1, model))
+        await eventually(lambda: serving_versions(url) == {"again": [1]}, "version 1")
+        await server.stop()
+        assert serving_versions(url) == {"again": [1]}
         answer = await asyncio.to_thread(httpx.post, f"{url}/v1/models/again:predict", json={"instances": ["好"]})
         assert answer.status_code == 200
-        await nats.start()
-        await deploy(nats, 2)
-        await eventually(lambda: serves(2), "version 2")
+        await server.start()
+        await deploy(server, tmp_path, "again", deployed(2, model))
+        await eventually(lambda: serving_versions(url) == {"again": [2]}, "version 2")
         await asyncio.to_thread(context.__exit__, None, None, None)
 
 

@@ -69,11 +69,9 @@ async def show_run(gateway: Gateway, run_id: str) -> dict[str, Any]:
 async def follow(gateway: Gateway, run_id: str, first: dict[str, Any]) -> AsyncIterator[bytes]:
     """The run's messages until it has ended, its client leaves, or the gateway does."""
     with gateway.live.listening(run_id) as listener:
-        yield _message("run", first)
-        # What happened between the question and the subscription is in a second answer.
+        # Asked again, now that nothing can happen between the answer and the first event.
         view = await _ask(gateway, run_id) or first
-        if view != first:
-            yield _message("run", view)
+        yield _message("run", view)
         while view["state"] == "running":
             try:
                 event = await asyncio.wait_for(listener.get(), HEARTBEAT_SECONDS)

@@ -112,6 +112,7 @@ class ServedModels:
             return
         if model.task is not None:
             model.task.cancel()
+        model.settled.set()
         self._drain(model.serving)
 
     def choose(self, name: str, version: int | None = None) -> ServedVersion:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from services.inference.serving.errors import NotReady, Overloaded
@@ -76,6 +76,8 @@ def response_to(error: Exception, path: str) -> Response:
         return problem_response(error.status, error.kind, str(error), path, error.members)
     if isinstance(error, HTTPException):
         return _plain(error, path)
+    if isinstance(error, ClientDisconnect):  # nobody reads this; it keeps a traceback out of the log
+        return problem_response(400, None, "the client left before its request was complete", path)
     for kind, status, name in _KINDS:
         if isinstance(error, kind):
             return problem_response(status, name, str(error), path)
