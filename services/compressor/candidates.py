@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.compressor.export import check_export, export_onnx
 from services.compressor.original import Network
-from services.compressor.quantize import convert_openvino, quantize_onnx, quantize_openvino, single_rows
+from services.compressor.quantize import calibration_batches, convert_openvino, quantize_onnx, quantize_openvino
 from tidemill.contracts.recipe import CompressionCandidate
 from tidemill.modelpack import Precision, Signature, Variant, VariantFormat
 from tidemill.modelpack.runtime import open_session
@@ -95,15 +95,13 @@ def make_candidate(
     elif name == "openvino-fp32":
         convert_openvino(source, target)
     elif name == "openvino-int8":
-        rows = single_rows(encoder, calibration)
+        batches = calibration_batches(encoder, calibration)
 
         def say(seen: int) -> None:
-            if seen % 10 == 0:
-                # NNCF reads the rows twice: for SmoothQuant, then for the ranges.
-                turn, row = divmod(seen - 1, len(rows))
-                progress(f"calibrating {name}: pass {turn + 1}, row {row + 1} of {len(rows)}")
+            # NNCF reads them twice: for SmoothQuant, then for the ranges.
+            progress(f"calibrating {name}: {min(1.0, seen / (2 * len(batches))):.0%}")
 
-        quantize_openvino(source, target, rows, say)
+        quantize_openvino(source, target, batches, say)
     return made
 
 

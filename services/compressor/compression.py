@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,17 @@ from numpy.typing import NDArray
 from services.compressor.candidates import EXPORT, Candidate, make_candidate, make_export
 from services.compressor.choice import choose
 from services.compressor.examples import Examples, read_part
+from services.compressor.judgement import Judge, Tested
 from services.compressor.measure import Timing, measure, timing_inputs
 from services.compressor.original import Network, open_trained
-from services.compressor.quality import EncodedPart
+from services.compressor.quality import Run
 from services.compressor.spec import CompressionResult, CompressionSpec
 from tidemill.contracts import EvaluationSummary, VariantFigures
-from tidemill.errors import HandedBack, TidemillError
+from tidemill.errors import HandedBack
 from tidemill.jobs.preload import usable_processors
 from tidemill.jobs.report import ProgressReport
-from tidemill.modelpack import Lineage, Metrics, ModelPackage, PackageWriter, Variant
+from tidemill.modelpack import Metrics, ModelPackage, PackageWriter, Variant
 from tidemill.modelpack.runtime import open_session
-from tidemill.tasks.text_classification.metrics import agreement, evaluate_logits, paired_bootstrap
 from tidemill.tasks.text_classification.serving import TextEncoder
 
 THREADS = 1
@@ -42,31 +43,45 @@ LARGE_BATCH = 32
 MAX_ROWS = 5_000
 """Rows of a part that quality is judged on; more would cost minutes and move the third decimal."""
 
-_TIMING_SECONDS = 15.0
-_TIMING_ROUNDS = 40
-_CANDIDATES_DONE = 0.5
-_QUALITY_DONE = 0.75
+_TIMING_SECONDS = 10.0
+_TIMING_ROUNDS = 30
+_TIMING_ROWS = 256
 _SEED = 17
 
-Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
 
+@dataclass
+class _Bench:
+    """The original and its candidates while they are made, judged and timed."""
 
-@dataclass(frozen=True)
-class _Quality:
-    """One model over the validation and test parts; ``predicted`` are label indices int64 on the test part."""
+    package: ModelPackage
+    original: Variant
+    network: Network
+    encoder: TextEncoder
+    judge: Judge
+    timing_rows: Mapping[str, NDArray[Any]]
+    report: ProgressReport
+    candidates: list[Candidate] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
-    validation: EvaluationSummary
-    test: EvaluationSummary
-    predicted: NDArray[np.int64]
+    def run_original(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        _go_on(self.report)
+        return self.network.run(inputs)
 
+    def session(self, candidate: Candidate, *, parallel: int) -> Run:
+        """A single-threaded session of ``candidate`` for ``parallel`` callers, that ends when the worker leaves."""
+        opened = open_session(candidate.directory, candidate.variant, threads=THREADS, parallel=parallel)
 
-@dataclass(frozen=True)
-class _Data:
-    """The rows that a compression looks at."""
+        def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+            _go_on(self.report)
+            return opened.run(inputs)
 
-    calibration: Examples
-    validation: Examples
-    test: Examples
+        return run
+
+    def give_up(self, name: str, error: Exception) -> None:
+        """``name`` is out of the race; the reason goes into the result."""
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        self.failed[name] = (lines[0] if lines else type(error).__name__)[:300]
+        self.candidates = [one for one in self.candidates if one.name != name]
 
 
 def compress(
@@ -82,239 +97,185 @@ def compress(
         PermanentError: the model cannot be exported at all.
         HandedBack: the worker wants to leave; there is nothing to resume.
     """
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(THREADS)
     report.progress(0.0, "checking the trained model")
     package, original = open_trained(model)
-    data = _read(spec, dataset, package)
-    encoder = _encoder(package)
+    labels, encoder = package.signature.labels, _encoder(package)
+    train = read_part(dataset, "train", labels).stratified(spec.compression.calibration_examples, _SEED)
+    validation = read_part(dataset, "validation", labels).spread(MAX_ROWS)
+    test = read_part(dataset, "test", labels).spread(MAX_ROWS)
+    bench = _Bench(
+        package=package,
+        original=original,
+        network=Network(package.variant_dir(original.name)),
+        encoder=encoder,
+        judge=Judge(labels, encoder, validation, test),
+        timing_rows=encoder(validation.texts[:_TIMING_ROWS]),
+        report=report,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".compressing-") as scratch:
-        folder = Path(scratch)
-        made, failed = _make(spec, package, original, folder, encoder, data, report)
-        network = Network(package.variant_dir(original.name))
-        quality = _judge(network, original, made, failed, package, encoder, data, report)
-        timings = _time(network, original, made, encoder, data, report)
-        figures = _figures(package, original, made, quality, timings, data)
-        chosen = choose(
+        quality, tested = _make(spec, bench, Path(scratch), train, validation)
+        quality |= _validate(bench)
+        timings = _time(bench)
+        figures = {
+            variant.name: _figures(variant, timings[variant.name], quality[variant.name])
+            for variant in (original, *(one.variant for one in bench.candidates))
+        }
+        choice = choose(
             figures[original.name],
-            [figures[one.name] for one in made if one.name in spec.compression.candidates],
+            [figures[one.name] for one in bench.candidates if one.name in spec.compression.candidates],
             spec.goal.metric,
             spec.compression.quality_budget,
         )
-        report.progress(0.97, chosen.reason)
+        evaluation = _test(bench, choice.variant, tested, figures)
+        report.progress(0.98, choice.reason)
         metrics = Metrics(
-            validation=quality[chosen.variant].validation,
-            test=quality[chosen.variant].test,
+            validation=quality[choice.variant],
+            test=evaluation,
             cross_validation=package.metrics.cross_validation,
             variants=list(figures.values()),
         )
-        _write(spec, package, original, made, chosen.variant, metrics, output, revision)
+        _write(spec, bench, choice.variant, metrics, output, revision)
     return CompressionResult(
-        evaluation=quality[chosen.variant].test,
+        evaluation=evaluation,
         original=figures[original.name],
         variants=list(figures.values()),
-        chosen=chosen.variant,
-        reason=chosen.reason,
-        failed=failed,
-    )
-
-
-def _read(spec: CompressionSpec, dataset: Path, package: ModelPackage) -> _Data:
-    labels = package.signature.labels
-    return _Data(
-        calibration=read_part(dataset, "train", labels).stratified(spec.compression.calibration_examples, _SEED),
-        validation=read_part(dataset, "validation", labels).spread(MAX_ROWS),
-        test=read_part(dataset, "test", labels).spread(MAX_ROWS),
+        chosen=choice.variant,
+        reason=choice.reason,
+        failed=bench.failed,
     )
 
 
 def _encoder(package: ModelPackage) -> TextEncoder:
     tokenization = package.signature.tokenization
     assert tokenization is not None  # open_trained has looked
-    return TextEncoder(
-        package.directory / tokenization.file,
-        tokenization,
-        inputs=[tensor.name for tensor in package.signature.inputs],
-    )
+    names = [tensor.name for tensor in package.signature.inputs]
+    return TextEncoder(package.directory / tokenization.file, tokenization, inputs=names)
 
 
 def _make(
-    spec: CompressionSpec,
-    package: ModelPackage,
-    original: Variant,
-    folder: Path,
-    encoder: TextEncoder,
-    data: _Data,
-    report: ProgressReport,
-) -> tuple[list[Candidate], dict[str, str]]:
-    """Every candidate that can be made, the export first, and why the others cannot."""
-    report.progress(0.03, f"exporting {EXPORT}")
+    spec: CompressionSpec, bench: _Bench, folder: Path, train: Examples, validation: Examples
+) -> tuple[dict[str, EvaluationSummary], Tested]:
+    """Make the candidates, and judge the original meanwhile: its quality on the validation part, and the test part."""
+    bench.report.progress(0.03, f"exporting {EXPORT}")
+    directory = bench.package.variant_dir(bench.original.name)
     # Plain attention gives a plain graph, which runtimes recognise and fuse; the fused kernel's graph hides it.
-    network = Network(package.variant_dir(original.name), attention="eager")
-    export = make_export(network, package.signature, folder, encoder, data.validation.texts)
-    made, failed = [export], dict[str, str]()
-    wanted = [name for name in dict.fromkeys(spec.compression.candidates) if name != EXPORT]
-    for number, name in enumerate(wanted):
-        _go_on(report)
-        fraction = 0.15 + (_CANDIDATES_DONE - 0.15) * number / len(wanted)
-        report.progress(fraction, f"making {name}")
+    plain = Network(directory, attention="eager")
+    export = make_export(plain, bench.package.signature, folder, bench.encoder, validation.texts)
+    bench.candidates.append(export)
+    # Not before the export is done: tracing patches torch for all threads. Quantization is one thread of Python.
+    with ThreadPoolExecutor(2, thread_name_prefix="original") as pool:
+        valid = pool.submit(bench.judge.validate, bench.run_original)
+        tested: Future[Tested] = pool.submit(bench.judge.test, bench.run_original)
+        wanted = [name for name in dict.fromkeys(spec.compression.candidates) if name != EXPORT]
+        for number, name in enumerate(wanted):
+            _go_on(bench.report)
+            fraction = 0.2 + 0.35 * number / len(wanted)
+            bench.report.progress(fraction, f"making {name}")
+
+            def say(message: str, fraction: float = fraction) -> None:
+                bench.report.progress(fraction, message)
+
+            try:
+                made = make_candidate(name, export, folder, bench.encoder, train.texts, say)
+            except Exception as error:  # a tool that cannot handle this graph must not cost the other candidates
+                bench.give_up(name, error)
+            else:
+                bench.candidates.append(made)
+        bench.report.progress(0.55, f"judging {bench.original.name}")
+        return {bench.original.name: valid.result()}, tested.result()
+
+
+def _validate(bench: _Bench) -> dict[str, EvaluationSummary]:
+    """Quality of every candidate on the validation part; one that cannot run is given up."""
+    found: dict[str, EvaluationSummary] = {}
+    candidates = list(bench.candidates)
+    for number, one in enumerate(candidates):
+        bench.report.progress(0.6 + 0.15 * number / len(candidates), f"judging {one.name} on the validation part")
         try:
-            made.append(
-                make_candidate(
-                    name,
-                    export,
-                    folder,
-                    encoder,
-                    data.calibration.texts,
-                    lambda message, fraction=fraction: report.progress(fraction, message),  # type: ignore[misc]
-                )
-            )
-        except Exception as error:  # a tool that cannot handle this graph must not cost the other candidates
-            failed[name] = _first_line(error)
-            report.progress(fraction, f"{name} cannot be made: {failed[name]}")
-    return made, failed
-
-
-def _judge(
-    network: Network,
-    original: Variant,
-    made: list[Candidate],
-    failed: dict[str, str],
-    package: ModelPackage,
-    encoder: TextEncoder,
-    data: _Data,
-    report: ProgressReport,
-) -> dict[str, _Quality]:
-    """Quality of the original and of every candidate; one that cannot run moves from ``made`` to ``failed``."""
-    labels = package.signature.labels
-    processors = usable_processors()
-    validation, test = EncodedPart(encoder, data.validation.texts), EncodedPart(encoder, data.test.texts)
-
-    def judge(name: str, run: Run, number: int) -> _Quality:
-        _go_on(report)
-        fraction = _CANDIDATES_DONE + (_QUALITY_DONE - _CANDIDATES_DONE) * number / (len(made) + 1)
-        report.progress(fraction, f"judging {name} on {len(data.validation)} validation and {len(data.test)} test rows")
-        logits = test.predict(run)
-        return _Quality(
-            validation=evaluate_logits(labels, data.validation.labels, validation.predict(run), "validation"),
-            test=evaluate_logits(labels, data.test.labels, logits, "test"),
-            predicted=logits.argmax(axis=1),
-        )
-
-    torch.set_num_threads(processors)
-    found = {original.name: judge(original.name, network.run, 0)}
-    for number, one in enumerate(list(made), start=1):
-        try:
-            session = open_session(one.directory, one.variant, threads=processors)
-            found[one.name] = judge(one.name, session.run, number)
+            parallel = usable_processors()
+            found[one.name] = bench.judge.validate(bench.session(one, parallel=parallel), parallel=parallel)
         except HandedBack:
             raise
-        except (TidemillError, ValueError) as error:
+        except Exception as error:  # a graph that a runtime loads or runs badly must not cost the other candidates
             if one.name == EXPORT:
                 raise
-            failed[one.name] = _first_line(error)
-            made.remove(one)
+            bench.give_up(one.name, error)
     return found
 
 
-def _time(
-    network: Network,
-    original: Variant,
-    made: list[Candidate],
-    encoder: TextEncoder,
-    data: _Data,
-    report: ProgressReport,
-) -> dict[str, Timing]:
+def _time(bench: _Bench) -> dict[str, Timing]:
     """Latency and throughput of the original and every candidate, ``THREADS`` each, in one interleaved run."""
-    _go_on(report)
-    length = min(TOKENS, encoder.max_length)
-    rows = encoder(data.validation.texts[:512])
-    torch.set_num_threads(THREADS)
-    models: dict[str, Run] = {original.name: network.run}
-    models |= {one.name: open_session(one.directory, one.variant, threads=THREADS).run for one in made}
-
-    def say(fraction: float) -> None:
-        report.progress(
-            _QUALITY_DONE + (0.95 - _QUALITY_DONE) * fraction,
-            f"timing {len(models)} variants in turns, {length} tokens",
-        )
-
+    length = min(TOKENS, bench.encoder.max_length)
+    models: dict[str, Run] = {bench.original.name: bench.run_original}
+    models |= {one.name: bench.session(one, parallel=1) for one in bench.candidates}
+    message = f"timing {len(models)} variants in turns, {length} tokens, {THREADS} thread each"
     return measure(
         models,
-        timing_inputs(rows, batch=1, length=length),
-        timing_inputs(rows, batch=LARGE_BATCH, length=length),
+        timing_inputs(bench.timing_rows, batch=1, length=length),
+        timing_inputs(bench.timing_rows, batch=LARGE_BATCH, length=length),
         seconds=_TIMING_SECONDS,
         max_rounds=_TIMING_ROUNDS,
-        progress=say,
+        progress=lambda fraction: bench.report.progress(0.75 + 0.15 * fraction, message),
     )
 
 
-def _figures(
-    package: ModelPackage,
-    original: Variant,
-    made: list[Candidate],
-    quality: Mapping[str, _Quality],
-    timings: Mapping[str, Timing],
-    data: _Data,
-) -> dict[str, VariantFigures]:
-    """One row of the table for each variant, the original first."""
-    reference = quality[original.name].predicted
-    right = reference == data.test.labels
-    figures = {}
-    for variant in (original, *(one.variant for one in made)):
-        mine, timing = quality[variant.name], timings[variant.name]
-        compared = variant.name != original.name
-        figures[variant.name] = VariantFigures(
-            variant=variant.name,
-            size_bytes=variant.size_bytes,
-            p50_ms=timing.p50_ms,
-            p95_ms=timing.p95_ms,
-            throughput=timing.throughput,
-            threads=THREADS,
-            metrics=mine.validation.metrics,
-            test_metrics=mine.test.metrics,
-            agreement=agreement(mine.predicted, reference) if compared else None,
-            accuracy_difference_ci95=(
-                paired_bootstrap(mine.predicted == data.test.labels, right, _SEED) if compared else None
-            ),
-        )
-    return figures
+def _figures(variant: Variant, timing: Timing, quality: EvaluationSummary) -> VariantFigures:
+    return VariantFigures(
+        variant=variant.name,
+        size_bytes=variant.size_bytes,
+        p50_ms=timing.p50_ms,
+        p95_ms=timing.p95_ms,
+        throughput=timing.throughput,
+        threads=THREADS,
+        metrics=quality.metrics,
+    )
 
 
-def _write(
-    spec: CompressionSpec,
-    package: ModelPackage,
-    original: Variant,
-    made: list[Candidate],
-    chosen: str,
-    metrics: Metrics,
-    output: Path,
-    revision: int,
-) -> None:
+def _test(bench: _Bench, chosen: str, original: Tested, figures: dict[str, VariantFigures]) -> EvaluationSummary:
+    """Report on the test part, now that the choice is made: the original, the chosen one and all quantized ones.
+
+    A full-precision candidate that was not chosen is left out: it computes what the original does, as its
+    validation figures show, and takes the longest. Adds to ``figures``; returns the evaluation of ``chosen``.
+    """
+    name = bench.original.name
+    figures[name] = bench.judge.compare(figures[name], original)
+    evaluation = original.evaluation
+    for one in bench.candidates:
+        if one.name != chosen and one.kind.precision == "fp32":
+            continue
+        bench.report.progress(0.92, f"reporting on {one.name} on the test part")
+        parallel = usable_processors()
+        tested = bench.judge.test(bench.session(one, parallel=parallel), parallel=parallel)
+        figures[one.name] = bench.judge.compare(figures[one.name], tested, original)
+        if one.name == chosen:
+            evaluation = tested.evaluation
+    return evaluation
+
+
+def _write(spec: CompressionSpec, bench: _Bench, chosen: str, metrics: Metrics, output: Path, revision: int) -> None:
+    package = bench.package
     writer = PackageWriter(output)
     writer.tokenizer(package.tokenizer_dir)
-    writer.copy_variant(package, original.name)
-    for one in made:
+    writer.copy_variant(package, bench.original.name)
+    for one in bench.candidates:
         kind = one.kind
         with writer.variant(one.name, format=kind.format, precision=kind.precision, entry=kind.entry) as target:
             for path in sorted(one.directory.iterdir()):
                 shutil.move(path, target / path.name)
     writer.signature(package.signature.model_copy(update={"serving_variant": chosen}))
     writer.metrics(metrics)
-    trained = package.lineage
-    compression = {"goal": spec.goal.model_dump(mode="json"), "compression": spec.compression.model_dump(mode="json")}
-    lineage: Lineage = trained.model_copy(
-        update={"trained": spec.trained, "recipe": trained.recipe | compression, "revision": revision}
+    sections = {"goal": spec.goal.model_dump(mode="json"), "compression": spec.compression.model_dump(mode="json")}
+    lineage = package.lineage
+    writer.lineage(
+        lineage.model_copy(update={"trained": spec.trained, "recipe": lineage.recipe | sections, "revision": revision})
     )
-    writer.lineage(lineage)
     writer.finish()
 
 
 def _go_on(report: ProgressReport) -> None:
     if report.stop_requested:
         raise HandedBack("compression starts again elsewhere: it has nothing to resume")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
