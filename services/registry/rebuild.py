@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+
 from services.registry.database import Database
 from services.registry.facts import read_facts
 from services.registry.projection import apply_decisions, apply_run
@@ -9,6 +12,7 @@ from services.registry.repositories import clear
 from services.registry.settings import RegistrySettings, default_database_url
 from tidemill.artifacts import open_store
 from tidemill.contracts import Frozen
+from tidemill.errors import TidemillError
 from tidemill.records import RecordStore
 from tidemill.settings import PlatformSettings
 
@@ -74,3 +78,18 @@ async def rebuild_into(records: RecordStore, database: Database) -> RebuildSumma
         stages=stages,
         decisions=sum(len(chain) for chain in chains.values()),
     )
+
+
+def main() -> int:
+    """``python -m services.registry.rebuild``: one line of JSON on stdout, or a sentence on stderr and 1."""
+    try:
+        summary = asyncio.run(rebuild(PlatformSettings()))
+    except TidemillError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(summary.model_dump_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

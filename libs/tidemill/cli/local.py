@@ -37,6 +37,8 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start the platform: NATS and the six services, supervised, until Ctrl-C."""
+    from rich.markup import escape
+
     from tidemill.errors import InvalidInput
     from tidemill.platform.data_dir import DataDir
     from tidemill.platform.programs import PlatformOptions
@@ -50,7 +52,7 @@ def up(
     console = screen(as_json)
 
     def said(line: str) -> None:
-        console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {line}")
+        console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {escape(line)}")
 
     def ready(record: PlatformRecord) -> None:
         if as_json:

@@ -8,12 +8,14 @@ from rich.table import Table
 from tidemill.cli.figures import ago, duration, share, size
 from tidemill.contracts.queries import ModelView, VersionView
 
+_SHORT_DIGEST = len("sha256:") + 16
+
 
 def version_table(model: ModelView) -> Table:
     """All versions, newest first."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("version", "accuracy", "macro F1", "serves", "size", "p50", "registered", "run"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=title in ("version", "serves"))
     for one in model.versions:
         serving = next((variant for variant in one.variants if variant.variant == one.serving_variant), None)
         aliases = f" [green]{escape(', '.join(one.aliases))}[/green]" if one.aliases else ""
@@ -34,7 +36,7 @@ def lineage(version: VersionView) -> Table:
     """What the version was made from: digests down to the rows that were published."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
-    table.add_column(no_wrap=True)
+    table.add_column()
     for label, ref in (
         ("model package", version.model),
         ("prepared dataset", version.dataset),
@@ -43,7 +45,7 @@ def lineage(version: VersionView) -> Table:
         ("recipe", version.recipe),
     ):
         if ref is not None:
-            table.add_row(label, f"{ref.digest}  {size(ref.size_bytes)}")
+            table.add_row(label, f"{ref.digest[:_SHORT_DIGEST]}…  [dim]{size(ref.size_bytes)}[/dim]")
     used = version.usage
     table.add_row("cost", f"{duration(used.cpu_seconds)} of processor time, peak {size(used.peak_memory_bytes)}")
     return table

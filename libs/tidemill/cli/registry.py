@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -31,10 +32,14 @@ def rebuild(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None
         [sys.executable, "-P", "-m", "services.registry.rebuild"],
         env=environment, cwd=data.root if data.root.is_dir() else None, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    said = done.stdout.strip()
     if done.returncode:
-        raise TidemillError((done.stderr.strip() or said).splitlines()[-1] if done.stderr or said else "rebuild failed")
+        said = done.stderr.strip().splitlines() or ["the registry's database could not be made again"]
+        raise TidemillError(said[-1])
+    summary = json.loads(done.stdout.splitlines()[-1])
     if as_json:
-        print_document({"data_dir": str(data.root), "detail": said})
-    else:
-        screen().print(said or "the registry's database was made again")
+        print_document({"data_dir": str(data.root), **summary})
+        return
+    screen().print(
+        f"made again from {summary['runs']} runs with {summary['stages']} stages and {summary['decisions']} decisions: "
+        f"{summary['database']}"
+    )

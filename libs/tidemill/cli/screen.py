@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,10 @@ UrlOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for scripts.")]
 
 
+_WIDTH_ELSEWHERE = 160
+"""Columns of a file or a pipe, which have no width of their own."""
+
+
 class Misused(TidemillError):
     """The command was called wrongly: exit code 2."""
 
@@ -38,7 +43,9 @@ def screen(as_json: bool = False) -> Console:
     """A console for people: stdout, or stderr where stdout is for a document."""
     from rich.console import Console
 
-    return Console(stderr=as_json, highlight=False, soft_wrap=not (sys.stderr if as_json else sys.stdout).isatty())
+    terminal = (sys.stderr if as_json else sys.stdout).isatty()
+    width = None if terminal or "COLUMNS" in os.environ else _WIDTH_ELSEWHERE
+    return Console(stderr=as_json, highlight=False, soft_wrap=not terminal, width=width)
 
 
 def print_document(document: Any) -> None:

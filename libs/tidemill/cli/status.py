@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from tidemill.cli.figures import duration, size
@@ -124,7 +125,7 @@ def _of_gateway(data_dir: Path | None, url: str | None) -> dict[str, Any]:
 
 def _gateway_words(document: dict[str, Any]) -> str:
     if document.get("gateway") is None:
-        return f"  [red]{document.get('error', 'does not answer')}[/red]"
+        return f"  [red]{escape(document.get('error', 'does not answer'))}[/red]"
     parts = document["gateway"]
     away = [
         name
@@ -163,5 +164,5 @@ def _model_table(models: list[dict[str, Any]]) -> Table:
         table.add_column(title)
     for model in models:
         versions = ", ".join(f"version {one['version']}" for one in model["serving"])
-        table.add_row(model["name"], model["state"], versions, model.get("variant") or "")
+        table.add_row(escape(model["name"]), model["state"], versions, model.get("variant") or "")
     return table

@@ -77,6 +77,7 @@ class Child:
 
     def start(self) -> None:
         """Start it and keep it running."""
+        self.state = "starting"
         self._task = asyncio.create_task(self._keep(), name=f"keep {self.program.name}")
 
     async def stop(self) -> None:
@@ -151,6 +152,7 @@ class Child:
         self.state = "starting"
         if self._stopping.is_set():  # asked to stop while it was being started
             kill_group(process.pid)
+        self._noticed("")
         becoming_ready = asyncio.create_task(self._become_ready(process))
         code = await process.wait()
         becoming_ready.cancel()
