@@ -5,6 +5,7 @@ Importing this module takes seconds (torch, transformers), so only the job's chi
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -65,8 +66,8 @@ def train(
         TransientError: the base model cannot be downloaded now.
         HandedBack: the worker is leaving; a checkpoint has been handed over.
     """
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity(logging.ERROR)
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     hardware = choose(device, spec.training.precision, threads)
     report.progress(0.0, "reading the dataset")
     dataset = read_dataset(inputs["dataset"])

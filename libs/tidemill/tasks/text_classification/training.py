@@ -50,7 +50,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 def new_tokenizer(texts: Sequence[str], vocabulary: int, max_length: int) -> Any:
     """A BERT-style tokenizer with a vocabulary learned from ``texts``; works for Chinese, character by character."""
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=learn_wordpiece(texts, vocabulary),
         unk_token=UNKNOWN,
         sep_token=END,
@@ -157,6 +157,7 @@ class Collator:
         self._pad_id = pad_id
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """The batch of ``items`` of ``EncodedTexts``."""
         lengths = [len(item["input_ids"]) for item in items]
         shape = (len(items), max(lengths))
         ids = np.full(shape, self._pad_id, dtype=np.int64)
