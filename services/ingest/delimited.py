@@ -163,8 +163,8 @@ class DelimitedFile:
             else "add the missing fields or remove the row"
         )
         return InvalidInput(
-            f"{self.path.name}, {lines}: {found} fields, but {len(self.columns)} are expected "
-            f"({', '.join(self.columns[:20])}); {advice}"
+            f"{self.path.name}, {lines}: {found} field{'s' if found != 1 else ''}, but "
+            f"{len(self.columns)} are expected ({', '.join(self.columns[:20])}); {advice}"
         )
 
 

@@ -40,6 +40,8 @@ class ParquetFile:
             with pq.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(batch_size=_BATCH):
                     plain = _plain(batch)
+                    # Not every writer checks that its strings are UTF-8.
+                    plain.validate(full=True)
                     self._check_cells(plain, done)
                     done += batch.num_rows
                     yield Batch(plain, done / max(1, self._rows))

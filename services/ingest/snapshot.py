@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from services.ingest.sources.policy import SourcePolicy
 from services.ingest.sources.transfer import Transfer
 from tidemill.contracts import DatasetPublished
 from tidemill.errors import InvalidInput, TransientError
 from tidemill.jobs.report import ProgressReport
+
+_SCHEME = re.compile(r"^(?:([a-z][a-z0-9+.\-]*)://|(file):/)", re.IGNORECASE)
 
 
 def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, policy: SourcePolicy) -> None:
@@ -24,7 +27,8 @@ def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, pol
     uri = event.uri.strip()
     into.mkdir(parents=True, exist_ok=True)
     transfer = Transfer(policy, report, "the dataset")
-    scheme = urlsplit(uri).scheme.lower() if "://" in uri or uri.startswith("file:") else ""
+    named = _SCHEME.match(uri)
+    scheme = (named[1] or named[2]).lower() if named else ""
     try:
         if scheme in ("", "file"):
             from services.ingest.sources.local import copy_local
@@ -50,11 +54,12 @@ def _local_path(uri: str, scheme: str) -> Path:
     if not scheme:
         path = uri
     else:
-        parts = urlsplit(uri)
-        if parts.netloc not in ("", "localhost"):
-            raise InvalidInput(f"{uri!r} names another machine ({parts.netloc!r}); a local path is file:///path")
-        # urlsplit cuts at '#' and '?', which are ordinary characters in a path.
-        path = unquote(uri[len("file:") :].removeprefix(f"//{parts.netloc}"))
+        # Not urlsplit: it cuts at '#' and '?', which are ordinary characters in a path.
+        rest = uri[len("file:") :]
+        host = rest[2:].partition("/")[0] if rest.startswith("//") else ""
+        if host not in ("", "localhost"):
+            raise InvalidInput(f"{uri!r} names another machine ({host!r}); a local path is file:///path")
+        path = unquote(rest.removeprefix(f"//{host}"))
     if "\x00" in path:
         raise InvalidInput("the path holds a NUL character")
     return Path(path)

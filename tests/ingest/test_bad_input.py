@@ -41,7 +41,7 @@ def refused(ingest_files, files, data=None, **spec) -> str:
         (GOOD, {"encoding": "klingon"}, ["data.encoding: 'klingon'", "gb18030"]),
         ("text,label\n好,yes\n坏,no\n".encode(), {"encoding": "ascii"}, ["line 2, byte 11: not valid ascii"]),
         (GOOD + b"one,two,three\n", {}, ["reviews.csv, line 6: 3 fields, but 2 are expected (text, label)", "quotes"]),
-        (GOOD.replace(b"bad,no", b"bad"), {}, ["reviews.csv, line 3: 1 fields, but 2 are expected"]),
+        (GOOD.replace(b"bad,no", b"bad"), {}, ["reviews.csv, line 3: 1 field, but 2 are expected"]),
         (b'text,label\n"a\nb",yes\n"c""d",no\n"e"f,no\n', {}, ["reviews.csv, line 5: a quoted field goes on"]),
         (b'text,label\na,"x, y"\n"b, c",no\n"d, no\n', {}, ["reviews.csv, line 4: a field begins with a double quote"]),
         (GOOD, {"label": "lable"}, ["reviews.csv has no column 'lable'", "'text', 'label'", "did you mean 'label'?"]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -34,14 +33,14 @@ def download_objects(uri: str, into: Path, transfer: Transfer, *, policy: Source
         InvalidInput: a wrong address, no such object, no access, too large, or refused by the policy.
         TransientError: the store cannot be reached.
     """
-    parts = urlsplit(uri)
-    if not _BUCKET.match(parts.netloc) or parts.query or parts.fragment:
+    bucket, _, key = uri[len("s3://") :].partition("/")
+    if not _BUCKET.match(bucket) or "?" in key or "#" in key:
         raise InvalidInput(f"{uri!r} is not an address of the form s3://bucket/key")
-    policy.check_bucket(parts.netloc, origin)
-    key = parts.path.strip("/")
+    policy.check_bucket(bucket, origin)
+    key = key.strip("/")
     try:
         store = S3Store(
-            parts.netloc,
+            bucket,
             client_options={"allow_http": True, "connect_timeout": "10s", "timeout": "1h"},
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,8 +42,8 @@ def download(url: str, into: Path, transfer: Transfer, *, public_only: bool) -> 
                     if not response.has_redirect_location:
                         _save(response, target, into, transfer)
                         return
-                    target = _parsed(str(target.join(response.headers["location"])))
-            except httpx.TransportError as error:
+                    target = _parsed(response.headers["location"], relative_to=target)
+            except httpx.RequestError as error:
                 raise _explained(error, target) from error
     raise InvalidInput(f"{_shown(target)} redirects more than {_MAX_REDIRECTS} times; give the final address")
 
@@ -96,11 +97,13 @@ def _save(response: httpx.Response, target: httpx.URL, into: Path, transfer: Tra
     transfer.write(into / _file_name(target, response), response.iter_bytes(1 << 20))
 
 
-def _parsed(url: str) -> httpx.URL:
+def _parsed(url: str, relative_to: httpx.URL | None = None) -> httpx.URL:
     try:
-        target = httpx.URL(url)
+        target = httpx.URL(url) if relative_to is None else relative_to.join(url)
     except httpx.InvalidURL as error:
         raise InvalidInput(f"the address is not valid: {error}") from None
+    if target.port is not None and target.port > 65535:
+        raise InvalidInput(f"the address is not valid: there is no port {target.port}")
     if target.scheme not in ("http", "https") or not target.host:
         raise InvalidInput(f"{_shown(target)} is not an http or https address with a host")
     return target
@@ -119,10 +122,12 @@ def _file_name(target: httpx.URL, response: httpx.Response) -> str:
     return name[-150:] or "data"
 
 
-def _explained(error: httpx.TransportError, target: httpx.URL) -> InvalidInput | TransientError:
+def _explained(error: httpx.RequestError, target: httpx.URL) -> InvalidInput | TransientError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return InvalidInput(f"{_shown(target)} has no valid certificate: {cause.verify_message}")
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return InvalidInput(f"{_shown(target)}: there is no host named {target.host!r}; check the address")
         cause = cause.__cause__ or cause.__context__
     return TransientError(f"{_shown(target)} could not be read: {error or type(error).__name__}")
