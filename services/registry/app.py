@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -101,10 +100,10 @@ class _Parts:
     async def stop(self) -> None:
         """End what runs beside the consumers."""
         for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            while not task.done():
+                # Again and again: Python 3.11's wait_for swallows a cancellation that meets its result.
+                task.cancel()
+                await asyncio.wait({task}, timeout=0.5)
         await self.subscribers.close()
 
     async def _catch_up_and_reconcile(self) -> None:

@@ -7,6 +7,7 @@ can be made again from the bucket, so SQLite need not sync every commit.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,7 +45,9 @@ class Database:
                 revision = await connection.run_sync(_revision)
                 if revision == HEAD:
                     return False
-                # Alembic takes a quarter of a second to import, and most starts find nothing to do.
+                # Alembic takes a quarter of a second to import, and most starts find nothing to do. It logs its
+                # plugins while it is imported.
+                logging.getLogger("alembic").setLevel(logging.WARNING)
                 from services.registry.migrations.upgrade import upgrade
 
                 await connection.run_sync(upgrade)

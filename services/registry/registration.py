@@ -25,6 +25,7 @@ from tidemill.contracts import (
     ModelRegistered,
     Recipe,
     RecipeError,
+    RunFailed,
     RunFinished,
     parse_recipe,
 )
@@ -112,12 +113,7 @@ class Registrar:
         if outcome.state == "finished" and outcome.name and outcome.version:
             await self._serving.deploy(project, outcome.name)
             await self._announce_model(project, run_id, outcome.name, outcome.version)
-        if outcome.state in ("finished", "cancelled"):
-            finished = RunFinished(
-                project=project, run_id=run_id, state="finished" if outcome.state == "finished" else "cancelled",
-                name=outcome.name, version=outcome.version, promoted=outcome.promoted, reason=outcome.reason,
-            )  # fmt: skip
-            await self._bus.announce(finished, fingerprint=f"epoch-{outcome.epoch}")
+        await self._bus.announce(_ended(project, run_id, outcome), fingerprint=f"epoch-{outcome.epoch}")
 
         def end(status: RunStatus) -> RunStatus | None:
             if status.epoch != outcome.epoch or status.state == outcome.state:
@@ -217,6 +213,18 @@ class Registrar:
                 previous=moved.previous, reason=moved.reason,
             )  # fmt: skip
             await self._bus.announce(promoted, fingerprint=f"{name}:{moved.alias}:{moved.version}")
+
+
+def _ended(project: str, run_id: str, outcome: OutcomeRecord) -> RunFinished | RunFailed:
+    if outcome.state == "failed":
+        return RunFailed(
+            project=project, run_id=run_id, stage=outcome.stage or "register", error=outcome.error or "unknown",
+            kind="permanent" if outcome.reason == "permanent" else "exhausted",
+        )  # fmt: skip
+    return RunFinished(
+        project=project, run_id=run_id, state="cancelled" if outcome.state == "cancelled" else "finished",
+        name=outcome.name, version=outcome.version, promoted=outcome.promoted, reason=outcome.reason,
+    )  # fmt: skip
 
 
 def _stage_record(
