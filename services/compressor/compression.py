@@ -160,6 +160,7 @@ def _make(
     spec: CompressionSpec, bench: _Bench, folder: Path, train: Examples, validation: Examples
 ) -> tuple[dict[str, EvaluationSummary], Tested]:
     """Make the candidates, and judge the original meanwhile: its quality on the validation part, and the test part."""
+    _go_on(bench.report)
     bench.report.progress(0.03, f"exporting {EXPORT}")
     directory = bench.package.variant_dir(bench.original.name)
     # Plain attention gives a plain graph, which runtimes recognise and fuse; the fused kernel's graph hides it.

@@ -49,8 +49,8 @@ def measure(
 ) -> dict[str, Timing]:
     """Time every model on ``single`` (batch 1) and ``batch``, in turns.
 
-    Ends after ``max_rounds`` or, once there are ``MIN_ROUNDS``, when ``seconds`` have passed. The order of the turns
-    changes from round to round, so that no model always runs in the wake of the same neighbour.
+    Ends after ``max_rounds`` or, once there are ``MIN_ROUNDS``, when ``seconds`` (above 0) have passed. The order of
+    the turns changes from round to round, so that no model always runs in the wake of the same neighbour.
     """
     names = list(models)
     samples = {name: _Samples() for name in names}
