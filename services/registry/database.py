@@ -102,15 +102,22 @@ def _engine(url: str) -> AsyncEngine:
     engine = create_async_engine(location, pool_pre_ping=not sqlite)
     if sqlite:
         event.listen(engine.sync_engine, "connect", _tune_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
+    # The driver begins no transaction before DDL; a migration cut short would leave half of its tables.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _revision(connection: Connection) -> str | None:

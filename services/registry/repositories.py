@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
@@ -146,15 +146,6 @@ class Models:
             .order_by(col(VersionEntry.version).desc())
         )
         return (await self._session.scalars(query)).all()
-
-    async def version(self, project: str, name: str, version: int) -> VersionEntry | None:
-        """One version of a model."""
-        return await self._session.get(VersionEntry, (project, name, version))
-
-    async def count(self, project: str, name: str) -> int:
-        """How many versions a model has."""
-        query = select(func.count()).where(col(VersionEntry.project) == project, col(VersionEntry.name) == name)
-        return (await self._session.scalars(query)).one()
 
     async def aliases(self, project: str, name: str) -> Sequence[AliasEntry]:
         """Where a model's aliases point."""

@@ -21,7 +21,7 @@ from services.registry.rebuild import rebuild
 from tests.registry.conftest import Bench, eventually, registry
 from tidemill.contracts import CancelRun, PromoteVersion, RunFinished
 from tidemill.contracts.queries import ListModels, ListRuns, ShowModel, ShowRun
-from tidemill.errors import CorruptArtifact
+from tidemill.errors import CorruptArtifact, TransientError
 
 
 async def test_rebuilt_and_live_databases_are_equal(quiet_bench: Bench) -> None:
@@ -163,6 +163,24 @@ async def test_the_migrations_make_the_tables_that_the_code_reads(tmp_path: Path
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
     engine.dispose()
+
+
+async def test_a_migration_that_is_cut_short_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from services.registry.migrations import upgrade
+
+    whole = upgrade.upgrade
+
+    def cut_short(connection: Any) -> None:
+        whole(connection)
+        raise OSError("the power failed")
+
+    monkeypatch.setattr(upgrade, "upgrade", cut_short)
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'cut.db'}")
+    with pytest.raises(TransientError, match="the power failed"):
+        await database.prepare()
+    monkeypatch.undo()
+    assert await database.prepare()
+    await database.close()
 
 
 def _tables(path: Path) -> dict[str, list[Any]]:
