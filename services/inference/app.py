@@ -19,6 +19,7 @@ from services.inference.deployments import DeploymentWatch
 from services.inference.gateway import Gateway, Limits
 from services.inference.live import LiveEvents
 from services.inference.openapi import OPERATIONS
+from services.inference.probes import Probes
 from services.inference.routes.prediction import record_span
 from services.inference.serving.batcher import Batcher
 from services.inference.serving.loading import VersionLoader
@@ -73,6 +74,7 @@ def _join(settings: InferenceSettings) -> Gateway:
     metrics = Metrics()
     bus = Bus.from_settings(platform, SERVICE)
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+    records = store.records()
     traced = _Traced(folder / "traced.json")
     models = ServedModels(
         VersionLoader(store, folder / "models", parallel=settings.threads),
@@ -98,11 +100,12 @@ def _join(settings: InferenceSettings) -> Gateway:
         scratch=platform.data_dir / "scratch" / SERVICE,
         bus=bus,
         store=store,
-        records=store.records(),
+        records=records,
         models=models,
         batcher=batcher,
         watch=DeploymentWatch(bus, models, project=settings.project, file=folder / "deployments.json"),
         live=LiveEvents(bus, project=settings.project),
+        probes=Probes(bus, records, project=settings.project),
         metrics=metrics,
     )
 

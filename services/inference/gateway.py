@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from services.inference.deployments import DeploymentWatch
 from services.inference.live import LiveEvents
+from services.inference.probes import Probes
 from services.inference.serving.batcher import Batcher
 from services.inference.serving.models import ServedModels
 from services.inference.web.metrics import Metrics
@@ -46,6 +47,7 @@ class Gateway:
     batcher: Batcher
     watch: DeploymentWatch
     live: LiveEvents
+    probes: Probes
     metrics: Metrics
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the deployments that were known at the start serve or have failed."""

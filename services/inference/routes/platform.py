@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 
-import nats.errors
-import nats.js.errors
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from services.inference.gateway import Gateway, gateway_of, program_version
+from services.inference.gateway import gateway_of, program_version
 from services.inference.routes.models import deployment_views
 from services.inference.routes.views import (
     BusStatus,
-    ConsumerStatus,
     QueueStatus,
-    RegistryStatus,
     StatusView,
-    StoreStatus,
 )
 from services.inference.web.operations import Operation, json_response
-from tidemill.bus.subjects import EVENTS, JOBS
-from tidemill.contracts.queries import ListModels
-from tidemill.errors import TidemillError
-
-PROBE_SECONDS = 2.0
 
 
 async def healthz(_: Request) -> Response:
@@ -51,16 +40,16 @@ async def metrics(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """The platform as the gateway sees it."""
     gateway = gateway_of(request)
-    registry, store, consumers = await asyncio.gather(_registry(gateway), _store(gateway), _consumers(gateway))
+    found = await gateway.probes.latest()
     return json_response(
         StatusView(
             version=program_version(),
             project=gateway.project,
             uptime_seconds=round(time.monotonic() - gateway.started, 3),
             bus=BusStatus(connected=gateway.bus.connected),
-            registry=registry,
-            store=store,
-            consumers=consumers,
+            registry=found.registry,
+            store=found.store,
+            consumers=found.consumers,
             models=deployment_views(gateway.models),
             queue=QueueStatus(
                 rows=gateway.batcher.queued_rows,
@@ -89,47 +78,6 @@ def _document() -> dict[str, object]:
     from services.inference.openapi import document  # it lists this module's operations too
 
     return document()
-
-
-async def _registry(gateway: Gateway) -> RegistryStatus:
-    started = time.perf_counter()
-    try:
-        await gateway.bus.ask(ListModels(project=gateway.project), timeout=PROBE_SECONDS)
-    except TidemillError as error:
-        return RegistryStatus(reachable=False, error=str(error))
-    return RegistryStatus(reachable=True, ms=round((time.perf_counter() - started) * 1000, 1))
-
-
-async def _store(gateway: Gateway) -> StoreStatus:
-    try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            await gateway.records.projects()
-    except (TidemillError, TimeoutError) as error:
-        return StoreStatus(reachable=False, error=str(error) or "no answer in time")
-    return StoreStatus(reachable=True)
-
-
-async def _consumers(gateway: Gateway) -> list[ConsumerStatus]:
-    if not gateway.bus.connected:
-        return []
-    found: list[ConsumerStatus] = []
-    for stream in (EVENTS, JOBS):
-        try:
-            infos = await gateway.bus.jetstream.consumers_info(stream)
-        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError):
-            continue
-        found += [
-            ConsumerStatus(
-                stream=stream,
-                consumer=info.name,
-                waiting=info.num_waiting or 0,
-                in_progress=info.num_ack_pending or 0,
-                pending=info.num_pending or 0,
-            )
-            for info in infos
-            if info.config is not None and info.config.durable_name
-        ]
-    return sorted(found, key=lambda one: (one.stream, one.consumer))
 
 
 OPERATIONS = (

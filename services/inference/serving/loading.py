@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 from uuid import uuid4
@@ -29,6 +30,7 @@ class VersionLoader:
         self._store = store
         self._folder = folder
         self._parallel = parallel
+        self._bringing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def load(self, name: str, deployed: DeployedVersion) -> ServedVersion:
         """Fetch, verify, load and warm up.
@@ -38,10 +40,11 @@ class VersionLoader:
             PermanentError: the package is corrupt or cannot be served.
         """
         directory = self._folder / deployed.model.digest.removeprefix("sha256:")
-        package = await asyncio.to_thread(_verified_package, directory)
-        if package is None:
-            await self._fetch(deployed.model, directory)
-            package = await asyncio.to_thread(_open, directory)
+        async with self._bringing[deployed.model.digest]:  # two deployments may name one model
+            package = await asyncio.to_thread(_verified_package, directory)
+            if package is None:
+                await self._fetch(deployed.model, directory)
+                package = await asyncio.to_thread(_open, directory)
         return await asyncio.to_thread(ServedVersion, name, deployed, package, parallel=self._parallel)
 
     async def sweep(self, wanted: Collection[str]) -> None:
@@ -92,8 +95,13 @@ def _verified_package(directory: Path) -> ModelPackage | None:
 
 
 def _replace(partial: Path, directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
-    partial.rename(directory)
+    """Put ``partial`` in place of a damaged directory; a good one, which another process brought, stays."""
+    try:
+        partial.rename(directory)
+    except OSError:
+        if _verified_package(directory) is None:
+            shutil.rmtree(directory, ignore_errors=True)
+            partial.rename(directory)
 
 
 def _remove_others(folder: Path, keep: Collection[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from services.inference.serving.errors import NotReady
 from services.inference.serving.version import ServedVersion
 from tidemill.contracts import DeployedVersion, Deployment
-from tidemill.errors import NotFound, TransientError
+from tidemill.errors import NotFound, TidemillError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -189,8 +189,8 @@ class ServedModels:
                 wait = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
                 failures += 1
                 self._note_failure(model, desired, error)
-            except Exception as error:
-                wait = None
+            except Exception as error:  # somebody may put the store in order without deploying again
+                wait = _RETRY_SECONDS[-1]
                 self._note_failure(model, desired, error)
             if model.desired == desired:
                 model.settled.set()
@@ -223,10 +223,14 @@ class ServedModels:
         self._drain(kept.values())
 
     def _note_failure(self, model: _Model, desired: Deployment, error: Exception) -> None:
-        model.error = str(error) or type(error).__name__
+        said = str(error) or type(error).__name__
         model.state = "serving" if model.serving else "failed"
         self._failed(desired.name)
-        log.error("model %s cannot be loaded: %s", desired.name, model.error, exc_info=not str(error))
+        if said != model.error:
+            log.error(
+                "model %s cannot be loaded: %s", desired.name, said, exc_info=not isinstance(error, TidemillError)
+            )
+        model.error = said
 
     def _drain(self, versions: Iterable[ServedVersion]) -> None:
         for version in versions:
