@@ -137,6 +137,8 @@ def compress(
             test=evaluation,
             cross_validation=package.metrics.cross_validation,
             variants=list(figures.values()),
+            choice=choice.reason,
+            failed=bench.failed,
         )
         _write(spec, bench, choice.variant, metrics, output, revision)
     return CompressionResult(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.compressor.original import Network
+from services.compressor.quiet import quiet
 from tidemill.errors import PermanentError
 from tidemill.modelpack import Signature
 from tidemill.modelpack.runtime import Session
@@ -39,8 +39,7 @@ def export_onnx(network: Network, signature: Signature, target: Path) -> None:
         for name in names
     }
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
                 network.module,
                 args=(),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from services.compressor.quiet import quiet
 from tidemill.modelpack.runtime import load_openvino
 
 openvino = load_openvino()
@@ -30,7 +28,7 @@ def quantize_onnx(source: Path, target: Path) -> None:
 
     The graph must not hold ``value_info``, which the quantizer would take for the types of its new tensors.
     """
-    with _quiet():
+    with quiet():
         quantize_dynamic(
             source,
             target,
@@ -44,7 +42,7 @@ def quantize_onnx(source: Path, target: Path) -> None:
 
 def convert_openvino(source: Path, target: Path) -> None:
     """OpenVINO IR at full precision: ``target`` (.xml) and the weights beside it (.bin)."""
-    with _quiet():
+    with quiet():
         openvino.save_model(openvino.convert_model(source), target, compress_to_fp16=False)
 
 
@@ -65,7 +63,7 @@ def quantize_openvino(
         progress(seen)
         return inputs
 
-    with _quiet():
+    with quiet():
         quantized = nncf.quantize(
             openvino.convert_model(source),
             nncf.Dataset(calibration, feed),
@@ -85,18 +83,6 @@ def _multiplies_int8_exactly() -> bool:
     except OSError:
         return False
     return "vnni" in flags
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep progress bars and advice to developers out of the service's log; errors are raised all the same."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
 
 
 def calibration_batches(encode: Callable[[Sequence[str]], Inputs], texts: Sequence[str]) -> list[Inputs]:

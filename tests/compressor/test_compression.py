@@ -119,6 +119,7 @@ def test_lineage_and_card_tell_where_it_comes_from(done: Done, trained: ModelPac
     assert done.package.lineage.recipe["compression"]["quality_budget"] == 0.01
     card = (done.package.directory / "README.md").read_text(encoding="utf-8")
     assert all(name in card for name in VARIANTS)
+    assert f"{done.result.chosen} serves: " in card
 
 
 def test_all_variants_answer_alike_for_any_batch_and_length(done: Done) -> None:

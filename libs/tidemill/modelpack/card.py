@@ -36,7 +36,7 @@ def model_card(signature: Signature, metrics: Metrics, lineage: Lineage, variant
         _data(metrics, lineage),
         _quality(metrics),
         _classes(metrics.test),
-        _variants(signature, metrics.variants, sorted(variants, key=lambda variant: variant.name)),
+        _variants(signature, metrics, sorted(variants, key=lambda variant: variant.name)),
         _use(signature),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -95,33 +95,50 @@ def _classes(test: EvaluationSummary) -> str:
     return "\n".join(rows)
 
 
-def _variants(signature: Signature, figures: list[VariantFigures], variants: list[Variant]) -> str:
-    measured = {figure.variant: figure for figure in figures}
+def _variants(signature: Signature, metrics: Metrics, variants: list[Variant]) -> str:
+    measured = {figure.variant: figure for figure in metrics.variants}
     rows = [
         "## Variants",
         "",
-        "| variant | format | precision | MB | p50 ms | examples/s | test accuracy |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        "| variant | format | precision | MB | p50 ms | p95 ms | examples/s | validation accuracy | test accuracy "
+        "| agreement | test difference, 95 % |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for variant in variants:
         name = f"{variant.name} (serves)" if variant.name == signature.serving_variant else variant.name
         row = f"| {_escape(name)} | {variant.format} | {variant.precision} | {variant.size_bytes / 1e6:.1f} |"
-        figure = measured.get(variant.name)
-        if figure is None:
-            row += " | | |"
-        else:
-            accuracy = figure.test_metrics.get("accuracy")
-            quality = "" if accuracy is None else f"{accuracy:.4f}"
-            row += f" {figure.p50_ms:.2f} | {figure.throughput:.0f} | {quality} |"
-        rows.append(row)
-    if figures:
-        threads = sorted({figure.threads for figure in figures})
+        rows.append(row + _measured(measured.get(variant.name)))
+    if metrics.variants:
+        threads = sorted({figure.threads for figure in metrics.variants})
         rows += [
             "",
-            f"Measured in one interleaved run on one machine, {', '.join(map(str, threads))} thread(s): p50 "
-            "at batch 1, throughput at batch 32, 64 tokens each.",
+            f"Measured in one interleaved run on one machine, {', '.join(map(str, threads))} thread(s): p50 and p95 "
+            "at batch 1, throughput at batch 32, 64 tokens each (or as many as the model takes). Agreement: share of test predictions equal to the "
+            "original's; difference: of test accuracy from the original's, paired bootstrap. The choice looks at the "
+            "validation part alone.",
         ]
+    if metrics.choice:
+        rows += ["", _escape(metrics.choice) + "."]
+    rows += [f"\n{_escape(name)} could not be made: {_escape(why)}" for name, why in sorted(metrics.failed.items())]
     return "\n".join(rows)
+
+
+def _measured(figure: VariantFigures | None) -> str:
+    if figure is None:
+        return " |" * 7
+    interval = figure.accuracy_difference_ci95
+    cells = [
+        f"{figure.p50_ms:.2f}",
+        f"{figure.p95_ms:.2f}",
+        f"{figure.throughput:.0f}",
+        *("" if value is None else f"{value:.4f}" for value in _qualities(figure)),
+        "" if interval is None else f"{interval[0]:+.4f} … {interval[1]:+.4f}",
+    ]
+    return "".join(f" {cell} |" for cell in cells)
+
+
+def _qualities(figure: VariantFigures) -> tuple[float | None, float | None, float | None]:
+    return figure.metrics.get("accuracy"), figure.test_metrics.get("accuracy"), figure.agreement
 
 
 def _use(signature: Signature) -> str:

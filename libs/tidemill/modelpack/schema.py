@@ -71,6 +71,10 @@ class Metrics(Frozen):
     test: EvaluationSummary
     cross_validation: FoldSummary | None = None
     variants: list[VariantFigures] = Field(default_factory=list)
+    choice: str = ""
+    """Why the serving variant was chosen, in a sentence for a person."""
+    failed: dict[str, str] = Field(default_factory=dict)
+    """Variants that could not be made, with the reason."""
 
 
 class Lineage(Frozen):
