@@ -173,8 +173,10 @@ def growing_delay(tries: int) -> float:
 async def heartbeat(message: NatsMessage, ack_wait: timedelta) -> AsyncIterator[None]:
     """Tell the server every third of ``ack_wait`` that the message is still in hand."""
 
+    over = False
+
     async def beat() -> None:
-        while True:
+        while not over:
             await asyncio.sleep(ack_wait.total_seconds() / 3)
             with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, OSError):
                 await message.in_progress()
@@ -183,6 +185,7 @@ async def heartbeat(message: NatsMessage, ack_wait: timedelta) -> AsyncIterator[
     try:
         yield
     finally:
+        over = True  # Python 3.11's wait_for, inside nats-py, can swallow a cancellation: the loop has to end as well
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -225,9 +225,10 @@ class Worker(Generic[E, S, R]):
     async def _watched(self, command: JobCommand, lease: Lease) -> AsyncIterator[None]:
         """Renew the lease, and stop the child when the run is ended or the lease is lost."""
         lost: list[LeaseLost] = []
+        over = False
 
         async def renew() -> None:
-            while True:
+            while not over:
                 await asyncio.sleep(self._workplace.ack_wait.total_seconds() / 3)
                 try:
                     await self._leases.renew(lease)
@@ -239,7 +240,7 @@ class Worker(Generic[E, S, R]):
                     log.warning("%s; the job goes on", error)
 
         async def watch() -> None:
-            while True:
+            while not over:
                 try:
                     async with self._runs.states.watching(command.project, command.run_id) as statuses:
                         async for status in statuses:
@@ -258,9 +259,11 @@ class Worker(Generic[E, S, R]):
                 raise lost[0] from None
             raise
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            over = True
+            while not all(task.done() for task in tasks):
+                for task in tasks:
+                    task.cancel()  # again: Python 3.11's wait_for, inside nats-py, can swallow a cancellation
+                await asyncio.wait(tasks, timeout=1)
 
 
 def _parse(delivery: Delivery) -> JobCommand:
