@@ -148,7 +148,7 @@ def service_programs(
                 environment |= {"TIDEMILL_INFERENCE_HOST": options.host, "TIDEMILL_INFERENCE_PORT": str(port)}
                 ready = _ready_endpoint(options.host, port)
             elif service == "registry":
-                ready = _answering_registry(nats_url, account)
+                ready = _answering_registry(ready, nats_url, account)
             programs.append(
                 Program(
                     name=name,
@@ -212,8 +212,14 @@ async def http_status(host: str, port: int, path: str, timeout: float = 2.0) -> 
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None
 
 
-def _answering_registry(nats_url: str, account: Credentials) -> Callable[[int], Awaitable[bool]]:
-    async def answers(_pid: int) -> bool:
+def _answering_registry(
+    consumes: Callable[[int], Awaitable[bool]], nats_url: str, account: Credentials
+) -> Callable[[int], Awaitable[bool]]:
+    """Once it says that it consumes, it has to answer a question."""
+
+    async def answers(pid: int) -> bool:
+        if not await consumes(pid):
+            return False
         import nats
         import nats.errors
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.inference import openapi
 from tidemill.cli.contracts import documents
 from tidemill.contracts import EVENTS
 
@@ -17,6 +18,11 @@ PROTO = Path(__file__).parents[3] / "proto"
 def test_what_is_committed_is_what_the_code_says(name: str) -> None:
     committed = (PROTO / name).read_text(encoding="utf-8")
     assert committed == documents()[name], "it is stale; run `make contracts` and commit the result"
+
+
+def test_the_committed_openapi_document_is_what_the_gateway_says() -> None:
+    committed = json.loads((PROTO / "openapi.json").read_text(encoding="utf-8"))
+    assert committed == json.loads(json.dumps(openapi.document())), "it is stale; run `make contracts` and commit it"
 
 
 def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
