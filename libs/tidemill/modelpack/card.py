@@ -113,9 +113,9 @@ def _variants(signature: Signature, metrics: Metrics, variants: list[Variant]) -
         rows += [
             "",
             f"Measured in one interleaved run on one machine, {', '.join(map(str, threads))} thread(s): p50 and p95 "
-            "at batch 1, throughput at batch 32, 64 tokens each (or as many as the model takes). Agreement: share of test predictions equal to the "
-            "original's; difference: of test accuracy from the original's, paired bootstrap. The choice looks at the "
-            "validation part alone.",
+            "at batch 1, throughput at batch 32, 64 tokens each (or as many as the model takes). Agreement: share of "
+            "test predictions equal to the original's; difference: of test accuracy from the original's, paired "
+            "bootstrap. The choice looks at the validation part alone.",
         ]
     if metrics.choice:
         rows += ["", _escape(metrics.choice) + "."]

@@ -101,7 +101,8 @@ def test_the_card_tells_a_person_what_was_measured(package: ModelPackage) -> Non
     assert "好评, 差评\\|中" in card
     assert "| train | 80 |" in card
     assert "| torch-fp32 (serves) | safetensors | fp32 |" in card
-    row = next(line for line in card.splitlines() if line.startswith("| openvino-int8 | openvino | int8 | 0.0 | 4.80 |"))
+    row = next(line for line in card.splitlines() if "| openvino-int8 | openvino |" in line)
+    assert "| int8 | 0.0 | 4.80 |" in row
     assert "| 480 |" in row
     assert "| 0.8700 |" in row
     assert "Intended use" in card
