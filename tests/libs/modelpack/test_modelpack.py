@@ -43,9 +43,7 @@ def _write(directory: Path) -> PackageWriter:
     tokenizer.mkdir(exist_ok=True)
     (tokenizer / "tokenizer.json").write_text("{}")
     writer.tokenizer(tokenizer)
-    with writer.variant(
-        "torch-fp32", format="safetensors", precision="fp32", entry="model.safetensors"
-    ) as target:
+    with writer.variant("torch-fp32", format="safetensors", precision="fp32", entry="model.safetensors") as target:
         (target / "model.safetensors").write_bytes(b"weights" * 100)
         (target / "config.json").write_text("{}")
     with writer.variant("openvino-int8", format="openvino", precision="int8", entry="model.xml") as target:
@@ -56,9 +54,7 @@ def _write(directory: Path) -> PackageWriter:
         variant="openvino-int8", size_bytes=56, p50_ms=4.8, p95_ms=5.0, throughput=480, threads=2, metrics={},
         test_metrics={"accuracy": 0.87},
     )  # fmt: skip
-    folds = FoldSummary(
-        folds=[{"accuracy": 0.8}, {"accuracy": 0.9}], mean={"accuracy": 0.85}, std={"accuracy": 0.07}
-    )
+    folds = FoldSummary(folds=[{"accuracy": 0.8}, {"accuracy": 0.9}], mean={"accuracy": 0.85}, std={"accuracy": 0.07})
     writer.metrics(
         Metrics(
             validation=_evaluation("validation"),
