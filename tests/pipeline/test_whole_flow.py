@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import urllib.request
@@ -94,7 +95,7 @@ async def test_any_nats_client_starts_a_run(whole: Whole, tmp_path: Path) -> Non
     deadline = time.monotonic() + 20
     while not (rows := [row for row in whole.client.runs() if row.name == "评论"]):
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
     view = whole.client.run(rows[0].run_id).wait(timeout=240)
     assert view.state == "finished", view.error
     assert predict_when_served(whole, "评论", ["很好"])[0]["label"] == "positive"

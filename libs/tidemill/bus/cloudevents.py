@@ -26,7 +26,7 @@ class MalformedEvent(PermanentError):
 
 
 def event_id(event: Event, fingerprint: str, announcement: int) -> str:
-    """``ce-id``: the same fact of the same run gets the same id, so that a redelivered stage does not announce twice."""
+    """``ce-id``: the same fact of the same run gets the same id, so a redelivered stage does not announce twice."""
     parts = (event.project, event.run_id, event.subject, fingerprint, str(announcement))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 

@@ -1,7 +1,7 @@
 """A small stage for tests of the stage machinery: its jobs do what the dataset's URI says.
 
-``test:ok``, ``test:slow``, ``test:crash``, ``test:permanent``, ``test:unforeseen``, ``test:flaky`` (crashes until the file
-named by the fragment exists, which it makes); ``?jobs=3`` plans several jobs.
+``test:ok``, ``test:slow``, ``test:crash``, ``test:permanent``, ``test:unforeseen``, ``test:flaky`` (crashes until the
+file named by the fragment exists, which it makes); ``?jobs=3`` plans several jobs.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def echo(spec: EchoSpec, inputs: Inputs, output: Path, report: ProgressReport) -
     return EchoResult(part=spec.part, pid=os.getpid())
 
 
-def join_echo(
-    event: DatasetPublished, recipe: Recipe, results: Sequence[JobResult[EchoResult]]
-) -> DatasetIngested:
+def join_echo(event: DatasetPublished, recipe: Recipe, results: Sequence[JobResult[EchoResult]]) -> DatasetIngested:
     """One dataset, with as many rows as there were jobs."""
     return DatasetIngested(
         project=event.project,
