@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,10 +34,13 @@ class Hardware:
 def choose(device: Device, precision: Precision, threads: int | None) -> Hardware:
     """Take CUDA when it is there and allowed, bf16 where the processor computes in it rather than emulating it.
 
+    ``threads`` None leaves torch's number of threads as it is.
+
     Raises:
         InvalidInput: the settings want CUDA and there is none.
     """
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    if threads is not None:
+        torch.set_num_threads(threads)
     available = device != "cpu" and torch.cuda.is_available()
     if device == "cuda" and not available:
         raise InvalidInput("TIDEMILL_TRAINER_DEVICE is cuda, but torch finds no GPU on the trainer's machine")

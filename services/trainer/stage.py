@@ -48,7 +48,7 @@ def trainer_stage(
         plan=plan,
         work=functools.partial(work, checkpoint_every=checkpoint_every, device=device, threads=threads),
         join=join,
-        preload=("services.trainer.training",),
+        preload=("services.trainer.openmp", "services.trainer.training"),
         resource_classes=resource_classes,
     )
 
