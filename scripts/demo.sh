@@ -20,14 +20,14 @@ mkdir -p "$folder"
 tidemill down >/dev/null
 
 step "1. A real labelled dataset: the documentation of this Python interpreter"
-run tidemill sample python-docs --to "$sample"
+run tidemill sample python-docs --to "$sample" --rows 2400
 
 step "2. The platform: NATS and six services"
 run tidemill up --detach --port "${DEMO_PORT:-0}"
 
 step "3. Publish the dataset; six services make a model of it"
 run tidemill publish "$sample" --name python-docs --wait \
-  --set model.max_length=64 --set training.epochs="${DEMO_EPOCHS:-2}"
+  --set model.max_length=32 --set training.epochs="${DEMO_EPOCHS:-2}"
 
 step "4. Ask the served model"
 run tidemill predict python-docs \
