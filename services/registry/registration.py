@@ -18,7 +18,7 @@ from services.registry.projection import Projection
 from services.registry.serving import Serving
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus, RunStatus
-from tidemill.bus.consumers import Delivery
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import (
     ModelCompressed,
     ModelPromoted,

@@ -19,7 +19,8 @@ from services.registry.projection import Projection
 from services.registry.registration import Registrar
 from tidemill.bus import Bus, MalformedEvent, parse_event
 from tidemill.bus.cloudevents import derived_run_id
-from tidemill.bus.consumers import Delivery, Retry, growing_delay
+from tidemill.bus.consumers import Retry, growing_delay
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import (
     Command,
     DatasetIngested,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.registry.conftest import Bench, eventually
-from tidemill.bus.consumers import Delivery
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import (
     CancelRun,
     DatasetIngested,

@@ -15,10 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import nats.errors
 import nats.js.errors
@@ -32,6 +31,7 @@ from opentelemetry.propagate import extract
 
 from tidemill.bus.connection import Bus
 from tidemill.bus.dead_letters import bury
+from tidemill.bus.delivery import Delivery
 from tidemill.errors import PermanentError, TransientError
 
 log = logging.getLogger(__name__)
@@ -47,19 +47,6 @@ class Retry(Exception):
     def __init__(self, delay: float) -> None:
         super().__init__(f"again in {delay} s")
         self.delay = delay
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One delivery of one message. ``deliveries`` counts from 1; ``sequence`` and ``stored_at`` name the message."""
-
-    subject: str
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    stream: str = ""
-    sequence: int = 0
-    stored_at: datetime | None = None
-    deliveries: int = 1
 
 
 Handler = Callable[[Delivery], Awaitable[None]]

@@ -15,7 +15,7 @@ from tidemill.bus.subjects import DEAD, dead_subject
 
 if TYPE_CHECKING:
     from tidemill.bus.connection import Bus
-    from tidemill.bus.consumers import Delivery
+    from tidemill.bus.delivery import Delivery
 
 _LONGEST_ERROR = 4000
 _OWN_HEADERS = ("nats-", "tidemill-", "traceparent", "tracestate")

@@ -32,6 +32,10 @@ from tidemill.telemetry import configure, shutdown
 
 log = logging.getLogger(__name__)
 
+WARM_UP_DELAY = 1.0
+"""Seconds after its start before a service imports what its jobs need: the others are starting on the same cores.
+A job that comes earlier starts the imports itself."""
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
@@ -44,6 +48,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: ServiceSettings) -> FastSt
     runner = JobRunner(preload=stage.preload)
     snapshot_runner = JobRunner(preload=stage.preload) if stage.snapshot is not None else None
     worker_of: list[Worker[E, S, R]] = []
+    background: list[asyncio.Task[None]] = []
 
     async def join_parts() -> None:
         configure(stage.name, platform.data_dir, instance, log_level=platform.log_level)
@@ -76,11 +81,17 @@ def create_stage_app(stage: Stage[E, S, R], settings: ServiceSettings) -> FastSt
             )  # fmt: skip
 
     async def ready() -> None:
-        await runner.warm()
         announce_ready(platform)
         log.info("%s is ready", stage.name)
+        background.append(asyncio.create_task(warm_up()))
+
+    async def warm_up() -> None:
+        await asyncio.sleep(WARM_UP_DELAY)
+        await runner.warm()
 
     async def leave() -> None:
+        for task in background:
+            task.cancel()
         for worker in worker_of:
             await worker.leave()
         await runner.close()

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tidemill.bus.cloudevents import event_headers
-from tidemill.bus.consumers import Delivery, Retry, growing_delay
+from tidemill.bus.consumers import Retry, growing_delay
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, DatasetPublished, StageEvent, StageName
 from tidemill.errors import CorruptArtifact, PermanentError, TransientError
 from tidemill.jobs import JobCrashed

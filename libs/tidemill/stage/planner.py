@@ -13,7 +13,7 @@ from typing import Generic
 
 from tidemill.bus import Bus
 from tidemill.bus.cloudevents import derived_run_id, parse_event
-from tidemill.bus.consumers import Delivery
+from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
 from tidemill.contracts import DatasetPublished, RecipeError
 from tidemill.errors import PermanentError, TidemillError, TransientError

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from tidemill.bus import Bus, RunStates, RunStatus
-from tidemill.bus.consumers import Delivery
 from tidemill.bus.dead_letters import bury
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import DatasetPublished, RunFailed, StageName
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord, RunRecord

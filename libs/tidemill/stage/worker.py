@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus, Lease, LeaseLost, Leases
-from tidemill.bus.consumers import Delivery, Retry
+from tidemill.bus.consumers import Retry
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, ArtifactRef, RunProgressed
 from tidemill.errors import Cancelled, HandedBack, PermanentError, TransientError
 from tidemill.jobs import JobOutcome, JobRunner, Progress

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from tidemill.bus import Bus
-from tidemill.bus.consumers import Delivery, Handler, Retry, subscribe
+from tidemill.bus.consumers import Handler, Retry, subscribe
+from tidemill.bus.delivery import Delivery
 from tidemill.bus.streams import StreamLimits, provision
 from tidemill.contracts import DatasetPublished, DriftDetected
 from tidemill.errors import PermanentError, TransientError
