@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
-.PHONY: help setup demo test lint test-full contracts bench-serving clean
+.PHONY: help setup demo test lint test-full contracts bench-bus bench-serving clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ test-full: lint ## the same with the tests that take minutes
 contracts: $(STAMP) ## proto/: AsyncAPI, the recipe's JSON Schema, OpenAPI
 	$(BIN)/python -m tidemill.cli.contracts --to proto
 	$(BIN)/python -c 'import json; from services.inference.openapi import document; print(json.dumps(document(), indent=2, ensure_ascii=False))' > proto/openapi.json
+
+bench-bus: $(STAMP) ## one hop over the bus beside FastStream alone and bare nats-py
+	$(BIN)/python tests/bench/bus.py
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py

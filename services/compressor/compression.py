@@ -34,6 +34,7 @@ from tidemill.jobs.report import ProgressReport
 from tidemill.modelpack import Metrics, ModelPackage, PackageWriter, Variant
 from tidemill.modelpack.runtime import open_session
 from tidemill.tasks.text_classification.serving import TextEncoder
+from tidemill.telemetry import span
 
 THREADS = 1
 """Of every model while it is timed, the original included: a server's sessions have one thread each."""
@@ -118,8 +119,10 @@ def compress(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".compressing-") as scratch:
         quality, tested = _make(spec, bench, Path(scratch), train, validation)
-        quality |= _validate(bench)
-        timings = _time(bench)
+        with span("judge on the validation part"):
+            quality |= _validate(bench)
+        with span("time in turns"):
+            timings = _time(bench)
         figures = {
             variant.name: _figures(variant, timings[variant.name], quality[variant.name])
             for variant in (original, *(one.variant for one in bench.candidates))
@@ -130,12 +133,13 @@ def compress(
             spec.goal.metric,
             spec.compression.quality_budget,
         )
-        evaluation = _test(bench, choice.variant, tested, figures)
+        with span("report on the test part"):
+            evaluation = _test(bench, choice.variant, tested, figures)
         report.progress(0.98, choice.reason)
         metrics = Metrics(
             validation=quality[choice.variant],
             test=evaluation,
-            cross_validation=package.metrics.cross_validation,
+            cross_validation=spec.cross_validation,
             variants=list(figures.values()),
             choice=choice.reason,
             failed=bench.failed,
@@ -167,7 +171,8 @@ def _make(
     directory = bench.package.variant_dir(bench.original.name)
     # Plain attention gives a plain graph, which runtimes recognise and fuse; the fused kernel's graph hides it.
     plain = Network(directory, attention="eager")
-    export = make_export(plain, bench.package.signature, folder, bench.encoder, validation.texts)
+    with span(f"make {EXPORT}"):
+        export = make_export(plain, bench.package.signature, folder, bench.encoder, validation.texts)
     bench.candidates.append(export)
     # Not before the export is done: tracing patches torch for all threads. Quantization is one thread of Python.
     with ThreadPoolExecutor(2, thread_name_prefix="original") as pool:
@@ -183,7 +188,8 @@ def _make(
                 bench.report.progress(fraction, message)
 
             try:
-                made = make_candidate(name, export, folder, bench.encoder, train.texts, say)
+                with span(f"make {name}"):
+                    made = make_candidate(name, export, folder, bench.encoder, train.texts, say)
             except Exception as error:  # a tool that cannot handle this graph must not cost the other candidates
                 bench.give_up(name, error)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tidemill.contracts import ArtifactRef, EvaluationSummary, Frozen, VariantFigures
+from tidemill.contracts import ArtifactRef, EvaluationSummary, FoldSummary, Frozen, VariantFigures
 from tidemill.contracts.recipe import Compression, Goal
 
 
@@ -16,6 +16,8 @@ class CompressionSpec(Frozen):
     task: str
     trained: ArtifactRef
     """Goes into the lineage of the compressed package."""
+    cross_validation: FoldSummary | None = None
+    """Of the training run; goes into the package's figures."""
 
 
 class CompressionResult(Frozen):

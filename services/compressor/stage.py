@@ -15,7 +15,13 @@ REVISION = 1
 
 def plan_compression(event: ModelTrained, recipe: Recipe) -> list[Job[CompressionSpec]]:
     """One job: all candidates are measured in one run, or their figures could not be compared."""
-    spec = CompressionSpec(compression=recipe.compression, goal=recipe.goal, task=event.task, trained=event.model)
+    spec = CompressionSpec(
+        compression=recipe.compression,
+        goal=recipe.goal,
+        task=event.task,
+        trained=event.model,
+        cross_validation=event.cross_validation,
+    )
     return [Job(spec=spec, inputs={"model": event.model, "dataset": event.dataset})]
 
 

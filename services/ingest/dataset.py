@@ -27,6 +27,7 @@ from tidemill.contracts.recipe import Data
 from tidemill.errors import HandedBack, InvalidInput
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.tasks import resolve_task, task_schema
+from tidemill.telemetry import span
 
 
 def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport) -> IngestResult:
@@ -42,12 +43,14 @@ def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressRepor
     dataset, frozen = output / "dataset", output / "recipe"
     dataset.mkdir(parents=True, exist_ok=True)
     frozen.mkdir(parents=True, exist_ok=True)
-    tables = _open_parts(part_files(inputs["source"]), spec.recipe.data, Limits(spec.max_cell))
+    with span("detect format"):
+        tables = _open_parts(part_files(inputs["source"]), spec.recipe.data, Limits(spec.max_cell))
     columns = next(iter(tables.values())).columns
-    statistics = {
-        part: _write(table, columns, dataset / f"{part}.parquet", report, number / len(tables), 1 / len(tables))
-        for number, (part, table) in enumerate(tables.items())
-    }
+    with span("read and write"):
+        statistics = {
+            part: _write(table, columns, dataset / f"{part}.parquet", report, number / len(tables), 1 / len(tables))
+            for number, (part, table) in enumerate(tables.items())
+        }
     overall = _merged(columns, list(statistics.values()))
     where = " and ".join(table.path.name for table in tables.values())
     task, data = resolve_task(spec.recipe.task, [column.profile() for column in overall], spec.recipe.data, where)

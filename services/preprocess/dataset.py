@@ -18,6 +18,7 @@ from services.preprocess.quality import quality_report
 from services.preprocess.spec import PreprocessResult, PreprocessSpec
 from services.preprocess.steps import cleaning_plan, run
 from tidemill.jobs.report import Inputs, ProgressReport
+from tidemill.telemetry import span
 
 
 def preprocess(spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport) -> PreprocessResult:
@@ -33,13 +34,16 @@ def preprocess(spec: PreprocessSpec, inputs: Inputs, output: Path, report: Progr
     target = output / "dataset"
     target.mkdir(parents=True, exist_ok=True)
     report.progress(0.0, "reading")
-    examples = read_examples(inputs["dataset"], text=spec.text, label=spec.label)
+    with span("read"):
+        examples = read_examples(inputs["dataset"], text=spec.text, label=spec.label)
     source_rows = {entry["values"]: entry["counts"] for entry in pc.value_counts(examples["part"]).to_pylist()}
     report.progress(0.2, f"cleaning {examples.num_rows:,} rows")
     plan = cleaning_plan(normalize=spec.normalize, drop_duplicates=spec.drop_duplicates)
-    examples, steps = run(plan, examples)
+    with span("clean", rows=examples.num_rows):
+        examples, steps = run(plan, examples)
     report.progress(0.6, f"splitting {examples.num_rows:,} rows")
-    prepared = make_parts(examples, spec.split)
+    with span("split", rows=examples.num_rows):
+        prepared = make_parts(examples, spec.split)
     steps = [*steps, prepared.step] if prepared.step else steps
     source_parts: dict[str, str] = {}
     for number, (part, table) in enumerate(prepared.parts.items()):

@@ -5,7 +5,6 @@ A step keeps or changes rows and says what it removed; counting, examples and or
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,14 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.preprocess.examples import codes, select
+from tidemill.tasks.text_classification.normalization import normalize
 
 _SHOWN_EXAMPLES = 5
 _SHOWN_CHARACTERS = 200
-
-# Control characters, and characters without width that nobody means to write. Joiners (U+200C, U+200D) stay: emoji
-# and several scripts need them.
-_UNWANTED = r"[\x00-\x08\x0e-\x1b\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{200b}\x{2060}\x{feff}]+"
-_SPACE = r"[\s\x0b\x1c-\x1f\x{85}\p{Z}]+"
 
 
 @dataclass(frozen=True)
@@ -90,12 +85,9 @@ def run(plan: Sequence[Step], examples: pa.Table) -> tuple[pa.Table, list[StepRe
 
 
 def normalise(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Unicode NFC, control characters and invisible ones removed, runs of white space of any script one space."""
-    text = pc.replace_substring_regex(text, _UNWANTED, "")
-    text = pc.utf8_trim(pc.replace_substring_regex(text, _SPACE, " "), " ")
-    # Arrow's utf8_normalize (as of 25.0) leaves combining characters uncomposed when asked for NFC.
-    composed = [unicodedata.normalize("NFC", value) for value in text.to_pylist()]
-    return pa.chunked_array([pa.array(composed, pa.string())])
+    """Every value as ``normalize`` leaves it, which is what serving does to a request."""
+    normal = [None if value is None else normalize(value) for value in text.to_pylist()]
+    return pa.chunked_array([pa.array(normal, pa.string())])
 
 
 def normalise_texts(examples: pa.Table) -> Applied:

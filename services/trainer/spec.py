@@ -52,6 +52,8 @@ class TrainingSpec(Frozen):
     """None when ``from_scratch`` says what to build."""
     from_scratch: FromScratch | None = None
     max_length: int
+    normalize: bool = False
+    """Whether the dataset's texts were normalised; the model is then served so, too."""
     goal: GoalMetric
     training: Hyperparameters
     fold: Fold | None = None

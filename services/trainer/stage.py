@@ -69,6 +69,7 @@ def plan(event: DatasetPrepared, recipe: Recipe) -> list[Job[TrainingSpec]]:
         base=None if scratch else pretrained.resolve(recipe.model.base),
         from_scratch=scratch,
         max_length=recipe.model.max_length,
+        normalize=recipe.data.normalize,
         goal=recipe.goal.metric,
         training=Hyperparameters.model_validate(training.model_dump()),
     )

@@ -22,9 +22,10 @@ from services.trainer.spec import TrainingResult, TrainingSpec
 from tidemill.contracts import EvaluationSummary
 from tidemill.errors import InvalidInput
 from tidemill.jobs.report import Inputs, ProgressReport
-from tidemill.modelpack import Lineage, Metrics, PackageWriter
+from tidemill.modelpack import Lineage, Metrics, PackageWriter, Signature
 from tidemill.tasks.text_classification import training as task
 from tidemill.tasks.text_classification.metrics import evaluate_logits
+from tidemill.telemetry import span
 
 VARIANT = "torch-fp32"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -74,21 +75,25 @@ def train(
     if spec.fold is not None:
         dataset = hold_out(dataset, spec.fold, spec.training.seed)
     with tempfile.TemporaryDirectory(dir=output, prefix=".scratch-") as scratch:
-        job = _Job(spec, dataset, hardware, Path(scratch), inputs.checkpoint)
+        with span("load model"):
+            job = _Job(spec, dataset, hardware, Path(scratch), inputs.checkpoint)
         try:
-            fitted = job.fit(_Scaled(report, 0.02, 0.92), checkpoint_every)
+            with span("fit", examples=len(dataset.train.texts)):
+                fitted = job.fit(_Scaled(report, 0.02, 0.92), checkpoint_every)
         except torch.cuda.OutOfMemoryError:
             raise InvalidInput(
                 f"the GPU has too little memory for training.batch_size {spec.training.batch_size} at "
                 f"model.max_length {spec.max_length}; lower one of them"
             ) from None
         report.progress(0.92, "evaluating on the validation part")
-        validation = job.evaluate(dataset.validation, "validation")
-        report.progress(0.94, f"evaluating on the {dataset.held_out} part")
-        evaluation = job.evaluate(dataset.test, dataset.held_out)
+        with span("evaluate"):
+            validation = job.evaluate(dataset.validation, "validation")
+            report.progress(0.94, f"evaluating on the {dataset.held_out} part")
+            evaluation = job.evaluate(dataset.test, dataset.held_out)
         if spec.fold is None:
             report.progress(0.98, "writing the model package")
-            job.package(output / "model", Metrics(validation=validation, test=evaluation), revision)
+            with span("package"):
+                job.package(output / "model", Metrics(validation=validation, test=evaluation), revision)
     report.progress(1.0, "done", {f"{dataset.held_out}_{spec.goal}": evaluation.metrics[spec.goal]})
     return TrainingResult(
         evaluation=evaluation,
@@ -159,7 +164,7 @@ class _Job:
         writer.tokenizer(tokenizer)
         with writer.variant(VARIANT, format="safetensors", precision="fp32", entry="model.safetensors") as target:
             self.model.cpu().save_pretrained(target)
-        writer.signature(task.signature(self.tokenizer, self._dataset.labels, self.max_length, VARIANT))
+        writer.signature(self._signature())
         writer.metrics(metrics)
         base = self._spec.base
         writer.lineage(
@@ -173,6 +178,11 @@ class _Job:
             )
         )
         writer.finish()
+
+    def _signature(self) -> Signature:
+        return task.signature(
+            self.tokenizer, self._dataset.labels, self.max_length, VARIANT, normalize=self._spec.normalize
+        )
 
     def _encoded(self, part: Examples) -> task.EncodedTexts:
         return task.encode(self.tokenizer, part.texts, part.labels, self.max_length)

@@ -36,6 +36,8 @@ class Tokenization(Frozen):
     max_length: int
     pad_id: int
     pad_token: str
+    normalize: bool = False
+    """Whether text is normalised first, as the training data was."""
 
 
 class Signature(Frozen):

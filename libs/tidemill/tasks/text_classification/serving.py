@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from tidemill.errors import CorruptArtifact, InvalidInput, PermanentError
 from tidemill.modelpack.schema import Tokenization
+from tidemill.tasks.text_classification.normalization import normalize
 
 MAX_CHARACTERS = 1_000_000
 """Longest text that is taken; a tokenizer reads all of it before it cuts."""
@@ -58,6 +59,7 @@ class TextEncoder:
         )
         self._tokenizer = tokenizer
         self._inputs = tuple(inputs)
+        self._normalize = tokenization.normalize
         self.max_length = tokenization.max_length
         """Longest input in tokens."""
 
@@ -69,7 +71,7 @@ class TextEncoder:
         """
         if not texts:
             raise InvalidInput("instances: the list is empty; send at least one text")
-        encoded = self._tokenizer.encode_batch(list(texts))
+        encoded = self._tokenizer.encode_batch([normalize(text) for text in texts] if self._normalize else list(texts))
         # Padding to a multiple may go beyond the longest input that the model has positions for.
         return {
             name: np.array([getattr(one, _FIELDS[name]) for one in encoded], dtype=np.int64)[:, : self.max_length]

@@ -230,15 +230,22 @@ def predict_logits(model: Any, texts: EncodedTexts, collator: Collator, *, batch
     return logits
 
 
-def signature(tokenizer: Any, labels: Sequence[str], max_length: int, variant: str) -> Signature:
-    """What every text classifier takes and gives."""
+def signature(
+    tokenizer: Any, labels: Sequence[str], max_length: int, variant: str, *, normalize: bool = False
+) -> Signature:
+    """What every text classifier takes and gives; ``normalize`` says that its training texts were normalised."""
     tensors = [Tensor(name=name, dtype="int64", shape=[-1, -1]) for name in ("input_ids", "attention_mask")]
     return Signature(
         task=TASK,
         labels=list(labels),
         inputs=tensors,
         outputs=[Tensor(name="logits", dtype="float32", shape=[-1, len(labels)])],
-        tokenization=Tokenization(max_length=max_length, pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token),
+        tokenization=Tokenization(
+            max_length=max_length,
+            pad_id=tokenizer.pad_token_id,
+            pad_token=tokenizer.pad_token,
+            normalize=normalize,
+        ),
         serving_variant=variant,
     )
 
