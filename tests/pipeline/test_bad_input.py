@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.conftest import TINY, Whole, reviews, write_csv
-from tidemill.errors import TidemillError
+from tidemill.contracts import RecipeError
 
 
 def _write(content: bytes) -> Callable[[Path], Path]:
@@ -78,7 +78,7 @@ def test_an_unknown_base_model_fails_in_training(whole: Whole, tmp_path: Path) -
 
 def test_a_recipe_with_a_wrong_key_is_refused_before_anything_starts(whole: Whole, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", reviews(20))
-    with pytest.raises(TidemillError, match="did you mean 'epochs'"):
+    with pytest.raises(RecipeError, match="did you mean 'epochs'"):
         whole.client.publish(path, name="bad", recipe={"training": {"epoch": 3}})
 
 

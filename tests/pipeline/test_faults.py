@@ -42,7 +42,7 @@ def test_sigkill_of_every_service_and_of_nats(replicated: Whole, tmp_path: Path)
 
 def test_folds_of_a_cross_validation_run_on_two_replicas(replicated: Whole, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", reviews(seed=12))
-    recipe = TINY | {"evaluation": {"folds": 5}}
+    recipe = TINY | {"evaluation": {"folds": 5}, "training": TINY["training"] | {"epochs": 12}}
     run = replicated.client.publish(path, name="folded", recipe=recipe)
     view = run.wait(timeout=240)
     assert view.state == "finished", view.error
