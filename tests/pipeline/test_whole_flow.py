@@ -99,6 +99,7 @@ async def test_any_nats_client_starts_a_run(whole: Whole, tmp_path: Path) -> Non
     view = whole.client.run(rows[0].run_id).wait(timeout=240)
     assert view.state == "finished", view.error
     assert predict_when_served(whole, "评论", ["很好"])[0]["label"] == "positive"
+    assert not [letter for letter in whole.client.dead_letters() if letter.run_id == view.run_id]
 
 
 def test_one_trace_from_publish_to_the_first_prediction(whole: Whole, finished: RunView) -> None:

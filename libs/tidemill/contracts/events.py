@@ -41,7 +41,7 @@ class DatasetPublished(Event):
     uri: str | None = None
     """``file://``, ``http(s)://``, ``s3://`` or an absolute path on the ingest service's machine."""
     source: ArtifactRef | None = None
-    """The dataset's files as uploaded."""
+    """The dataset's files as uploaded, or what ingest found at ``uri``; it is taken where both are there."""
     recipe: dict[str, Any] | None = None
     """The recipe as the user wrote it; ingest resolves and freezes it."""
     origin: Literal["bus", "http"] = "bus"
@@ -52,9 +52,9 @@ class DatasetPublished(Event):
     """Overrides ``promotion.enabled`` of the recipe."""
 
     @model_validator(mode="after")
-    def _names_one_source(self) -> DatasetPublished:
-        if (self.uri is None) == (self.source is None):
-            raise ValueError("give either uri or source")
+    def _names_a_source(self) -> DatasetPublished:
+        if self.uri is None and self.source is None:
+            raise ValueError("give uri or source")
         return self
 
 

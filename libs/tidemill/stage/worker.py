@@ -131,7 +131,12 @@ class Worker(Generic[E, S, R]):
                     export(spans_of(error))
                     await self._failures.job_failed(command, error, status.epoch)
                     return
-        await self._join_if_last(command)
+        try:
+            await self._join_if_last(command)
+        except TransientError:
+            raise
+        except Exception as error:
+            await self._failures.job_failed(command, error, status.epoch)
 
     async def _leased(self, command: JobCommand) -> None:
         lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)

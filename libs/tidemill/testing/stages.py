@@ -81,6 +81,11 @@ def join_echo(event: DatasetPublished, recipe: Recipe, results: Sequence[JobResu
     )
 
 
+def snapshot_echo(event: DatasetPublished, into: Path, report: ProgressReport) -> None:
+    """Copy nothing but the URI itself."""
+    (into / "uri.txt").write_text(event.uri or "")
+
+
 def echo_stage() -> Stage[DatasetPublished, EchoSpec, EchoResult]:
     """The stage."""
     return Stage(
@@ -94,6 +99,7 @@ def echo_stage() -> Stage[DatasetPublished, EchoSpec, EchoResult]:
         work=echo,
         join=join_echo,
         preload=("tidemill.testing.stages",),
+        snapshot=snapshot_echo,
     )
 
 

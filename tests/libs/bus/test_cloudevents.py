@@ -55,7 +55,7 @@ def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
         (b"[]", "must be a JSON object"),
         (b"\xff\xfe", "not JSON"),
         (b'{"uri": "x"}', "field name"),
-        (b'{"name": "a"}', "either uri or source"),
+        (b'{"name": "a"}', "uri or source"),
         (b'{"name": "../etc", "uri": "x"}', "field name"),
         (b'{"specversion": "1.0", "type": "other", "data": {}}', "type"),
         (b'{"specversion": "1.0", "data": 3}', "data must be a JSON object"),
