@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tidemill.startup  # noqa: F401 - has to come first
+
+# isort: split
 from services.compressor.app import create_app
 from services.compressor.settings import CompressorSettings
 from tidemill.stage.application import run

@@ -10,8 +10,7 @@ def main() -> int:
     """Run until SIGTERM or SIGINT; the exit status."""
     # Each executor thread tokenizes its own batch; the library's threads would fight the others for the cores.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # nats-py imports aiohttp wherever it is installed, for WebSockets alone: a fifth of the gateway's start.
-    sys.modules.setdefault("aiohttp", None)  # type: ignore[arg-type]
+    import tidemill.startup  # noqa: F401 - before the server's imports
     from services.inference.server import run
 
     return run()

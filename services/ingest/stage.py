@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from services.ingest.snapshot import snapshot
 from services.ingest.sources.policy import SourcePolicy
 from services.ingest.spec import IngestResult, IngestSpec
 from tidemill.contracts import DatasetIngested, DatasetPublished, Recipe
@@ -30,9 +29,16 @@ def ingest_stage(
         plan=partial(plan_ingest, max_cell=max_cell),
         work=ingest,
         join=join_ingest,
-        preload=("services.ingest.dataset",),
+        preload=("services.ingest.dataset", "services.ingest.snapshot"),
         snapshot=partial(snapshot, policy=policy),
     )
+
+
+def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, policy: SourcePolicy) -> None:
+    """Copy what ``event.uri`` names into ``into``; see ``services.ingest.snapshot``."""
+    from services.ingest.snapshot import snapshot as copy
+
+    copy(event, into, report, policy=policy)
 
 
 def plan_ingest(event: DatasetPublished, recipe: Recipe, *, max_cell: int = 1_000_000) -> list[Job[IngestSpec]]:

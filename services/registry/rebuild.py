@@ -27,14 +27,6 @@ class RebuildSummary(Frozen):
     stages: int = 0
     decisions: int = 0
 
-    @property
-    def sentence(self) -> str:
-        """For a person."""
-        return (
-            f"{self.database} was made again from the records: {self.runs} runs with {self.stages} stages and "
-            f"{self.decisions} decisions in {self.projects} projects"
-        )
-
 
 async def rebuild(platform: PlatformSettings, database_url: str | None = None) -> RebuildSummary:
     """Make the registry's database again from the records in the store; without a URL, the one in the settings.

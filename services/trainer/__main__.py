@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tidemill.startup  # noqa: F401 - has to come first
+
+# isort: split
 from services.trainer.app import create_app
 from services.trainer.settings import TrainerSettings
 from tidemill.stage.application import run
