@@ -34,6 +34,7 @@ from tidemill.contracts.references import (
     ResourceClass,
     RunId,
     StageName,
+    valid_name,
 )
 from tidemill.contracts.usage import ResourceUsage
 
@@ -80,4 +81,5 @@ __all__ = [
     "StageName",
     "VariantFigures",
     "parse_recipe",
+    "valid_name",
 ]

@@ -10,9 +10,16 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 TaskName = Literal["text-classification"]
+
+
+METRICS = (
+    "accuracy", "macro_precision", "macro_recall", "macro_f1",
+    "weighted_precision", "weighted_recall", "weighted_f1", "auc",
+)  # fmt: skip
+"""Metrics of a text classifier that are better when higher, as ``EvaluationSummary.metrics`` names them."""
 
 
 class RecipeError(ValueError):
@@ -128,6 +135,15 @@ class Compression(Section):
     candidates: list[CompressionCandidate] = Field(
         default_factory=lambda: list(get_args(CompressionCandidate)), min_length=1
     )
+
+    @field_validator("candidates")
+    @classmethod
+    def _each_once(cls, candidates: list[CompressionCandidate]) -> list[CompressionCandidate]:
+        twice = [name for name in dict.fromkeys(candidates) if candidates.count(name) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} stands there twice; name each candidate once")
+        return candidates
+
     quality_budget: float = Field(default=0.01, ge=0, le=1)
     """Largest drop of the goal metric on the validation part, absolute."""
     calibration_examples: int = Field(default=300, ge=8, le=100_000)
@@ -140,6 +156,17 @@ class Promotion(Section):
     enabled: bool = True
     minimum: dict[str, float] = Field(default_factory=dict)
     """Metrics on the test part that a version must reach, e.g. ``{accuracy: 0.9}``."""
+
+    @field_validator("minimum")
+    @classmethod
+    def _known_metrics(cls, minimum: dict[str, float]) -> dict[str, float]:
+        for name in minimum:
+            if name not in METRICS:
+                nearest = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
+                hint = f"did you mean {nearest[0]!r}?" if nearest else f"known metrics: {', '.join(METRICS)}"
+                raise ValueError(f"{name!r} is not a metric; {hint}")
+        return minimum
+
     must_beat_champion: bool = True
     """The goal metric on the test part has to be better than the champion's."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-NAME_PATTERN = r"^[\w][\w.\-]{0,99}$"
+NAME_PATTERN = r"\w[\w.\-]{0,99}"
 """Names of datasets, models and projects: letters of any script, digits, ``_``, ``-`` and ``.``; at most 100."""
 
 RUN_ID_PATTERN = r"^[a-z0-9][a-z0-9\-]{0,63}$"
@@ -16,16 +16,21 @@ DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 _NAME = re.compile(NAME_PATTERN)
 
 
-def _valid_name(name: str) -> str:
-    if not _NAME.match(name) or ".." in name:
+def valid_name(name: str) -> str:
+    """``name`` if a dataset, a model or a project can have it.
+
+    Raises:
+        ValueError: it cannot; says what a name may hold.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
         raise ValueError(
             f"{name!r} is not a usable name: use letters, digits, '_', '-' or '.' (at most 100), "
-            "starting with a letter or digit"
+            "starting with a letter, a digit or '_'"
         )
     return name
 
 
-Name = Annotated[str, AfterValidator(_valid_name)]
+Name = Annotated[str, AfterValidator(valid_name)]
 RunId = Annotated[str, Field(pattern=RUN_ID_PATTERN)]
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 

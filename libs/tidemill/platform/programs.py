@@ -101,14 +101,15 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
         import nats.errors
         import nats.js.errors
 
-        from tidemill.bus.streams import provision
+        from tidemill.bus.streams import StreamLimits, provision
+        from tidemill.settings import PlatformSettings
 
         try:
             client = await nats.connect(
                 config.url, user=account.user, password=account.password, allow_reconnect=False, connect_timeout=5
             )
             try:
-                await provision(client)
+                await provision(client, StreamLimits(lease_ttl=PlatformSettings().ack_wait))
             finally:
                 await client.close()
         except (nats.errors.Error, nats.js.errors.Error) as error:
