@@ -32,12 +32,17 @@ class PlatformSettings(BaseSettings):
 
 
 class ServiceSettings(BaseSettings):
-    """What a service's settings inherit: the shared part and how eagerly it fails."""
+    """What every service's settings inherit."""
 
     model_config = SettingsConfigDict(frozen=True)
 
     platform: PlatformSettings = Field(default_factory=PlatformSettings)
+    shutdown_grace: timedelta = timedelta(seconds=20)
+    """Time to end what is in hand when the service is told to stop: a job saves a checkpoint, a gateway answers."""
+
+
+class StageSettings(ServiceSettings):
+    """What the settings of a service that works on runs inherit."""
+
     max_attempts: int = Field(default=3, ge=1)
     """Crashes and unforeseen errors of one job before its run fails."""
-    shutdown_grace: timedelta = timedelta(seconds=20)
-    """Time a job has to save a checkpoint when the service is told to stop."""

@@ -10,10 +10,10 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.ingest.sources.policy import SourcePolicy
-from tidemill.settings import ServiceSettings
+from tidemill.settings import StageSettings
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(StageSettings):
     """What may be read, and how much."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_INGEST_", frozen=True)
@@ -22,8 +22,13 @@ class IngestSettings(ServiceSettings):
     """Folders that a uri that came in over HTTP may name, separated by colons."""
     allow_private_networks: bool = False
     """Whether such a uri may name a private, loopback or link-local network address."""
-    allowed_buckets: Annotated[tuple[str, ...] | None, NoDecode] = None
-    """Buckets that such a uri may name, separated by colons; any that the credentials can read when absent."""
+    allowed_buckets: Annotated[tuple[str, ...], NoDecode] = ()
+    """Buckets that such a uri may name, separated by colons; none by default, since the platform's own credentials
+    read them. The platform's own store is never among them."""
+    min_rate: int = Field(default=16 * 1024, gt=0)
+    """Bytes per second that a download over HTTP has to reach on average, once ``patience`` is used up."""
+    patience: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Seconds that such a download may last however little comes."""
     max_bytes: int = Field(default=10 * 1024**3, gt=0)
     """Largest dataset in bytes."""
     max_cell: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
@@ -41,5 +46,8 @@ class IngestSettings(ServiceSettings):
             allowed_folders=self.allowed_folders,
             allow_private_networks=self.allow_private_networks,
             allowed_buckets=self.allowed_buckets,
+            own_store=self.platform.store_url,
+            min_rate=self.min_rate,
+            patience=self.patience,
             max_bytes=self.max_bytes,
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic_settings import SettingsConfigDict
 
-from tidemill.settings import ServiceSettings
+from tidemill.settings import StageSettings
 
 
-class PreprocessSettings(ServiceSettings):
+class PreprocessSettings(StageSettings):
     """Nothing beyond what every service has: how data is cleaned is the recipe's business."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_PREPROCESS_", frozen=True)

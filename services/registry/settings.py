@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from pydantic_settings import SettingsConfigDict
 
-from tidemill.settings import PlatformSettings, ServiceSettings
+from tidemill.settings import PlatformSettings, StageSettings
 
 
-class RegistrySettings(ServiceSettings):
+class RegistrySettings(StageSettings):
     """Environment variables ``TIDEMILL_REGISTRY_…``."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)

@@ -9,10 +9,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from tidemill.contracts import ResourceClass
-from tidemill.settings import ServiceSettings
+from tidemill.settings import StageSettings
 
 
-class TrainerSettings(ServiceSettings):
+class TrainerSettings(StageSettings):
     """Environment variables ``TIDEMILL_TRAINER_…``."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_TRAINER_", frozen=True)

@@ -7,7 +7,7 @@ of ``ack_wait``, so that a slow handler keeps its message and a dead one loses i
     ``Retry(delay)``     handed back, delivered again after ``delay`` seconds; deliveries are unlimited
     ``TransientError``   handed back with a growing delay
     ``PermanentError``   kept in the dead letters, acknowledged
-    anything else        handed back up to ``UNFORESEEN_LIMIT`` deliveries, then the dead letters
+    anything else        handed back up to ``UNFORESEEN_LIMIT`` times, then the dead letters
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -79,6 +80,7 @@ async def subscribe(
     )
     try:
         await bus.jetstream.add_consumer(stream, config)
+        bus.keep_consumer(stream, config)
     except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
         raise TransientError(
             f"consumer {durable} of stream {stream} cannot be made: {error!r}; is the stream provisioned?"
@@ -92,16 +94,20 @@ async def subscribe(
         decoder=_undecoded,
     )
 
+    unforeseen: Counter[int] = Counter()
+
     @subscriber
     async def consume(message: NatsMessage) -> None:
-        await _handle(bus, message, handler, ack_wait, stage)
+        await _handle(bus, message, handler, ack_wait, stage, unforeseen)
 
 
 async def _undecoded(message: NatsMessage) -> bytes:
     return bytes(message.body)
 
 
-async def _handle(bus: Bus, message: NatsMessage, handler: Handler, ack_wait: timedelta, stage: str) -> None:
+async def _handle(
+    bus: Bus, message: NatsMessage, handler: Handler, ack_wait: timedelta, stage: str, unforeseen: Counter[int]
+) -> None:
     metadata = message.raw_message.metadata
     delivery = Delivery(
         subject=message.raw_message.subject,
@@ -115,7 +121,7 @@ async def _handle(bus: Bus, message: NatsMessage, handler: Handler, ack_wait: ti
     token = attach(extract(delivery.headers))
     try:
         async with heartbeat(message, ack_wait):
-            await _dispatch(bus, message, delivery, handler, stage)
+            await _dispatch(bus, message, delivery, handler, stage, unforeseen)
     except asyncio.CancelledError:
         # Cancellation sends no nack by itself: without this, the message would sit out its ack_wait.
         with contextlib.suppress(Exception):
@@ -127,7 +133,9 @@ async def _handle(bus: Bus, message: NatsMessage, handler: Handler, ack_wait: ti
         detach(token)
 
 
-async def _dispatch(bus: Bus, message: NatsMessage, delivery: Delivery, handler: Handler, stage: str) -> None:
+async def _dispatch(
+    bus: Bus, message: NatsMessage, delivery: Delivery, handler: Handler, stage: str, unforeseen: Counter[int]
+) -> None:
     try:
         await handler(delivery)
     except Retry as retry:
@@ -142,9 +150,11 @@ async def _dispatch(bus: Bus, message: NatsMessage, delivery: Delivery, handler:
         await message.ack()
     except Exception as error:
         log.exception("%s: unforeseen error on %s", stage, delivery.subject)
-        if delivery.deliveries < UNFORESEEN_LIMIT:
-            await message.nack(delay=growing_delay(delivery.deliveries))
+        unforeseen[delivery.sequence] += 1  # not the deliveries: handing back uses them up too
+        if unforeseen[delivery.sequence] < UNFORESEEN_LIMIT:
+            await message.nack(delay=growing_delay(unforeseen[delivery.sequence]))
             return
+        del unforeseen[delivery.sequence]
         await bury(bus, stage=stage, delivery=delivery, error=f"{type(error).__name__}: {error}", kind="unforeseen")
         await message.ack()
     else:

@@ -8,6 +8,7 @@ is written under it, and an owner whose lease has changed hands may not commit.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from dataclasses import dataclass, field
 
 import nats.errors
@@ -32,6 +33,8 @@ class Lease:
     fingerprint: str
     owner: str
     token: int
+    _value: bytes = field(repr=False)
+    """What this lease writes, unlike any other's: an entry that holds it is this lease's own."""
     _revision: int = field(repr=False)
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -45,13 +48,14 @@ class Leases:
     async def acquire(self, fingerprint: str, owner: str) -> Lease | None:
         """A lease of ``fingerprint``, or None while another worker holds it."""
         bucket = await self._bus.bucket(LEASES_BUCKET)
+        value = f"{owner} {uuid.uuid4().hex}".encode()
         try:
-            revision = await bucket.create(_key(fingerprint), owner.encode())
+            revision = await bucket.create(_key(fingerprint), value)
         except KeyWrongLastSequenceError:
             return None
         except _UNREACHABLE as error:
             raise TransientError(f"lease of {fingerprint} cannot be written: {error!r}") from error
-        return Lease(fingerprint, owner, revision, revision)
+        return Lease(fingerprint, owner, revision, value, revision)
 
     async def renew(self, lease: Lease) -> None:
         """Hold on to the lease for another term.
@@ -60,22 +64,34 @@ class Leases:
             LeaseLost: it ended or somebody else has it.
             TransientError: the server cannot be reached; the lease may still be held.
         """
-        bucket = await self._bus.bucket(LEASES_BUCKET)
-        key, owner = _key(lease.fingerprint), lease.owner.encode()
         try:
             async with lease._renewing:  # the owner's own parts must not race each other
-                lease._revision = await bucket.update(key, owner, last=lease._revision)
-        except KeyWrongLastSequenceError:
-            raise LeaseLost(f"another worker holds the lease of {lease.fingerprint}") from None
+                await self._write(lease)
         except _UNREACHABLE as error:
             raise TransientError(f"lease of {lease.fingerprint} cannot be renewed: {error!r}") from error
 
+    async def _write(self, lease: Lease) -> None:
+        bucket = await self._bus.bucket(LEASES_BUCKET)
+        key = _key(lease.fingerprint)
+        try:
+            lease._revision = await bucket.update(key, lease._value, last=lease._revision)
+        except KeyWrongLastSequenceError:
+            own = await self._own_revision(lease)
+            if own is None:
+                raise LeaseLost(f"another worker holds the lease of {lease.fingerprint}") from None
+            try:
+                lease._revision = await bucket.update(key, lease._value, last=own)
+            except KeyWrongLastSequenceError:
+                raise LeaseLost(f"another worker holds the lease of {lease.fingerprint}") from None
+
     async def release(self, lease: Lease) -> None:
         """Give the lease back; nothing happens when it is lost already."""
-        bucket = await self._bus.bucket(LEASES_BUCKET)
         try:
-            await bucket.delete(_key(lease.fingerprint), last=lease._revision)
-        except _UNREACHABLE:
+            bucket = await self._bus.bucket(LEASES_BUCKET)
+            own = await self._own_revision(lease)
+            if own is not None:
+                await bucket.delete(_key(lease.fingerprint), last=own)
+        except (*_UNREACHABLE, TransientError):
             return
 
     async def holder(self, fingerprint: str) -> str | None:
@@ -85,7 +101,16 @@ class Leases:
             entry = await bucket.get(_key(fingerprint))
         except (KeyNotFoundError, KeyDeletedError):
             return None
-        return (entry.value or b"").decode() or None
+        return (entry.value or b"").decode().partition(" ")[0] or None
+
+    async def _own_revision(self, lease: Lease) -> int | None:
+        """The entry's revision if it is this lease's own: a write whose answer was lost has moved it."""
+        bucket = await self._bus.bucket(LEASES_BUCKET)
+        try:
+            entry = await bucket.get(_key(lease.fingerprint))
+        except (KeyNotFoundError, KeyDeletedError):
+            return None
+        return entry.revision if entry.value == lease._value else None
 
 
 def _key(fingerprint: str) -> str:

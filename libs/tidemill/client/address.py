@@ -8,8 +8,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether ``url`` is an address that no other machine answers at."""
+    try:
+        return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,11 @@ class Address:
 
         record = DataDir(self.data_dir).record()
         return record.gateway_url if record is not None else DEFAULT_URL
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether it is the platform of a folder here, or a loopback address."""
+        return self.url is None or is_loopback(self.url)
 
     @property
     def coming_up(self) -> bool:

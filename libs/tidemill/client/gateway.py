@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
-from tidemill.client.address import Address
+from tidemill.client.address import Address, is_loopback
 from tidemill.client.sse import ServerSentEvent, parse
 from tidemill.errors import InvalidInput, NotFound, TidemillError, TransientError
 
@@ -128,9 +127,8 @@ class Gateway:
 
     def _connected(self, url: str) -> httpx.Client:
         if self._client is None:
-            local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
             # A proxy of the environment cannot reach this machine's loopback addresses.
-            self._client = httpx.Client(timeout=TIMEOUT, headers=self._headers, trust_env=not local)
+            self._client = httpx.Client(timeout=TIMEOUT, headers=self._headers, trust_env=not is_loopback(url))
         return self._client
 
 

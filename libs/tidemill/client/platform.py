@@ -15,9 +15,8 @@ from tidemill.client.address import Address
 from tidemill.client.gateway import Gateway, Unavailable
 from tidemill.client.run import Run
 from tidemill.client.sources import RecipeSource, files_to_upload, is_uri, local_path, read_recipe
-from tidemill.contracts import RunState
+from tidemill.contracts import RunState, valid_name
 from tidemill.contracts.queries import DeadLetterView, ModelRow, ModelView, RunRow
-from tidemill.contracts.references import NAME_PATTERN
 from tidemill.errors import InvalidInput, TidemillError
 
 
@@ -25,10 +24,14 @@ def connect(url: str | None = None, data_dir: Path | str | None = None, *, api_k
     """A platform: the gateway at ``url``, else the one that runs in ``data_dir`` on this machine.
 
     Without arguments: ``TIDEMILL_URL``, else ``TIDEMILL_DATA_DIR``, else ``.tidemill`` in the current folder.
-    ``api_key``, else ``TIDEMILL_API_KEY``, goes with every request. Nothing is sent before the first call.
+    ``api_key``, else ``TIDEMILL_API_KEY``, goes with every request; to a platform of this machine else
+    ``TIDEMILL_INFERENCE_API_KEY``, which its gateway was started with. Nothing is sent before the first call.
     """
+    address = Address.of(url, data_dir)
     key = api_key or os.environ.get("TIDEMILL_API_KEY")
-    return Platform(Gateway(Address.of(url, data_dir), api_key=key))
+    if not key and address.on_this_machine:  # the gateway's own secret must not go elsewhere
+        key = os.environ.get("TIDEMILL_INFERENCE_API_KEY")
+    return Platform(Gateway(address, api_key=key))
 
 
 class Platform:
@@ -163,17 +166,13 @@ def check_name(name: str) -> str:
     Raises:
         InvalidInput: it cannot; says what a name looks like.
     """
-
-    if re.match(NAME_PATTERN, name) is None or ".." in name:
-        raise InvalidInput(
-            f"{name!r} is not a usable name: use letters, digits, '_', '-' or '.' (at most 100), "
-            "starting with a letter or digit"
-        )
-    return name
+    try:
+        return valid_name(name)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
 
 
 def _default_name(source: Path | str) -> str:
-
     last = str(source).rstrip("/").rpartition("/")[2].partition("?")[0]
     stem = last.rsplit(".", 1)[0] if "." in last.strip(".") else last
     name = re.sub(r"[^\w.\-]+", "-", stem).strip("-._")

@@ -15,6 +15,7 @@ from tidemill.errors import InvalidInput, PermanentError, TransientError
 from tidemill.platform.data_dir import Credentials, DataDir
 from tidemill.platform.nats_server import NatsServerConfig, free_port, nats_server_binary
 from tidemill.platform.supervisor import Program
+from tidemill.settings import PlatformSettings, ServiceSettings
 
 LIGHT = ("ingest", "preprocess", "registry", "inference")
 """Services that need no torch: started first, and the platform is ready when they are."""
@@ -23,8 +24,8 @@ HEAVY = ("trainer", "compressor")
 REPLICABLE = ("ingest", "preprocess", "trainer", "compressor")
 
 LOOPBACK = "127.0.0.1"
-WORKER_GRACE = 25.0
-"""Seconds; longer than the 20 that a service gives its job for a checkpoint."""
+GRACE_MARGIN = 5.0
+"""Seconds that a service has beyond its ``shutdown_grace`` before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,6 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
         import nats.js.errors
 
         from tidemill.bus.streams import StreamLimits, provision
-        from tidemill.settings import PlatformSettings
 
         try:
             client = await nats.connect(
@@ -160,10 +160,16 @@ def service_programs(
                     tier=1 if service in LIGHT else 2,
                     stop_tier={"inference": 3, "registry": 1}.get(service, 2),
                     awaited=service in LIGHT,
-                    grace=WORKER_GRACE if service in REPLICABLE else 10.0,
+                    grace=shutdown_grace(service),
                 )
             )
     return programs
+
+
+def shutdown_grace(service: str) -> float:
+    """Seconds between SIGTERM and SIGKILL: what the service's own settings allow, and a margin."""
+    settings = ServiceSettings(_env_prefix=f"TIDEMILL_{service.upper()}_")
+    return settings.shutdown_grace.total_seconds() + GRACE_MARGIN
 
 
 def thread_limits(service: str, replicas: int) -> dict[str, str]:

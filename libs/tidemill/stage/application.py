@@ -20,12 +20,13 @@ from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.bus.subjects import JOBS, job_filter
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
-from tidemill.settings import PlatformSettings, ServiceSettings
+from tidemill.settings import PlatformSettings, StageSettings
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.join import Joiner
 from tidemill.stage.planner import Planner
 from tidemill.stage.runs import Runs
+from tidemill.stage.scratch import own_scratch
 from tidemill.stage.snapshot import Snapshotter
 from tidemill.stage.worker import Worker, Workplace
 from tidemill.telemetry import configure, shutdown
@@ -36,10 +37,10 @@ WARM_UP_DELAY = 1.0
 """Seconds after its start before a service imports what its jobs need: the others are starting on the same cores.
 A job that comes earlier starts the imports itself."""
 
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+SettingsT = TypeVar("SettingsT", bound=StageSettings)
 
 
-def create_stage_app(stage: Stage[E, S, R], settings: ServiceSettings) -> FastStream:
+def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStream:
     """A FastStream application that plans and works ``stage``."""
     platform = settings.platform
     instance = f"{socket.gethostname()}-{os.getpid()}"
@@ -59,10 +60,10 @@ def create_stage_app(stage: Stage[E, S, R], settings: ServiceSettings) -> FastSt
         runs = Runs(bus, records)
         joiner = Joiner(stage, bus, store, records, runs)
         failures = FailurePolicy(stage.name, stage.consumes.subject, runs, records, settings.max_attempts)
-        scratch = platform.data_dir / "scratch" / f"{stage.name}-{os.getpid()}"
+        scratch = await asyncio.to_thread(own_scratch, platform.data_dir, stage.name)
         snapshotter = None
         if stage.snapshot is not None and snapshot_runner is not None:
-            snapshotter = Snapshotter(stage.snapshot, snapshot_runner, store, bus, scratch)
+            snapshotter = Snapshotter(stage.snapshot, snapshot_runner, store, bus, runs, scratch)
         planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures, snapshotter=snapshotter)
         worker = Worker(
             stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, failures=failures, runner=runner,
@@ -92,6 +93,8 @@ def create_stage_app(stage: Stage[E, S, R], settings: ServiceSettings) -> FastSt
     async def leave() -> None:
         for task in background:
             task.cancel()
+        if snapshot_runner is not None:
+            snapshot_runner.request_stop(0.0)
         for worker in worker_of:
             await worker.leave()
         await runner.close()

@@ -64,10 +64,12 @@ class FailurePolicy:
             at=datetime.now(UTC),
             usage=usage_of(error),
         )
-        await self._records.add_attempt(project, attempt)
-        attempts = [
-            earlier for earlier in await self._records.attempts(project, run_id, fingerprint) if earlier.epoch == epoch
-        ]
+        try:
+            await self._records.add_attempt(project, attempt)
+            earlier = await self._records.attempts(project, run_id, fingerprint)
+        except PermanentError as broken:  # a store that refuses us must not cost the job
+            raise TransientError(f"the attempt cannot be recorded: {broken}; it failed with: {message}") from error
+        attempts = [one for one in earlier if one.epoch == epoch]
         if kind == "permanent":
             await self._runs.fail(
                 project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery
@@ -77,7 +79,7 @@ class FailurePolicy:
             delay = growing_delay(len(attempts))
             log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)
             raise Retry(delay)
-        counted = sum(1 for earlier in attempts if earlier.kind in ("crash", "unforeseen"))
+        counted = sum(1 for one in attempts if one.kind in ("crash", "unforeseen"))
         if counted < self._max_attempts:
             log.warning(
                 "run %s: %s: %s; try %d of %d", run_id, self._stage, message, counted, self._max_attempts,

@@ -52,16 +52,33 @@ class Joiner(Generic[E, S, R]):
         Raises:
             TransientError: a record or the announcement could not be written; joining again completes it.
         """
-        record = await self._records.stage(event.project, event.run_id, self._stage.name)
-        if record is None:
-            record = await self._record(event, fingerprints, results, started_at)
+        if await self.announce_again(event):
+            return
+        record = await self._record(event, fingerprints, results, started_at)
         if not await self._runs.reach(event.project, event.run_id, self._stage.name):
             log.info("run %s is not running any more; %s announces nothing", event.run_id, self._stage.name)
             return
-        await self._records.create_stage(event.project, event.run_id, record)
+        if not await self._records.create_stage(event.project, event.run_id, record):
+            await self.announce_again(event)  # somebody joined at the same time: there is one event of this stage
+            return
+        await self._announce(record)
+
+    async def announce_again(self, event: E) -> bool:
+        """Announce what the run's stage announced before; False when it is not on record yet.
+
+        The stream keeps the same announcement once, and a consumer that has seen it does nothing.
+        """
+        record = await self._records.stage(event.project, event.run_id, self._stage.name)
+        if record is None:
+            return False
+        if await self._runs.reach(event.project, event.run_id, self._stage.name):
+            await self._announce(record)
+        return True
+
+    async def _announce(self, record: StageRecord) -> None:
         fact = announced_event(record)
         await self._bus.announce(fact, fingerprint=record.fingerprint)
-        log.info("run %s: %s announced %s", event.run_id, self._stage.name, record.subject)
+        log.info("run %s: %s announced %s", fact.run_id, self._stage.name, record.subject)
 
     async def recipe(self, event: E) -> Recipe:
         """The run's recipe: frozen by ingest, or as it was published when ingest itself asks.

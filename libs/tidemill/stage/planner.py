@@ -13,10 +13,11 @@ from typing import Generic
 
 from tidemill.bus import Bus
 from tidemill.bus.cloudevents import derived_run_id, parse_event
+from tidemill.bus.consumers import Retry
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
 from tidemill.contracts import DatasetPublished, RecipeError
-from tidemill.errors import PermanentError, TidemillError, TransientError
+from tidemill.errors import Cancelled, HandedBack, PermanentError, TidemillError, TransientError
 from tidemill.stage.definition import E, Job, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.fingerprint import hardware_class, job_fingerprint
@@ -27,6 +28,8 @@ from tidemill.stage.snapshot import Snapshotter
 from tidemill.telemetry import run_scope, span
 
 log = logging.getLogger(__name__)
+
+LEAVING_DELAY = 0.2
 
 
 class Planner(Generic[E, S, R]):
@@ -63,6 +66,10 @@ class Planner(Generic[E, S, R]):
                 await self._plan(event, delivery)
             except TransientError:
                 raise
+            except (Cancelled, HandedBack):
+                if (await self._runs.status(event.project, event.run_id)).state == "running":
+                    raise Retry(LEAVING_DELAY) from None  # the service is leaving: another one plans
+                log.info("run %s was ended while %s was planned", event.run_id, self._stage.name)
             except Exception as error:
                 await self._failures.planning_failed(event, delivery, error, status.epoch)
 
@@ -75,6 +82,8 @@ class Planner(Generic[E, S, R]):
         return event
 
     async def _plan(self, event: E, delivery: Delivery) -> None:
+        if await self._joiner.announce_again(event):
+            return
         started_at = datetime.now(UTC)
         try:
             recipe = await self._joiner.recipe(event)

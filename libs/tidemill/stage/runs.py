@@ -6,6 +6,7 @@ every worker watches, made again from the records when it is missing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime
 from typing import Literal
@@ -42,6 +43,18 @@ class Runs:
             return status
         return await self.states.create(project, run_id, await self._recorded(project, run_id))
 
+    async def ended(self, project: str, run_id: str) -> None:
+        """Return when the run is not running any more; waits through outages of the bus."""
+        while True:
+            try:
+                async with self.states.watching(project, run_id) as statuses:
+                    async for status in statuses:
+                        if status.state != "running":
+                            return
+            except Exception as error:  # the bus is away: the work goes on, and its commit asks again
+                log.warning("watching run %s: %r", run_id, error)
+            await asyncio.sleep(1)
+
     async def reach(self, project: str, run_id: str, stage: StageName) -> bool:
         """Commit ``stage`` of the run against cancel and failure; False when the run is not running any more."""
 
@@ -72,7 +85,11 @@ class Runs:
         Raises:
             TransientError: something could not be written; the job has to be delivered again.
         """
-        epoch = (await self.status(project, run_id)).epoch
+        now = await self.status(project, run_id)
+        if stage in now.reached or ("register" in now.reached and stage != "register"):
+            log.warning("run %s has passed %s: %s does not fail it", run_id, stage, error)
+            return
+        epoch = now.epoch
         await bury(
             self._bus, stage=stage, delivery=delivery, error=error, kind=kind,
             run_id=run_id, project=project, epoch=epoch,

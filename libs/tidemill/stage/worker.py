@@ -114,28 +114,22 @@ class Worker(Generic[E, S, R]):
         if status.state != "running":
             log.info("run %s is %s: its job of %s is dropped", command.run_id, status.state, self._stage.name)
             return
-        if await self._records.result(command.project, command.fingerprint) is None:
-            title = f" {command.title}" if command.title else ""
-            with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
-                try:
-                    await self._leased(command)
-                except Cancelled:
-                    log.info("run %s was ended: its job of %s stops", command.run_id, self._stage.name)
-                    return
-                except HandedBack:
-                    log.info("run %s: job of %s handed back", command.run_id, self._stage.name)
-                    raise Retry(LEAVING_DELAY) from None
-                except (Retry, LeaseLost):
-                    raise
-                except Exception as error:
-                    export(spans_of(error))
-                    await self._failures.job_failed(command, error, status.epoch)
-                    return
         try:
+            if not await self._joiner.results(command.project, [command.fingerprint]):
+                title = f" {command.title}" if command.title else ""
+                with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
+                    await self._leased(command)
             await self._join_if_last(command)
-        except TransientError:
+        except (Cancelled, HandedBack) as stopped:
+            status = await self._runs.status(command.project, command.run_id)
+            if status.state == "running":  # the worker has to go: another one takes the job
+                log.info("run %s: job of %s handed back: %s", command.run_id, self._stage.name, stopped)
+                raise Retry(LEAVING_DELAY) from None
+            log.info("run %s was ended: its job of %s stops", command.run_id, self._stage.name)
+        except (Retry, LeaseLost):
             raise
         except Exception as error:
+            export(spans_of(error))
             await self._failures.job_failed(command, error, status.epoch)
 
     async def _leased(self, command: JobCommand) -> None:
@@ -143,6 +137,9 @@ class Worker(Generic[E, S, R]):
         if lease is None:
             raise Retry(LEASE_HELD_DELAY)
         try:
+            last = await self._records.latest_checkpoint(command.project, command.fingerprint)
+            if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
+                lease.token = last.token + 1
             async with self._watched(command, lease):
                 await self._work(command, lease)
         finally:
@@ -183,8 +180,14 @@ class Worker(Generic[E, S, R]):
         async def checkpointed(directory: Path) -> None:
             nonlocal number
             number += 1
-            await self._leases.renew(lease)
-            artifact = await self._store.put(directory, kind="checkpoint")
+            try:
+                await self._leases.renew(lease)
+                artifact = await self._store.put(directory, kind="checkpoint")
+            except LeaseLost:
+                raise
+            except TransientError as error:
+                log.warning("run %s: a checkpoint was not stored, the work goes on: %s", command.run_id, error)
+                return
             record = CheckpointRecord(
                 fingerprint=command.fingerprint, token=lease.token, number=number, artifact=artifact,
                 at=datetime.now(UTC),
@@ -218,6 +221,12 @@ class Worker(Generic[E, S, R]):
         winner = await self._records.create_result(command.project, record)
         if winner != record:
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
+        for name, ref in winner.artifacts.items():
+            if not await self._store.exists(ref):
+                raise PermanentError(
+                    f"the result of {self._stage.name} names the artifact {ref.digest} ({name}), which the store does "
+                    "not have any more; restore it, or publish with --no-cache to work everything again"
+                )
 
     async def _join_if_last(self, command: JobCommand) -> None:
         results = await self._joiner.results(command.project, command.fingerprints)
@@ -233,6 +242,11 @@ class Worker(Generic[E, S, R]):
         lost: list[LeaseLost] = []
         over = False
 
+        async def stop() -> None:
+            while not over:  # again: the child may not have been started yet
+                await self._runner.cancel()
+                await asyncio.sleep(0.1)
+
         async def renew() -> None:
             while not over:
                 await asyncio.sleep(self._workplace.ack_wait.total_seconds() / 3)
@@ -240,22 +254,13 @@ class Worker(Generic[E, S, R]):
                     await self._leases.renew(lease)
                 except LeaseLost as error:
                     lost.append(error)
-                    await self._runner.cancel()
-                    return
+                    await stop()
                 except TransientError as error:
                     log.warning("%s; the job goes on", error)
 
         async def watch() -> None:
-            while not over:
-                try:
-                    async with self._runs.states.watching(command.project, command.run_id) as statuses:
-                        async for status in statuses:
-                            if status.state != "running":
-                                await self._runner.cancel()
-                                return
-                except Exception as error:  # the bus is away: the job goes on, and the commit asks again
-                    log.warning("watching run %s: %r", command.run_id, error)
-                await asyncio.sleep(1)
+            await self._runs.ended(command.project, command.run_id)
+            await stop()
 
         tasks = [asyncio.create_task(renew()), asyncio.create_task(watch())]
         try:

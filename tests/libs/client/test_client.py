@@ -173,3 +173,25 @@ def test_importing_tidemill_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("url", "variables", "sent"),
+    [
+        ("http://127.0.0.1:1", {"TIDEMILL_INFERENCE_API_KEY": "theirs"}, "theirs"),
+        (None, {"TIDEMILL_INFERENCE_API_KEY": "theirs"}, "theirs"),
+        (None, {"TIDEMILL_INFERENCE_API_KEY": "theirs", "TIDEMILL_API_KEY": "mine"}, "mine"),
+        ("https://ml.example.org", {"TIDEMILL_INFERENCE_API_KEY": "theirs"}, None),
+        ("https://ml.example.org", {"TIDEMILL_API_KEY": "mine"}, "mine"),
+    ],
+)
+def test_the_gateways_own_key_is_sent_to_this_machine_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str | None, variables: dict[str, str], sent: str | None
+) -> None:
+    for name in ("TIDEMILL_URL", "TIDEMILL_API_KEY", "TIDEMILL_INFERENCE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with tidemill.connect(url, None if url else tmp_path) as platform:
+        headers = platform._gateway._connected(platform.url).headers
+    assert headers.get("authorization") == (f"Bearer {sent}" if sent else None)

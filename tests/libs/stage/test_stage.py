@@ -20,7 +20,7 @@ from tidemill.bus import Bus, RunStates
 from tidemill.contracts import DatasetIngested, DatasetPublished, RunFailed, RunProgressed
 from tidemill.platform.nats_server import NatsServer
 from tidemill.records import RecordStore, open_records
-from tidemill.settings import PlatformSettings, ServiceSettings
+from tidemill.settings import PlatformSettings, StageSettings
 from tidemill.stage.application import create_stage_app
 from tidemill.stage.runs import Runs
 from tidemill.testing.events import EventLog, event_log
@@ -61,7 +61,7 @@ class running:  # noqa: N801
     """The stage's application, started and stopped."""
 
     def __init__(self, platform: PlatformSettings) -> None:
-        self.app: FastStream = create_stage_app(echo_stage(), ServiceSettings(platform=platform, max_attempts=2))
+        self.app: FastStream = create_stage_app(echo_stage(), StageSettings(platform=platform, max_attempts=2))
 
     async def __aenter__(self) -> None:
         await self.app.start()
