@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from services.inference.deployments import DeploymentWatch
 from services.inference.gateway import Gateway, Limits
+from services.inference.leftovers import PARTIAL, UPLOAD, leftovers, remove
 from services.inference.live import LiveEvents
 from services.inference.openapi import OPERATIONS
 from services.inference.probes import Probes
@@ -37,6 +38,7 @@ from tidemill.errors import TidemillError
 log = logging.getLogger(__name__)
 
 SERVICE = "inference"
+MODELS = "models"
 BUS_CLOSE_SECONDS = 2.0
 
 
@@ -77,7 +79,7 @@ def _join(settings: InferenceSettings) -> Gateway:
     records = store.records()
     traced = _Traced(folder / "traced.json")
     models = ServedModels(
-        VersionLoader(store, folder / "models", parallel=settings.threads),
+        VersionLoader(store, folder / MODELS, parallel=settings.threads),
         loaded=traced.loaded,
         failed=lambda name: metrics.load_failures.labels(name).inc(),
         swapped=lambda name: metrics.swaps.labels(name).inc(),
@@ -114,7 +116,12 @@ def _join(settings: InferenceSettings) -> Gateway:
 async def _running(gateway: Gateway, settings: InferenceSettings) -> AsyncIterator[None]:
     telemetry.configure(SERVICE, settings.platform.data_dir, log_level=settings.platform.log_level)
     gateway.batcher.start()
+    left = [
+        *leftovers(settings.platform.data_dir / SERVICE / MODELS, PARTIAL),
+        *leftovers(gateway.scratch, UPLOAD),
+    ]
     tasks = [
+        asyncio.create_task(asyncio.to_thread(remove, left), name="remove leftovers"),
         asyncio.create_task(gateway.watch.run(), name="watch deployments"),
         asyncio.create_task(gateway.live.run(gateway.watch.connected), name="live events"),
         asyncio.create_task(_become_ready(gateway), name="become ready"),

@@ -24,6 +24,7 @@ from tidemill.errors import InvalidInput
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 TEXT_INPUT = "text"
+_LENGTH_DIGITS = 12
 _COMPRESS_FROM = 4096
 """Responses below this many bytes are not worth the time."""
 
@@ -149,11 +150,12 @@ def compress(body: bytes, accepted: str) -> tuple[bytes, dict[str, str]]:
 def _divide(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     if header_length is None:
         return body, b""
-    if not header_length.isdecimal() or int(header_length) > len(body):
+    length = int(header_length) if header_length.isdecimal() and len(header_length) <= _LENGTH_DIGITS else None
+    if length is None or length > len(body):
         raise InvalidInput(
-            f"{HEADER_LENGTH} is {header_length!r}; it must be a length within the {len(body)} byte body"
+            f"{HEADER_LENGTH} is {header_length[:20]!r}; it must be a length within the {len(body)} byte body"
         )
-    return body[: int(header_length)], body[int(header_length) :]
+    return body[:length], body[length:]
 
 
 def _texts(tensor: _Tensor, binary: bytes) -> list[str]:

@@ -29,7 +29,7 @@ API_VERSION = "1.0"
 """Of the HTTP interface, not of the program."""
 
 _PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
-_TYPES: dict[str, dict[str, Any]] = {"name": {"type": "string"}, "int": {"type": "integer", "minimum": 1}}
+_TYPES: dict[str, dict[str, Any]] = {"name": {"type": "string"}, "number": {"type": "integer", "minimum": 1}}
 _REFERENCE = "#/components/schemas/{model}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -33,16 +34,20 @@ class _Part:
     data: bytearray = field(default_factory=bytearray)
 
 
-async def receive_form(request: Request, folder: Path, *, max_bytes: int, max_files: int) -> Form:
+async def receive_form(
+    request: Request, folder: Path, *, fields: Collection[str], max_bytes: int, max_files: int
+) -> Form:
     """Read the body; files go to ``folder`` under the names that the client gave them, without any path.
 
+    ``fields`` are the names of the fields that may come, each once; another is refused before its value is read.
+
     Raises:
-        InvalidInput: it is not multipart, or a file's name cannot be used or came twice.
+        InvalidInput: it is not multipart, a field is not known, a file's name cannot be used, or either came twice.
         HttpProblem: 413, more than ``max_bytes``.
         TransientError: the disk is full.
     """
     refuse_declared_length(request, max_bytes)
-    receiver = _Receiver(_boundary(request), folder, max_files)
+    receiver = _Receiver(_boundary(request), folder, fields, max_files)
     size = 0
     try:
         async for chunk in request.stream():
@@ -65,10 +70,11 @@ async def receive_form(request: Request, folder: Path, *, max_bytes: int, max_fi
 class _Receiver:
     """The parser's callbacks. Bytes of files are collected and written by ``write``, off the event loop."""
 
-    def __init__(self, boundary: bytes, folder: Path, max_files: int) -> None:
+    def __init__(self, boundary: bytes, folder: Path, fields: Collection[str], max_files: int) -> None:
         self.form = Form()
         self.unwritten = 0
         self._folder = folder
+        self._fields = fields
         self._max_files = max_files
         self._part: _Part | None = None
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
@@ -127,11 +133,20 @@ class _Receiver:
         if not name:
             raise InvalidInput("a part of the multipart body has no name in its Content-Disposition")
         if b"filename" not in options:
-            self._part = _Part(name, None)
+            self._part = _Part(self._checked_field(name), None)
             return
         if name != "file":
             raise InvalidInput(f"files are sent in parts named 'file', not {name!r}")
         self._part = _Part(name, self._new_file(options[b"filename"].decode("utf-8", "replace")))
+
+    def _checked_field(self, name: str) -> str:
+        if name == "file":
+            raise InvalidInput("a part named 'file' has no file name; give it one such as train.csv")
+        if name not in self._fields:
+            raise InvalidInput(f"field {name!r} is not known; known are {', '.join(self._fields)} and file")
+        if name in self.form.fields:
+            raise InvalidInput(f"field {name!r} was sent twice; send it once")
+        return name
 
     def _new_file(self, given: str) -> BinaryIO:
         name = given.replace("\\", "/").rsplit("/", 1)[-1]

@@ -75,7 +75,10 @@ async def test_many_rows_come_back_in_their_order(http: httpx.AsyncClient) -> No
         ("/v1/models/reviews:predict", b'{"instances":["\xff"]}', 400, "JSON"),
         ("/v1/models/reviews:predict", "", 400, "JSON"),
         ("/v1/models/reviews:predict", json.dumps({"instances": ["x"] * 65}), 413, "64"),
+        ("/v1/models/reviews:predict", '{"instances":' + "[" * 200_000, 400, "nested too deeply"),
+        ("/v2/models/reviews/infer", '{"inputs":[],"parameters":{"a":' + "[" * 200_000, 400, "nested too deeply"),
         ("/v1/nothing", "{}", 404, "/docs"),
+        ("/v2/models/reviews/versions/" + "9" * 5000 + "/infer", "{}", 404, "/docs"),
         ("/v2/models/reviews/versions/9/infer", "{}", 404, "3"),
     ],
 )
@@ -189,6 +192,15 @@ async def test_tensors_that_do_not_fit_are_named(client: triton.InferenceServerC
         assert said in answer.json()["error"]
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "3", "-1", "x", "²"])
+async def test_a_header_length_that_is_none_is_refused(http: httpx.AsyncClient, length: str) -> None:
+    headers = {"Inference-Header-Content-Length": length.encode("latin-1")}
+    answer = await http.post("/v2/models/reviews/infer", content=b"{}", headers=headers)
+    assert answer.status_code == 400
+    assert "must be a length within the 2 byte body" in answer.json()["error"]
+    assert len(answer.content) < 1000
+
+
 async def test_metrics_and_documentation(http: httpx.AsyncClient) -> None:
     await http.post("/v1/models/reviews:predict", json={"instances": ["good"]})
     text = (await http.get("/metrics")).text
@@ -204,7 +216,9 @@ async def test_metrics_and_documentation(http: httpx.AsyncClient) -> None:
 
 async def test_pages_of_other_sites_cannot_use_it(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/deployments", headers={"Host": "evil.example"})).status_code == 403
-    assert (await http.get("/v1/deployments", headers={"Origin": "https://evil.example"})).status_code == 403
+    for origin in ("https://evil.example", "http://[", "null", ""):
+        assert (await http.get("/v1/deployments", headers={"Origin": origin})).status_code == 403, origin
+    assert (await http.get("/v1/deployments", headers={"Origin": "http://[::1]:3000"})).status_code == 200
     assert (await http.get("/healthz", headers={"Host": "10.0.0.9:8000"})).status_code == 200
 
 

@@ -179,6 +179,8 @@ async def test_a_key_is_asked_for_everywhere_but_health(platform: Any, serving: 
         for path in ("/v1/deployments", "/v2", "/metrics", "/docs", "/nothing"):
             refused = await http.get(path)
             assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            for variable in ("TIDEMILL_API_KEY", "TIDEMILL_INFERENCE_API_KEY"):
+                assert variable in refused.json()["detail"]
             assert (await http.get(path, headers={"Authorization": "Bearer wrong"})).status_code == 401
         key = {"Authorization": "Bearer secret-秘密".encode()}
         assert (await http.get("/v1/deployments", headers=key)).status_code == 200

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.inference.gateway import Gateway, gateway_of
+from services.inference.leftovers import UPLOAD, own_prefix
 from services.inference.routes.models import sentences
 from services.inference.routes.views import PublishAnswer, PublishForm, PublishLinks, PublishRequest
 from services.inference.uploads import receive_form
@@ -82,13 +83,12 @@ async def _by_address(gateway: Gateway, request: Request) -> DatasetPublished:
 
 async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
     gateway.scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(await run_in_threadpool(tempfile.mkdtemp, prefix="upload-", dir=gateway.scratch))
+    folder = Path(await run_in_threadpool(tempfile.mkdtemp, prefix=own_prefix(UPLOAD), dir=gateway.scratch))
     limits = gateway.limits
     try:
-        form = await receive_form(request, folder, max_bytes=limits.upload_bytes, max_files=limits.upload_files)
-        unknown = [name for name in form.fields if name not in _FIELDS]
-        if unknown:
-            raise InvalidInput(f"field {unknown[0]!r} is not known; known are {', '.join(_FIELDS)} and file")
+        form = await receive_form(
+            request, folder, fields=_FIELDS, max_bytes=limits.upload_bytes, max_files=limits.upload_files
+        )
         if not form.files:
             raise InvalidInput("no file was sent; add a part named 'file' with a file name")
         if "name" not in form.fields:

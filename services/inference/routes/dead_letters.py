@@ -55,7 +55,7 @@ OPERATIONS = (
         query=(Query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}, "How many at most."),),
     ),
     Operation(
-        "POST", "/v1/dead-letters/{id:int}:replay", replay, "Publish a dead letter again", "dead letters",
+        "POST", "/v1/dead-letters/{id:number}:replay", replay, "Publish a dead letter again", "dead letters",
         answers=Accepted, status=202, problems=(404, 503),
     ),
 )  # fmt: skip

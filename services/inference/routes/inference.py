@@ -98,7 +98,7 @@ def _for_model(method: str, suffix: str, handler: object, summary: str, problems
     return [
         Operation(method, f"/v2/models/{{name:name}}{version}{suffix}", handler, summary, "inference protocol",  # type: ignore[arg-type]
                   answers=dict, takes=dict if method == "POST" else None, problems=problems)
-        for version in ("", "/versions/{version:int}")
+        for version in ("", "/versions/{version:number}")
     ]  # fmt: skip
 
 

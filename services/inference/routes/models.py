@@ -148,7 +148,7 @@ OPERATIONS = (
         answers=ModelView, problems=(404, 503),
     ),
     Operation(
-        "GET", "/v1/models/{name:name}/versions/{version:int}", show_version, "One version of a model", "models",
+        "GET", "/v1/models/{name:name}/versions/{version:number}", show_version, "One version of a model", "models",
         answers=VersionView, problems=(404, 503),
     ),
     Operation(

@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 from pydantic import ValidationError
 
+from services.inference.leftovers import PARTIAL, own_prefix
 from services.inference.serving.version import ServedVersion
 from tidemill.artifacts import ArtifactStore
 from tidemill.contracts import ArtifactRef, DeployedVersion
 from tidemill.errors import CorruptArtifact, PermanentError
 from tidemill.modelpack import ModelPackage, Signature
 
-_PARTIAL = ".partial-"
+_SHA256 = "sha256:"
 
 
 class VersionLoader:
@@ -39,7 +40,7 @@ class VersionLoader:
             TransientError: the store cannot be reached.
             PermanentError: the package is corrupt or cannot be served.
         """
-        directory = self._folder / deployed.model.digest.removeprefix("sha256:")
+        directory = self._folder / deployed.model.digest.removeprefix(_SHA256)
         async with self._bringing[deployed.model.digest]:  # two deployments may name one model
             package = await asyncio.to_thread(_verified_package, directory)
             if package is None:
@@ -47,10 +48,16 @@ class VersionLoader:
                 package = await asyncio.to_thread(_open, directory)
         return await asyncio.to_thread(ServedVersion, name, deployed, package, parallel=self._parallel)
 
-    async def sweep(self, wanted: Collection[str]) -> None:
-        """Remove the directories of models whose digests are not ``wanted``."""
-        keep = {digest.removeprefix("sha256:") for digest in wanted}
-        await asyncio.to_thread(_remove_others, self._folder, keep)
+    async def sweep(self, unwanted: Callable[[str], bool]) -> None:
+        """Remove the directories of models whose digests are ``unwanted``.
+
+        That is asked of each when nobody can be loading it: it may be wanted again since the sweep began.
+        """
+        for directory in await asyncio.to_thread(_model_directories, self._folder):
+            digest = _SHA256 + directory.name
+            async with self._bringing[digest]:
+                if unwanted(digest):
+                    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
     async def _fetch(self, model: ArtifactRef, directory: Path) -> None:
         try:
@@ -66,7 +73,7 @@ class VersionLoader:
         serving = f"variants/{signature.serving_variant}/"
         files = await self._store.files(model)
         wanted = [path for path in files if path.startswith(serving) or not path.startswith("variants/")]
-        partial = self._folder / f"{_PARTIAL}{uuid4().hex}"
+        partial = self._folder / f"{own_prefix(PARTIAL)}{uuid4().hex}"
         try:
             await self._store.fetch(model, partial, only=wanted)
             await asyncio.to_thread(_replace, partial, directory)
@@ -104,9 +111,7 @@ def _replace(partial: Path, directory: Path) -> None:
             partial.rename(directory)
 
 
-def _remove_others(folder: Path, keep: Collection[str]) -> None:
+def _model_directories(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        return
-    for child in folder.iterdir():
-        if child.is_dir() and child.name not in keep and not child.name.startswith(_PARTIAL):
-            shutil.rmtree(child, ignore_errors=True)
+        return []
+    return [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(PARTIAL)]

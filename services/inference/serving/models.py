@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,8 +31,8 @@ class Loader(Protocol):
     async def load(self, name: str, deployed: DeployedVersion) -> ServedVersion:
         """Fetch, verify, load, warm up."""
 
-    async def sweep(self, wanted: Collection[str]) -> None:
-        """Remove what is no longer wanted from the disk."""
+    async def sweep(self, unwanted: Callable[[str], bool]) -> None:
+        """Remove the models from the disk whose digests are ``unwanted`` at the moment of their removal."""
 
 
 Loaded = Callable[[ServedVersion, datetime, datetime], None]
@@ -44,6 +44,8 @@ class _Model:
     """One deployment: what ought to serve, what serves, and how far the way from one to the other is."""
 
     desired: Deployment
+    bringing: Deployment | None = None
+    """What is being loaded now; ``desired`` may have moved on and come back before that ends."""
     serving: tuple[ServedVersion, ...] = ()
     weights: tuple[float, ...] = ()
     state: LoadState = "loading"
@@ -180,7 +182,7 @@ class ServedModels:
         failures = 0
         while True:
             model.changed.clear()
-            desired = model.desired
+            desired = model.bringing = model.desired
             try:
                 await self._bring(model, desired)
                 failures = 0
@@ -192,6 +194,7 @@ class ServedModels:
             except Exception as error:  # somebody may put the store in order without deploying again
                 wait = _RETRY_SECONDS[-1]
                 self._note_failure(model, desired, error)
+            model.bringing = None
             if model.desired == desired:
                 model.settled.set()
             await _event_or_timeout(model.changed, wait)
@@ -242,10 +245,18 @@ class ServedModels:
         await version.close()
         if self._closing:
             return
-        await self._loader.sweep(
-            {one.model.digest for model in self._models.values() for one in model.desired.versions}
-            | {one.deployed.model.digest for model in self._models.values() for one in model.serving}
-        )
+        await self._loader.sweep(self._unwanted)
+
+    def _unwanted(self, digest: str) -> bool:
+        if self._closing:  # nothing is deployed any more, yet the files stay
+            return False
+        for model in self._models.values():
+            deployments = (model.desired,) if model.bringing is None else (model.desired, model.bringing)
+            if any(one.model.digest == digest for deployment in deployments for one in deployment.versions):
+                return False
+            if any(served.deployed.model.digest == digest for served in model.serving):
+                return False
+        return True
 
 
 async def _event_or_timeout(event: asyncio.Event, seconds: float | None) -> None:

@@ -96,7 +96,14 @@ class AccessMiddleware:
             given = headers.get("authorization", "").encode("latin-1")
             if hmac.compare_digest(given, self._expected):
                 return None
-            return 401, "unauthorized", "send the gateway's key as 'Authorization: Bearer <key>'"
+            return (
+                401,
+                "unauthorized",
+                (
+                    "send the gateway's key (its TIDEMILL_INFERENCE_API_KEY) as 'Authorization: Bearer <key>'; "
+                    "the tidemill command and SDK take it from TIDEMILL_API_KEY"
+                ),
+            )
         host = _host_name(headers.get("host", ""))
         if host not in self._hosts:
             return (
@@ -108,7 +115,7 @@ class AccessMiddleware:
                 ),
             )
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+        if origin is not None and _origin_host(origin) not in self._hosts:
             return 403, "foreign-origin", f"a web page of {origin} may not use a gateway without a key"
         return None
 
@@ -118,3 +125,11 @@ def _host_name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return host
+
+
+def _origin_host(origin: str) -> str:
+    """The origin's host; empty, which is nobody's, when it has none or is no URL."""
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""

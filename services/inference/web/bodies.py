@@ -14,6 +14,8 @@ from tidemill.errors import InvalidInput
 T = TypeVar("T")
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_LENGTH_DIGITS = 18
+"""More digits than that name no length that there is, and ``int`` refuses a few thousand of them."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -47,7 +49,7 @@ def refuse_declared_length(request: Request, limit: int) -> None:
         HttpProblem: 413.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    if declared.isdecimal() and (len(declared) > _LENGTH_DIGITS or int(declared) > limit):
         raise too_large(limit)
 
 
@@ -60,7 +62,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """JSON into the decoder's type.
 
     Raises:
-        InvalidInput: malformed JSON, or a field that is missing or has the wrong type; names it.
+        InvalidInput: malformed JSON, nested too deeply, or a field that is missing or has the wrong type; names it.
     """
     try:
         return decoder.decode(body)
@@ -68,6 +70,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidInput(f"the request body is not what is expected: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"the request body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidInput("the request body is nested too deeply; send flatter JSON") from None
 
 
 def decode_object(body: bytes) -> dict[str, Any]:

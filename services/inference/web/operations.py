@@ -62,7 +62,22 @@ class NameConvertor(Convertor[str]):
         return value
 
 
+class NumberConvertor(Convertor[int]):
+    """A whole number in a path. One with more digits than this names nothing; ``int`` refuses thousands of them."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        """The number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Its digits."""
+        return str(value)
+
+
 register_url_convertor("name", NameConvertor())
+register_url_convertor("number", NumberConvertor())
 
 
 def json_response(value: Any, status: int = 200) -> Response:

@@ -19,6 +19,7 @@ from tidemill.platform.data_dir import AlreadyRunning, DataDir, PlatformRecord
 from tidemill.platform.logs import rotate, tail
 from tidemill.platform.processes import ProcessIdentity, carrying
 from tidemill.platform.programs import PlatformOptions, choose_gateway_port, choose_nats_port
+from tidemill.platform.supervisor import Program, StartFailed
 from tidemill.platform.up import is_running, run_platform, stop_platform
 
 ONLY_NATS = """
@@ -26,6 +27,7 @@ import sys
 from pathlib import Path
 from tidemill.platform.data_dir import DataDir
 from tidemill.platform.programs import PlatformOptions, nats_program
+from tidemill.platform.supervisor import Program, StartFailed
 from tidemill.platform.up import run_platform
 
 def programs(data, options, record):
@@ -135,6 +137,26 @@ def test_down_ends_what_a_killed_supervisor_could_not(data: DataDir) -> None:
     data.write_record(record)
     assert stop_platform(data) == [orphan.pid]
     assert orphan.wait(5) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "http://127.0.0.1:"), ("::", "http://[::1]:"), ("127.0.0.1", "http://127.0.0.1:")],
+)
+def test_the_address_on_record_can_be_reached(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch, host: str, url: str
+) -> None:
+    seen: list[PlatformRecord] = []
+    monkeypatch.setattr("tidemill.platform.up.choose_gateway_port", lambda _: 8123)  # a machine may have no IPv6
+
+    def programs(_: DataDir, options: PlatformOptions, record: PlatformRecord) -> list[Program]:
+        assert options.host == host
+        seen.append(record)
+        raise StartFailed("seen enough")
+
+    with pytest.raises(StartFailed):
+        run_platform(data, PlatformOptions(host=host), said=print, ready=lambda _: None, programs_for=programs)
+    assert seen[0].gateway_url == f"{url}8123"
 
 
 def test_a_taken_port_is_said_and_another_can_be_chosen() -> None:
