@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,6 +14,18 @@ from tidemill.errors import InvalidInput, TransientError
 from tidemill.jobs.report import ProgressReport
 
 _SCHEME = re.compile(r"^(?:([a-z][a-z0-9+.\-]*)://|(file):/)", re.IGNORECASE)
+
+
+_MAY_PASS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EBUSY, errno.EAGAIN,
+     errno.ENOMEM, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.EPIPE,
+     errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH)
+)  # fmt: skip
+_ADVICE = {
+    errno.ENAMETOOLONG: "a name in its path is too long; give the file a shorter one",
+    errno.ELOOP: "symbolic links in its path lead in a circle; name the file itself",
+    errno.EISDIR: "a folder is where a file was expected; name a data file",
+}
 
 
 def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, policy: SourcePolicy) -> None:
@@ -37,7 +50,7 @@ def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, pol
         elif scheme in ("http", "https"):
             from services.ingest.sources.web import download
 
-            download(uri, into, transfer, public_only=policy.public_only(event.origin))
+            download(uri, into, transfer, policy=policy, origin=event.origin)
         elif scheme == "s3":
             from services.ingest.sources.bucket import download_objects
 
@@ -47,7 +60,16 @@ def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, pol
                 f"a uri of the scheme {scheme!r} cannot be read; give an absolute path, file://, http(s):// or s3://"
             )
     except OSError as error:
-        raise TransientError(f"copying the dataset failed: {error.strerror or error}") from error
+        raise _explained(error) from error
+
+
+def _explained(error: OSError) -> InvalidInput | TransientError:
+    reason = error.strerror or str(error) or type(error).__name__
+    # A time-out of a socket has no number.
+    if error.errno in _MAY_PASS or isinstance(error, TimeoutError):
+        return TransientError(f"copying the dataset failed: {reason}")
+    advice = _ADVICE.get(error.errno or 0, f"{reason}; check what the uri names and the folder it is copied to")
+    return InvalidInput(f"the dataset cannot be copied: {advice}")
 
 
 def _local_path(uri: str, scheme: str) -> Path:

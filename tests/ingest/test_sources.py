@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +19,7 @@ import pytest
 from minio import Minio
 from obstore.store import S3Store
 
+from services.ingest.settings import IngestSettings
 from services.ingest.snapshot import snapshot
 from services.ingest.sources import addresses
 from services.ingest.sources.policy import SourcePolicy
@@ -179,13 +184,20 @@ def test_nobody_listening_is_worth_another_try(fetched) -> None:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-     "::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::"],
+     "::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::",
+     "fec0::1", "::ffff:0:127.0.0.1", "::7f00:1", "64:ff9b:1::808:808", "2001:0:808:808::1", "2001:db8::1", "3fff::1",
+     "ff0e::1", "4000::1", "192.0.0.8", "192.0.0.192", "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.51.100.1",
+     "203.0.113.1", "240.0.0.1", "255.255.255.255", "168.63.129.16"],
 )  # fmt: skip
 def test_addresses_that_are_not_public(address: str) -> None:
     assert not addresses.is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "192.0.1.1", "2606:4700::1111", "2001:4860:4860::8888", "::ffff:8.8.8.8", "64:ff9b::808:808",
+     "2002:808:808::1"],
+)  # fmt: skip
 def test_addresses_that_are_public(address: str) -> None:
     assert addresses.is_public(address)
 
@@ -251,8 +263,145 @@ def test_objects_are_read_from_s3(fetched, s3: str, bucket: str) -> None:  # noq
     for key in ("reviews.csv", "set/train.csv", "set/test.csv", "set/notes.md"):
         obstore.put(store, key, ROWS)
     assert fetched(f"s3://{bucket}/reviews.csv") == {"reviews.csv": ROWS}
-    assert fetched(f"s3://{bucket}/set", origin="http").keys() >= {"train.csv", "test.csv"}
-    with pytest.raises(InvalidInput, match="there is no object s3://"):
-        fetched(f"s3://{bucket}/missing.csv")
-    with pytest.raises(InvalidInput, match="TIDEMILL_INGEST_ALLOWED_BUCKETS"):
-        fetched(f"s3://{bucket}/reviews.csv", "http", SourcePolicy(allowed_buckets=("other",)))
+    assert fetched(f"s3://{bucket}/set").keys() >= {"train.csv", "test.csv"}
+    for missing in (f"s3://{bucket}/missing.csv", f"s3://{bucket}-none/x.csv", f"s3://{bucket}-none"):
+        with pytest.raises(InvalidInput, match="there is no object s3://"):
+            fetched(missing)
+    for policy in (ANYTHING, SourcePolicy(allowed_buckets=("other",))):
+        with pytest.raises(InvalidInput, match="TIDEMILL_INGEST_ALLOWED_BUCKETS"):
+            fetched(f"s3://{bucket}/reviews.csv", "http", policy)
+    policy = SourcePolicy(allowed_buckets=(bucket,), own_store=f"s3://{bucket}/own/store/")
+    assert "reviews.csv" in fetched(f"s3://{bucket}/reviews.csv", "http", policy)
+
+
+@pytest.mark.parametrize(
+    ("store", "key"),
+    [("own/store", "own/store"), ("own/store", "/own/store/objects/ab"), ("own", "own/x"), ("", ""), ("", "x.csv")],
+)
+def test_over_http_the_own_store_is_never_read(fetched, store: str, key: str) -> None:
+    policy = SourcePolicy(allowed_buckets=("bucket",), own_store=f"s3://bucket/{store}")
+    with pytest.raises(InvalidInput, match="is in the platform's own store"):
+        fetched(f"s3://bucket/{key}", "http", policy)
+
+
+def test_a_key_has_one_spelling(fetched) -> None:
+    for key in ("own//store", "own/./store", "other/../own/store"):
+        with pytest.raises(InvalidInput, match="s3://bucket/key"):
+            fetched(f"s3://bucket/{key}")
+
+
+def test_settings_reach_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert IngestSettings().policy.allowed_buckets == ()
+    monkeypatch.setenv("TIDEMILL_STORE_URL", "s3://bucket/store")
+    monkeypatch.setenv("TIDEMILL_INGEST_ALLOWED_BUCKETS", "one:two")
+    monkeypatch.setenv("TIDEMILL_INGEST_MIN_RATE", "5")
+    monkeypatch.setenv("TIDEMILL_INGEST_PATIENCE", "7")
+    policy = IngestSettings().policy
+    assert (policy.allowed_buckets, policy.own_store) == (("one", "two"), "s3://bucket/store")
+    assert (policy.min_rate, policy.patience) == (5, 7.0)
+
+
+@pytest.mark.parametrize("key", ["/x.csv", ""])
+@pytest.mark.parametrize(
+    ("status", "error", "says"),
+    [
+        (401, InvalidInput, "ingest has none"),
+        (403, InvalidInput, "ingest has none"),
+        (404, InvalidInput, "there is no object"),
+        (301, InvalidInput, "check bucket, AWS_REGION"),
+        (400, InvalidInput, "check bucket, AWS_REGION"),
+        (503, TransientError, "503"),
+        (None, TransientError, "could not be read"),
+    ],
+)
+def test_a_failed_bucket_says_whether_another_try_helps(
+    fetched, monkeypatch: pytest.MonkeyPatch, key: str, status: int | None, error: Any, says: str
+) -> None:
+    seen = []
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            if status is not None:
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=partial(server.serve_forever, poll_interval=0.01)).start()
+        # Were it asked, the metadata service's silence would hold the test up.
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(error) as raised:
+                fetched(f"s3://bucket{key}")
+        finally:
+            server.shutdown()
+    assert says in str(raised.value)
+    assert set(seen) == {None}, "a request was signed, or none was made"
+
+
+def test_no_try_again_for_what_stays_as_it_is(fetched, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to("b.csv")
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    with pytest.raises(InvalidInput, match="too long"):
+        fetched(str(tmp_path / ("长" * 300 + ".csv")))
+    with pytest.raises(InvalidInput, match="in a circle"):
+        fetched(str(tmp_path / "a.csv"))
+    with pytest.raises(InvalidInput, match="is not in a folder"):
+        fetched(str(tmp_path / "a.csv"), "http", SourcePolicy(allowed_folders=(tmp_path,)))
+    (tmp_path / "snapshot" / "x.csv").mkdir(parents=True)
+    (tmp_path / "x.csv").write_bytes(ROWS)
+    with pytest.raises(InvalidInput, match="a folder is where a file was expected"):
+        fetched(str(tmp_path / "x.csv"))
+
+
+def test_a_full_disk_is_worth_another_try(tmp_path: Path) -> None:
+    class Full(SilentReport):
+        def progress(self, *_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "x.csv").write_bytes(ROWS)
+    event = DatasetPublished(run_id="r1", name="reviews", uri=str(tmp_path / "x.csv"))
+    with pytest.raises(TransientError, match="No space left"):
+        snapshot(event, tmp_path / "into", Full(), policy=ANYTHING)
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    ],
+    ids=["headers", "endless body", "body", "framing"],
+)
+@pytest.mark.parametrize("origin", ["bus", "http"])
+def test_a_server_that_drips_is_left(fetched, origin: str, head: bytes, drop: bytes) -> None:
+    policy = SourcePolicy(allow_private_networks=origin == "bus", min_rate=1_000_000, patience=0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(addresses, "is_public", lambda _: True)
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(head)
+                with suppress(OSError):
+                    while True:
+                        connection.sendall(drop)
+                        time.sleep(0.01)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(InvalidInput, match=r"less than 1,000,000 bytes per second.*TIDEMILL_INGEST_MIN_RATE"):
+            fetched(f"http://127.0.0.1:{server.getsockname()[1]}/x.csv", origin, policy)
+        thread.join()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tidemill.artifacts.location import Bucket, parse_location
 from tidemill.errors import InvalidInput
 
 Origin = Literal["bus", "http"]
@@ -21,8 +23,14 @@ class SourcePolicy:
     """Folders that a ``uri`` that came in over HTTP may name; none by default."""
     allow_private_networks: bool = False
     """Whether such a ``uri`` may name a private, loopback or link-local network address."""
-    allowed_buckets: tuple[str, ...] | None = None
-    """Buckets that such a ``uri`` may name, since they are read with the platform's credentials; None: any."""
+    allowed_buckets: tuple[str, ...] = ()
+    """Buckets that such a ``uri`` may name; none by default, since the platform's own credentials read them."""
+    own_store: str = ""
+    """URL of the platform's own store, which such a ``uri`` may never name; empty: there is none."""
+    min_rate: int = 16 * 1024
+    """Bytes per second that a download from a web server has to reach on average, whoever asks."""
+    patience: float = 60.0
+    """Seconds that such a download may last however little comes."""
     max_bytes: int = 10 * 1024**3
     """Largest dataset, in bytes, whoever asks."""
 
@@ -36,17 +44,32 @@ class SourcePolicy:
         Raises:
             InvalidInput: it may not. The message is the same whether the file exists or not.
         """
-        real = path.resolve()
-        if origin == "http" and not any(real.is_relative_to(folder.resolve()) for folder in self.allowed_folders):
+        real = _real(path)
+        if origin == "http" and not (
+            real and any(real.is_relative_to(folder.resolve()) for folder in self.allowed_folders)
+        ):
             raise InvalidInput(
                 f"{path} is not in a folder that may be read by a request over HTTP; upload the file instead, or ask "
                 f"the operator to add its folder to TIDEMILL_INGEST_ALLOWED_FOLDERS{self._named_folders()}"
             )
+        if real is None:
+            raise InvalidInput(f"{path} leads through symbolic links in a circle; name the file itself")
         return real
 
-    def check_bucket(self, bucket: str, origin: Origin) -> None:
-        """Raise InvalidInput unless ``origin`` may read ``bucket``."""
-        if origin == "http" and self.allowed_buckets is not None and bucket not in self.allowed_buckets:
+    def check_object(self, bucket: str, key: str, origin: Origin) -> None:
+        """Raise InvalidInput unless ``origin`` may read ``key``, an object or a prefix, of ``bucket``.
+
+        ``key`` has neither a slash at its ends nor empty, ``.`` or ``..`` parts.
+        """
+        if origin != "http":
+            return
+        own = parse_location(self.own_store) if self.own_store else None
+        if isinstance(own, Bucket) and own.name == bucket and f"{key}/".startswith(f"{own.prefix}/".lstrip("/")):
+            raise InvalidInput(
+                f"s3://{bucket}/{key} is in the platform's own store, which a request over HTTP may not read; upload "
+                "the file instead"
+            )
+        if bucket not in self.allowed_buckets:
             raise InvalidInput(
                 f"bucket {bucket!r} may not be read by a request over HTTP; upload the file instead, or ask the "
                 "operator to add it to TIDEMILL_INGEST_ALLOWED_BUCKETS"
@@ -62,6 +85,17 @@ class SourcePolicy:
 
     def _named_folders(self) -> str:
         return f" (now: {_joined(self.allowed_folders)})" if self.allowed_folders else ""
+
+
+def _real(path: Path) -> Path | None:
+    """``path`` with its links followed, as far as it exists; None when they lead in a circle."""
+    try:
+        return path.resolve(strict=True)
+    except RuntimeError:  # A circle, before Python 3.13.
+        return None
+    except OSError as error:
+        # Of a circle, a resolve that is not strict leaves the rest of the path as it is, with its links.
+        return None if error.errno == errno.ELOOP else path.resolve()
 
 
 def _joined(paths: Sequence[Path]) -> str:

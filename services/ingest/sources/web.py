@@ -14,45 +14,60 @@ from urllib.parse import unquote
 import httpx
 
 from services.ingest.sources.addresses import resolve
+from services.ingest.sources.pace import Pace
+from services.ingest.sources.policy import Origin, SourcePolicy
 from services.ingest.sources.transfer import Transfer
 from tidemill.errors import InvalidInput, TransientError
 
 _MAX_REDIRECTS = 5
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_ONE_REQUEST_EACH = httpx.Limits(max_keepalive_connections=0)
+"""A connection for each request, so that the pace is kept of the one in use."""
 _MAY_PASS = frozenset((408, 425, 429))
 _UNSAFE_IN_NAMES = re.compile(r"[^\w.\-]+")
 
 
-def download(url: str, into: Path, transfer: Transfer, *, public_only: bool) -> None:
+def download(url: str, into: Path, transfer: Transfer, *, policy: SourcePolicy, origin: Origin) -> None:
     """Download ``url`` into the directory ``into``, streamed, under the name that the server or the address gives it.
 
-    ``public_only`` refuses hosts that have an address that is not public. The connection then goes to an address
-    that was checked, with the host's own name in TLS and the Host header, and through no proxy, so that neither a
-    redirect nor a second DNS answer leads elsewhere.
+    Where ``policy`` wants public addresses, hosts that have another one are refused. The connection then goes to an
+    address that was checked, with the host's own name in TLS and the Host header, and through no proxy, so that
+    neither a redirect nor a second DNS answer leads elsewhere.
 
     Raises:
-        InvalidInput: a wrong address, one that the policy refuses, or the server says that it is not to be had.
+        InvalidInput: a wrong address, one that the policy refuses, the server says that it is not to be had, or it is
+            slower than the policy's least rate.
         TransientError: the network or the server fails in a way that may pass.
     """
     target = _parsed(url)
-    with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not public_only) as client:
+    public_only = policy.public_only(origin)
+    with (
+        httpx.Client(
+            timeout=_TIMEOUT, limits=_ONE_REQUEST_EACH, follow_redirects=False, trust_env=not public_only
+        ) as client,
+        Pace(policy.min_rate, policy.patience) as pace,
+    ):
         for _ in range(_MAX_REDIRECTS + 1):
             try:
-                with _get(client, target, public_only) as response:
+                with _get(client, target, public_only, pace) as response:
                     if not response.has_redirect_location:
+                        pace.watch(response)
                         _save(response, target, into, transfer)
+                        # A body without a length ends like one that was cut.
+                        pace.check(_shown(target))
                         return
                     target = _parsed(response.headers["location"], relative_to=target)
             except httpx.RequestError as error:
+                pace.check(_shown(target))
                 raise _explained(error, target) from error
     raise InvalidInput(f"{_shown(target)} redirects more than {_MAX_REDIRECTS} times; give the final address")
 
 
 @contextmanager
-def _get(client: httpx.Client, target: httpx.URL, public_only: bool) -> Iterator[httpx.Response]:
+def _get(client: httpx.Client, target: httpx.URL, public_only: bool, pace: Pace) -> Iterator[httpx.Response]:
     headers = {"Accept-Encoding": "identity"}
     if not public_only:
-        with client.stream("GET", target, headers=headers) as response:
+        with client.stream("GET", target, headers=headers, extensions={"trace": pace.trace}) as response:
             yield response
         return
     host = target.raw_host.decode("ascii")
@@ -64,7 +79,7 @@ def _get(client: httpx.Client, target: httpx.URL, public_only: bool) -> Iterator
                 "GET",
                 target.copy_with(host=address),
                 headers={**headers, "Host": target.netloc.decode("ascii")},
-                extensions={"sni_hostname": host},
+                extensions={"sni_hostname": host, "trace": pace.trace},
             )
             for address in resolve(host, port, public_only=True)
         ],
