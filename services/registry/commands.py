@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.registry import chain as decided
@@ -13,7 +14,15 @@ from services.registry.projection import Projection
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
 from tidemill.bus import Bus, RunStatus
-from tidemill.contracts import CancelRun, Command, ModelPromoted, PromoteVersion, ReplayDeadLetter, RetryRun
+from tidemill.contracts import (
+    CancelRun,
+    Command,
+    DatasetPublished,
+    ModelPromoted,
+    PromoteVersion,
+    ReplayDeadLetter,
+    RetryRun,
+)
 from tidemill.errors import InvalidInput, NotFound
 from tidemill.records import RecordStore
 from tidemill.records.schema import AliasMoved, EpochRecord, OutcomeRecord, VersionRegistered
@@ -137,6 +146,9 @@ class Commands:
             facts = await read_facts(self._records, letter.project, letter.view.run_id)
             if facts is not None and facts.state != "finished":
                 await self._next_epoch(facts, f"dead letter {command.sequence} replayed")
+            if facts is not None and letter.view.subject == DatasetPublished.subject:
+                # A bare publish names no run: as it came, it would start another one.
+                letter = replace(letter, body=facts.record.event.model_dump_json().encode())
         await self._dead_letters.replay(letter, identity)
 
     async def announce_reached(self, facts: RunFacts, *, announcement: int) -> None:

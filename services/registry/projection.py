@@ -6,6 +6,7 @@ a project's models from its chain of decisions. An event only says where to look
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,8 +25,11 @@ from tidemill.contracts import (
     ResourceUsage,
     StageEvent,
 )
+from tidemill.errors import CorruptArtifact
 from tidemill.records import RecordStore
 from tidemill.records.schema import AliasMoved, DecisionRecord, StageRecord, VersionRegistered
+
+log = logging.getLogger(__name__)
 
 
 class Projection:
@@ -72,13 +76,19 @@ class Projection:
         """
         seen = 0
         for project in await self._records.projects():
-            await self.decisions(project)
+            try:
+                await self.decisions(project)
+            except CorruptArtifact as error:
+                log.error("project %s: %s", project, error)
             async with self._database.reading() as session:
                 known = set() if everything else await Runs(session).ids(project)
                 going_on = {run.run_id for run in await Runs(session).running() if run.project == project}
             for run_id in await self._records.run_ids(project):
                 if run_id not in known or run_id in going_on:
-                    await self.run(project, run_id)
+                    try:
+                        await self.run(project, run_id)
+                    except CorruptArtifact as error:  # one damaged record must not hide the other runs
+                        log.error("run %s: %s", run_id, error)
                     seen += 1
         return seen
 

@@ -22,7 +22,7 @@ from services.registry.registration import Registrar
 from services.registry.repositories import Runs as RunTable
 from services.registry.tables import RunEntry
 from tidemill.bus import Lease, LeaseLost, Leases, RunStatus
-from tidemill.errors import TidemillError
+from tidemill.errors import CorruptArtifact, TidemillError
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord
 from tidemill.stage.runs import Runs
@@ -104,7 +104,10 @@ class Reconciler:
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}
         for key in [key for key in self._watches if key not in running]:
-            await self._settle(*key)
+            try:
+                await self._settle(*key)
+            except CorruptArtifact as error:  # one run's damaged record must not stop the others
+                log.error("reconciler: run %s: %s", key[1], error)
             del self._watches[key]
         for run in running.values():
             try:

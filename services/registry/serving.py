@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from services.registry import chain as decided
 from services.registry.chain import CHAMPION
 from tidemill.bus import Bus, Deployments
 from tidemill.contracts import DeployedVersion, Deployment
+from tidemill.errors import CorruptArtifact
 from tidemill.records import RecordStore
+
+log = logging.getLogger(__name__)
 
 
 class Serving:
@@ -33,8 +38,11 @@ class Serving:
     async def restore(self) -> None:
         """Let every champion of every project serve, as after the loss of the bus."""
         for project in await self._records.projects():
-            for name in decided.aliased(await self._records.decisions(project), CHAMPION):
-                await self.deploy(project, name)
+            try:
+                for name in decided.aliased(await self._records.decisions(project), CHAMPION):
+                    await self.deploy(project, name)
+            except CorruptArtifact as error:  # one project's damaged chain must not take the others out of service
+                log.error("project %s: its models are not restored: %s", project, error)
 
     async def _desired(self, project: str, name: str) -> Deployment | None:
         champion = decided.target(await self._records.decisions(project), name, CHAMPION)

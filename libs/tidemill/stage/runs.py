@@ -86,7 +86,8 @@ class Runs:
             TransientError: something could not be written; the job has to be delivered again.
         """
         now = await self.status(project, run_id)
-        if stage in now.reached or ("register" in now.reached and stage != "register"):
+        # A redelivery of what was passed long ago. Registration claims its stage first, and may fail after that.
+        if stage != "register" and (stage in now.reached or "register" in now.reached):
             log.warning("run %s has passed %s: %s does not fail it", run_id, stage, error)
             return
         epoch = now.epoch
