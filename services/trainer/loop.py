@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -42,6 +42,9 @@ _NEEDED = (
 
 class Progress(BaseModel):
     """What survives an interruption beside the Trainer's own state."""
+
+    # Before the first evaluation both figures are infinite, which plain JSON cannot say.
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     goal: float = -math.inf
     loss: float = math.inf

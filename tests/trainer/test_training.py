@@ -105,13 +105,14 @@ def test_minilm_is_fine_tuned_offline(prepared: Prepared, tmp_path: Path, record
     assert package.lineage.base_digest == pretrained.resolve("minilm").digest
 
 
+@pytest.mark.parametrize("stop_at", [0.1, 0.5], ids=["before the first evaluation", "later"])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
-    dataset: Path, prepared: Prepared, tmp_path: Path, recorder: Any
+    dataset: Path, prepared: Prepared, tmp_path: Path, recorder: Any, stop_at: float
 ) -> None:
     spec = _spec(prepared())
     whole = _train(spec, dataset, tmp_path / "whole", recorder())
 
-    first = recorder(keep=tmp_path / "kept", stop_at=0.5)
+    first = recorder(keep=tmp_path / "kept", stop_at=stop_at)
     with pytest.raises(HandedBack):
         _train(spec, dataset, tmp_path / "first", first)
     (checkpoint,) = first.checkpoints
