@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
-.PHONY: help setup demo test lint test-full contracts bench-bus bench-serving clean
+.PHONY: help setup demo test lint test-full contracts pins bench-bus bench-serving clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## the whole flow on Python's own documentation; KEEP=1 leaves the platform running
 	@PATH="$(CURDIR)/$(BIN):$$PATH" TIDEMILL_DATA_DIR="$(abspath $(DEMO_DIR))" \
-	  DEMO_PORT="$(DEMO_PORT)" KEEP="$(KEEP)" bash scripts/demo.sh
+	  DEMO_PORT="$(DEMO_PORT)" KEEP="$(KEEP)" bash deploy/demo.sh
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -52,6 +52,9 @@ test: lint ## everything that has to hold before a change is merged; under ten m
 
 test-full: lint ## the same with the tests that take minutes
 	$(BIN)/pytest -q
+
+pins: $(STAMP) ## constraints.txt anew from what is installed, after `make test-full`
+	$(BIN)/pip freeze --exclude-editable > constraints.txt
 
 contracts: $(STAMP) ## proto/: AsyncAPI, the recipe's JSON Schema, OpenAPI
 	$(BIN)/python -m tidemill.cli.contracts --to proto

@@ -196,7 +196,7 @@ def _ready_file(path: Path) -> Callable[[int], Awaitable[bool]]:
 
 def _ready_endpoint(host: str, port: int) -> Callable[[int], Awaitable[bool]]:
     async def ready(_pid: int) -> bool:
-        status = await http_status(_reachable(host), port, "/readyz")
+        status = await http_status(reachable(host), port, "/readyz")
         return status == 200
 
     return ready
@@ -256,5 +256,5 @@ async def _listens(host: str, port: int) -> bool:
     return True
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104

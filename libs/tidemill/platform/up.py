@@ -20,7 +20,7 @@ from tidemill.platform.logs import tail
 from tidemill.platform.processes import ProcessIdentity, end_all
 from tidemill.platform.programs import (
     PlatformOptions,
-    _reachable,
+    reachable,
     choose_gateway_port,
     choose_nats_port,
     nats_program,
@@ -97,7 +97,7 @@ class _Run:
         self._data = data
         self._said = said
         self._ready = ready
-        host = _reachable(options.host)  # what listens on every address is not reached under "every address"
+        host = reachable(options.host)  # what listens on every address is not reached under "every address"
         host = f"[{host}]" if ":" in host else host
         me = ProcessIdentity.of(os.getpid())
         assert me is not None
