@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli import dead, local, models, publishing, recipes, registry, runs, samples, tracing
+from tidemill.cli import dead, local, models, publishing, recipes, registry, runs, samples, store, tracing
 from tidemill.cli.screen import DataDirOption
 
 app = typer.Typer(
@@ -51,4 +51,5 @@ app.add_typer(recipes.commands, name="recipe", rich_help_panel="Datasets to mode
 app.add_typer(samples.commands, name="sample", rich_help_panel="Datasets to models")
 app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
 app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
+app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")

@@ -257,4 +257,5 @@ async def _listens(host: str, port: int) -> bool:
 
 
 def reachable(host: str) -> str:
+    """The address under which what listens on ``host`` is reached from this machine."""
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104

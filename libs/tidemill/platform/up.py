@@ -20,10 +20,10 @@ from tidemill.platform.logs import tail
 from tidemill.platform.processes import ProcessIdentity, end_all
 from tidemill.platform.programs import (
     PlatformOptions,
-    reachable,
     choose_gateway_port,
     choose_nats_port,
     nats_program,
+    reachable,
     service_programs,
     store_url,
 )

@@ -1,0 +1,38 @@
+"""``tidemill store``: the bucket made fit for the platform, a step before the first ``up`` on S3."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+from tidemill.cli.screen import DataDirOption, JsonOption, print_document, screen
+
+commands = typer.Typer(help="Where artifacts and records are kept.", no_args_is_help=True)
+
+
+@commands.callback()
+def store() -> None:
+    """Where artifacts and records are kept."""
+
+
+@commands.command()
+def prepare(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Create the bucket of TIDEMILL_STORE_URL, turn its versioning on, and check that it decides races."""
+    from tidemill.artifacts import open_store
+    from tidemill.artifacts.buckets import prepare_bucket
+    from tidemill.platform.data_dir import DataDir
+    from tidemill.platform.programs import store_url
+
+    data = DataDir.find(data_dir)
+    url = store_url(data)
+
+    async def do() -> None:
+        await prepare_bucket(url)
+        await open_store(url, cache=data.root / "cache").check()
+
+    asyncio.run(do())
+    if as_json:
+        print_document({"store_url": url, "ready": True})
+        return
+    screen().print(f"{url} is ready; next: tidemill up")
