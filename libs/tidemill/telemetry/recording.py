@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from tidemill.telemetry.context import activate, context_from
 from tidemill.telemetry.conversion import record_of
+from tidemill.telemetry.ids import SystemIds
 from tidemill.telemetry.spans import SpanRecord
 
 MOST_SPANS = 2000
@@ -50,7 +51,7 @@ class Recorder:
 def record(service: str, instance: str) -> Recorder:
     """Record this process's spans in memory, as spans of ``service``."""
     resource = Resource({"service.name": service, "service.instance.id": instance})
-    provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, id_generator=SystemIds(), shutdown_on_exit=False)
     processor = _InMemory()
     provider.add_span_processor(processor)
     activate(provider, service, instance)

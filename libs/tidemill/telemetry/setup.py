@@ -28,6 +28,7 @@ from tidemill.telemetry import logs
 from tidemill.telemetry.context import activate, deactivate
 from tidemill.telemetry.conversion import span_of
 from tidemill.telemetry.files import LineFile, prune
+from tidemill.telemetry.ids import SystemIds
 from tidemill.telemetry.spans import SpanRecord
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -57,6 +58,7 @@ class Telemetry:
             resource=self._resource,
             # Beside the data everything is kept; a collector may sample as OTEL_TRACES_SAMPLER says.
             sampler=None if self._otlp else ALWAYS_ON,
+            id_generator=SystemIds(),
             shutdown_on_exit=False,
         )
         self.tracer_provider.add_span_processor(self._processor)

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -63,6 +64,16 @@ def test_spans_are_in_the_file_as_soon_as_they_end(tmp_path: Path) -> None:
     assert parse["start_ns"] <= parse["end_ns"]
     whole = lines(tmp_path, "spans")[1]
     assert (whole["kind"], whole["attributes"], whole["parent_id"]) == ("consumer", {"rows": 3}, None)
+
+
+def test_a_seed_does_not_repeat_the_ids_of_spans(tmp_path: Path) -> None:
+    telemetry.configure("trainer", tmp_path)
+    found = set()
+    for _ in range(2):
+        random.seed(17)
+        with telemetry.span("fit") as current:
+            found.add(current.get_span_context().span_id)
+    assert len(found) == 2
 
 
 def test_a_trace_goes_on_from_a_traceparent(tmp_path: Path) -> None:
