@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import nats.errors
-import nats.js.errors
-
 from tidemill.bus import Bus
+from tidemill.bus.connection import UNREACHABLE
 from tidemill.bus.subjects import EVENTS, JOBS, token
 from tidemill.contracts import StageName
-
-_UNREACHABLE = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError)
 
 
 class Backlog:
@@ -28,13 +22,13 @@ class Backlog:
         queued = f"tidemill.job.{stage}.*.{token(project)}"
         try:
             info = await self._bus.jetstream.stream_info(JOBS, subjects_filter=queued)
-        except _UNREACHABLE:
+        except UNREACHABLE:
             return False
         return any((info.state.subjects or {}).values())
 
     async def _events(self, stage: StageName) -> bool:
         try:
             info = await self._bus.jetstream.consumer_info(EVENTS, f"{stage}-events")
-        except _UNREACHABLE:
+        except UNREACHABLE:
             return False
         return bool((info.num_pending or 0) + (info.num_ack_pending or 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ from nats.js.api import RawStreamMsg
 from pydantic import TypeAdapter, ValidationError
 
 from tidemill.bus import Bus
+from tidemill.bus.connection import UNREACHABLE
 from tidemill.bus.subjects import DEAD, EVENTS, JOBS
 from tidemill.contracts import RunId
 from tidemill.contracts.queries import DeadLetterView
@@ -22,7 +22,6 @@ LONGEST_DATA = 4000
 _LOOKED_AT = 2000
 """Most sequences that one list looks at: other projects' letters and removed ones lie between."""
 _OWN_HEADERS = ("nats-", "tidemill-")
-_UNREACHABLE = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError)
 _RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
 
 
@@ -51,7 +50,7 @@ class DeadLetters:
         """
         try:
             state = (await self._bus.jetstream.stream_info(DEAD)).state
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise TransientError(f"the dead letters cannot be read: {error!r}") from error
         found: list[DeadLetterView] = []
         lowest = max(state.first_seq, state.last_seq - _LOOKED_AT + 1, 1)
@@ -73,7 +72,7 @@ class DeadLetters:
             return _letter(await self._bus.jetstream.get_msg(DEAD, sequence))
         except nats.js.errors.NotFoundError:
             return None
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise TransientError(f"dead letter {sequence} cannot be read: {error!r}") from error
 
     async def replay(self, letter: DeadLetter, identity: str) -> None:
@@ -95,7 +94,7 @@ class DeadLetters:
             await self._bus.jetstream.delete_msg(DEAD, letter.view.id)
         except nats.js.errors.NotFoundError:
             return
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise TransientError(f"dead letter {letter.view.id} cannot be removed: {error!r}") from error
 
     async def required(self, project: str, sequence: int) -> DeadLetter:

@@ -40,13 +40,10 @@ KEEP_EVERY = 10.0
 
 log = logging.getLogger(__name__)
 
-_LOST = (
-    nats.errors.Error,
-    nats.js.errors.Error,
-    asyncio.TimeoutError,
-    ConnectionError,
-    OSError,
-)
+UNREACHABLE = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError)
+"""What nats-py raises when the server does not do or answer what it was asked."""
+
+_LOST = (*UNREACHABLE, OSError)
 
 
 class Bus:

@@ -30,7 +30,7 @@ from nats.js.api import ConsumerConfig
 from opentelemetry.context import attach, detach
 from opentelemetry.propagate import extract
 
-from tidemill.bus.connection import Bus
+from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.errors import PermanentError, TransientError
@@ -81,7 +81,7 @@ async def subscribe(
     try:
         await bus.jetstream.add_consumer(stream, config)
         bus.keep_consumer(stream, config)
-    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+    except UNREACHABLE as error:
         raise TransientError(
             f"consumer {durable} of stream {stream} cannot be made: {error!r}; is the stream provisioned?"
         ) from error
@@ -127,7 +127,7 @@ async def _handle(
         with contextlib.suppress(Exception):
             await asyncio.shield(message.nack(delay=0.1))
         raise
-    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, TransientError) as error:
+    except (*UNREACHABLE, TransientError) as error:
         log.warning("%s: acknowledging %s failed (%r); it will be delivered again", stage, delivery.subject, error)
     finally:
         detach(token)

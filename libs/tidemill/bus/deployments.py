@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import nats.errors
-import nats.js.errors
 from nats.js.errors import KeyDeletedError, KeyNotFoundError
 
-from tidemill.bus.connection import Bus
+from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import DEPLOYMENTS_BUCKET, key, name_of
 from tidemill.contracts import Deployment
 from tidemill.errors import TransientError
@@ -38,7 +36,7 @@ class Deployments:
         bucket = await self._bus.bucket(DEPLOYMENTS_BUCKET)
         try:
             await bucket.put(key(deployment.project, deployment.name), deployment.model_dump_json().encode())
-        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+        except UNREACHABLE as error:
             raise TransientError(f"deployment {deployment.name!r} cannot be written: {error!r}") from error
 
     async def get(self, project: str, name: str) -> Deployment | None:
@@ -48,7 +46,7 @@ class Deployments:
             entry = await bucket.get(key(project, name))
         except (KeyNotFoundError, KeyDeletedError):
             return None
-        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+        except UNREACHABLE as error:
             raise TransientError(f"deployment {name!r} cannot be read: {error!r}") from error
         return Deployment.model_validate_json(entry.value) if entry.value else None
 
@@ -57,7 +55,7 @@ class Deployments:
         bucket = await self._bus.bucket(DEPLOYMENTS_BUCKET)
         try:
             await bucket.delete(key(project, name))
-        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+        except UNREACHABLE as error:
             raise TransientError(f"deployment {name!r} cannot be removed: {error!r}") from error
 
     @asynccontextmanager

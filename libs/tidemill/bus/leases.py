@@ -11,15 +11,11 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field
 
-import nats.errors
-import nats.js.errors
 from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 
-from tidemill.bus.connection import Bus
+from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import LEASES_BUCKET
 from tidemill.errors import TransientError
-
-_UNREACHABLE = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError)
 
 
 class LeaseLost(TransientError):
@@ -53,7 +49,7 @@ class Leases:
             revision = await bucket.create(_key(fingerprint), value)
         except KeyWrongLastSequenceError:
             return None
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise TransientError(f"lease of {fingerprint} cannot be written: {error!r}") from error
         return Lease(fingerprint, owner, revision, value, revision)
 
@@ -67,7 +63,7 @@ class Leases:
         try:
             async with lease._renewing:  # the owner's own parts must not race each other
                 await self._write(lease)
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise TransientError(f"lease of {lease.fingerprint} cannot be renewed: {error!r}") from error
 
     async def _write(self, lease: Lease) -> None:
@@ -91,7 +87,7 @@ class Leases:
             own = await self._own_revision(lease)
             if own is not None:
                 await bucket.delete(_key(lease.fingerprint), last=own)
-        except (*_UNREACHABLE, TransientError):
+        except (*UNREACHABLE, TransientError):
             return
 
     async def holder(self, fingerprint: str) -> str | None:

@@ -6,16 +6,13 @@ entry is missing it is made again from the run's records (``tidemill.stage.runs`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import nats.errors
-import nats.js.errors
 from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 from pydantic import Field
 
-from tidemill.bus.connection import Bus
+from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import RUNS_BUCKET, key
 from tidemill.contracts import Frozen, RunState, StageName
 from tidemill.errors import TransientError
@@ -48,7 +45,7 @@ class RunStates:
             await bucket.create(key(project, run_id), status.model_dump_json().encode())
         except KeyWrongLastSequenceError:
             return await self.get(project, run_id) or status
-        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+        except UNREACHABLE as error:
             raise TransientError(f"state of run {run_id} cannot be written: {error!r}") from error
         return status
 
@@ -75,7 +72,7 @@ class RunStates:
                 await bucket.update(key(project, run_id), changed.model_dump_json().encode(), last=revision)
             except KeyWrongLastSequenceError:
                 continue
-            except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+            except UNREACHABLE as error:
                 raise TransientError(f"state of run {run_id} cannot be written: {error!r}") from error
             return changed, True
 
@@ -102,7 +99,7 @@ class RunStates:
             entry = await bucket.get(key(project, run_id))
         except (KeyNotFoundError, KeyDeletedError):
             return None
-        except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+        except UNREACHABLE as error:
             raise TransientError(f"state of run {run_id} cannot be read: {error!r}") from error
         if not entry.value or entry.revision is None:
             return None

@@ -21,12 +21,9 @@ from pydantic import Field
 
 from tidemill.contracts import (
     ArtifactRef,
-    DatasetIngested,
-    DatasetPrepared,
     DatasetPublished,
     Frozen,
     ModelCompressed,
-    ModelTrained,
     Name,
     ResourceUsage,
     RunId,
@@ -41,9 +38,6 @@ class RunRecord(Frozen):
     event: DatasetPublished
     created_at: datetime
     traceparent: str | None = None
-
-
-AnyStageEvent = DatasetIngested | DatasetPrepared | ModelTrained | ModelCompressed
 
 
 class StageRecord(Frozen):

@@ -15,7 +15,7 @@ from tidemill.bus.cloudevents import event_headers
 from tidemill.bus.consumers import Retry, growing_delay
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, DatasetPublished, StageEvent, StageName
-from tidemill.errors import CorruptArtifact, PermanentError, TransientError
+from tidemill.errors import Cancelled, CorruptArtifact, HandedBack, PermanentError, TransientError
 from tidemill.jobs import JobCrashed
 from tidemill.jobs.outcome import usage_of
 from tidemill.records import RecordStore
@@ -24,6 +24,9 @@ from tidemill.stage.job_command import JobCommand
 from tidemill.stage.runs import Runs
 
 log = logging.getLogger(__name__)
+
+LEAVING_DELAY = 0.2
+"""Seconds before what a leaving service hands back is delivered again."""
 
 AttemptKind = Literal["crash", "transient", "permanent", "unforeseen"]
 
@@ -48,6 +51,18 @@ class FailurePolicy:
         """Handle an error of a job; raises what the consumer has to do, or fails the run."""
         delivery = self._event_delivery(command)
         await self._failed(command.project, command.run_id, command.fingerprint, epoch, error, delivery)
+
+    async def stopped(self, project: str, run_id: str, reason: Cancelled | HandedBack) -> None:
+        """Handle work that was stopped: another takes it while the run goes on; a run that ended needs it no more.
+
+        Raises:
+            Retry: the run is running, so it was this service that had to go.
+        """
+        status = await self._runs.status(project, run_id)
+        if status.state == "running":
+            log.info("run %s: %s handed back: %s", run_id, self._stage, reason)
+            raise Retry(LEAVING_DELAY) from None
+        log.info("run %s was ended: its work of %s stops", run_id, self._stage)
 
     async def _failed(
         self, project: str, run_id: str, fingerprint: str, epoch: int, error: Exception, delivery: Delivery

@@ -13,7 +13,6 @@ from typing import Generic
 
 from tidemill.bus import Bus
 from tidemill.bus.cloudevents import derived_run_id, parse_event
-from tidemill.bus.consumers import Retry
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
 from tidemill.contracts import DatasetPublished, RecipeError
@@ -28,8 +27,6 @@ from tidemill.stage.snapshot import Snapshotter
 from tidemill.telemetry import run_scope, span
 
 log = logging.getLogger(__name__)
-
-LEAVING_DELAY = 0.2
 
 
 class Planner(Generic[E, S, R]):
@@ -66,10 +63,8 @@ class Planner(Generic[E, S, R]):
                 await self._plan(event, delivery)
             except TransientError:
                 raise
-            except (Cancelled, HandedBack):
-                if (await self._runs.status(event.project, event.run_id)).state == "running":
-                    raise Retry(LEAVING_DELAY) from None  # the service is leaving: another one plans
-                log.info("run %s was ended while %s was planned", event.run_id, self._stage.name)
+            except (Cancelled, HandedBack) as stopped:
+                await self._failures.stopped(event.project, event.run_id, stopped)
             except Exception as error:
                 await self._failures.planning_failed(event, delivery, error, status.epoch)
 

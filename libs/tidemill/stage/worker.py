@@ -32,7 +32,7 @@ from tidemill.jobs.report import Inputs
 from tidemill.records import RecordStore
 from tidemill.records.schema import CheckpointRecord, ResultRecord
 from tidemill.stage.definition import E, R, S, Stage
-from tidemill.stage.failure import FailurePolicy
+from tidemill.stage.failure import LEAVING_DELAY, FailurePolicy
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
 from tidemill.stage.runs import Runs
@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 
 BUSY_DELAY = 1.0
 LEASE_HELD_DELAY = 1.0
-LEAVING_DELAY = 0.2
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,7 @@ class Worker(Generic[E, S, R]):
         """Handle one delivery of a job of this stage."""
         if self._leaving:
             raise Retry(LEAVING_DELAY)
-        if (
-            not self._idle.is_set()
-        ):  # a worker with two resource classes: the other one brought a job while this one works
+        if not self._idle.is_set():  # of two resource classes, one brought a job while the other's is worked on
             raise Retry(BUSY_DELAY)
         self._idle.clear()
         try:
@@ -121,11 +118,7 @@ class Worker(Generic[E, S, R]):
                     await self._leased(command)
             await self._join_if_last(command)
         except (Cancelled, HandedBack) as stopped:
-            status = await self._runs.status(command.project, command.run_id)
-            if status.state == "running":  # the worker has to go: another one takes the job
-                log.info("run %s: job of %s handed back: %s", command.run_id, self._stage.name, stopped)
-                raise Retry(LEAVING_DELAY) from None
-            log.info("run %s was ended: its job of %s stops", command.run_id, self._stage.name)
+            await self._failures.stopped(command.project, command.run_id, stopped)
         except (Retry, LeaseLost):
             raise
         except Exception as error:
@@ -141,15 +134,15 @@ class Worker(Generic[E, S, R]):
             if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
                 lease.token = last.token + 1
             async with self._watched(command, lease):
-                await self._work(command, lease)
+                await self._work(command, lease, last)
         finally:
             await self._leases.release(lease)
 
-    async def _work(self, command: JobCommand, lease: Lease) -> None:
+    async def _work(self, command: JobCommand, lease: Lease, last: CheckpointRecord | None) -> None:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
         try:
-            inputs = await self._fetch(command, folder)
+            inputs = await self._fetch(command, folder, last)
             output = folder / "output"
             output.mkdir()
             outcome = await self._run_child(command, lease, inputs, output)
@@ -157,13 +150,12 @@ class Worker(Generic[E, S, R]):
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _fetch(self, command: JobCommand, folder: Path) -> Inputs:
+    async def _fetch(self, command: JobCommand, folder: Path, last: CheckpointRecord | None) -> Inputs:
         paths = {name: await self._store.fetch(ref, folder / "inputs" / name) for name, ref in command.inputs.items()}
-        pointer = await self._records.latest_checkpoint(command.project, command.fingerprint)
         checkpoint = None
-        if pointer is not None and await self._store.exists(pointer.artifact):
-            checkpoint = await self._store.fetch(pointer.artifact, folder / "checkpoint")
-            log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, pointer.number)
+        if last is not None and await self._store.exists(last.artifact):
+            checkpoint = await self._store.fetch(last.artifact, folder / "checkpoint")
+            log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, last.number)
         return Inputs(paths=paths, checkpoint=checkpoint)
 
     async def _run_child(self, command: JobCommand, lease: Lease, inputs: Inputs, output: Path) -> JobOutcome[R]:

@@ -1,4 +1,4 @@
-"""Quality of a text classifier, and whether two of them differ. NumPy only; knows neither models nor files."""
+"""Quality of a text classifier, and whether two of them differ. Knows neither models nor files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tidemill.contracts import ClassMetrics, EvaluationSummary
+from tidemill.tasks.text_classification.serving import softmax
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -79,7 +80,7 @@ def area_under_curve(y_true: Integers, logits: Floats) -> float | None:
     A label without an example, or with nothing but examples, has no curve and is left out; None when none has one.
     Equals the normalised Mann-Whitney U statistic (Hanley & McNeil 1982), ties counted half.
     """
-    probabilities = _softmax(logits)
+    probabilities = softmax(logits)
     columns = [1] if logits.shape[1] == 2 else range(logits.shape[1])
     areas = [_binary_area(y_true == column, probabilities[:, column]) for column in columns]
     defined = [area for area in areas if area is not None]
@@ -146,11 +147,6 @@ def _ratios(confusion: Integers) -> tuple[Floats, Floats, Floats]:
 
 def _divide(numerator: Floats, denominator: Integers) -> Floats:
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
-
-
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _binary_area(positive: NDArray[np.bool_], scores: Floats) -> float | None:
