@@ -120,6 +120,11 @@ class Objects:
             found = await obstore.list_with_delimiter_async(self._store, prefix)
         return sorted(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
 
+    async def move(self, key: str, to: str) -> None:
+        """Give an object another key, in place of what is there; one that is gone already is no error."""
+        with suppress(NotFound), self._errors("move", key):
+            await obstore.rename_async(self._store, key, to)
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error."""
         for key in keys:
