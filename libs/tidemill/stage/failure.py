@@ -29,7 +29,7 @@ from tidemill.jobs.outcome import usage_of
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord
 from tidemill.stage.job_command import JobCommand
-from tidemill.stage.remaking import Remaker
+from tidemill.stage.remaking import LostForGood, Remaker
 from tidemill.stage.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -105,8 +105,9 @@ class FailurePolicy:
         attempts = [one for one in earlier if one.epoch == epoch]
         if kind == "permanent":
             await self._runs.fail(
-                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery
-            )
+                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery,
+                passed=isinstance(error, LostForGood),
+            )  # fmt: skip
             return
         if kind == "transient":
             delay = growing_delay(len(attempts))

@@ -17,12 +17,11 @@ from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
 from tidemill.contracts import Recipe, ResourceUsage, StageEvent
 from tidemill.contracts.recipe import parse_recipe
-from tidemill.errors import PermanentError
 from tidemill.records import RecordStore
 from tidemill.records.schema import ResultRecord, StageRecord
 from tidemill.stage.definition import E, JobResult, R, S, Stage
 from tidemill.stage.fingerprint import stage_fingerprint
-from tidemill.stage.remaking import again, announced_event, made_by
+from tidemill.stage.remaking import LostForGood, again, announced_event, made_by
 from tidemill.stage.results import Results
 from tidemill.stage.runs import Runs
 
@@ -56,12 +55,12 @@ class Joiner(Generic[E, S, R]):
 
         Raises:
             TransientError: a record or the announcement could not be written; joining again completes it.
-            PermanentError: what the stage announced before is lost, and came out differently this time.
+            LostForGood: what the stage announced before is lost, and came out differently this time.
         """
         if await self.announce_again(event, announcement=again() if worked else 1):
             return
         if await self._records.stage(event.project, event.run_id, self._stage.name) is not None:
-            raise PermanentError(
+            raise LostForGood(
                 f"what {self._stage.name} made for this run is lost, and working it again gave other bytes, so that "
                 "the run cannot go on from there; publish the dataset again"
             )

@@ -13,6 +13,7 @@ from typing import Literal
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
 from tidemill.contracts import EVENTS, ArtifactRef, DatasetIngested, Event, StageEvent
+from tidemill.errors import PermanentError
 from tidemill.records import RecordStore
 from tidemill.records.schema import StageRecord
 
@@ -20,6 +21,10 @@ log = logging.getLogger(__name__)
 
 Remaking = Literal["asked", "intact", "impossible"]
 """``asked``: its stage works again. ``intact``: the store's copy is good. ``impossible``: no stage of it made that."""
+
+
+class LostForGood(PermanentError):
+    """What a stage announced is lost and came out differently when it worked again: the run cannot go on."""
 
 
 class Remaker:
