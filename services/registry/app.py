@@ -26,7 +26,7 @@ from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
-from tidemill.stage.application import announce_ready, connect
+from tidemill.stage.application import announce_ready, when_reachable
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import configure, shutdown
 
@@ -46,8 +46,8 @@ def create_app(settings: RegistrySettings) -> FastStream:
 
     async def join_parts() -> None:
         configure(SERVICE, platform.data_dir, instance, log_level=platform.log_level)
-        fresh = await database.prepare()
-        await connect(bus)
+        fresh = await when_reachable(database.prepare)
+        await when_reachable(bus.connect)
         parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
         handlers = joined.subscribers
         await subscribe(
@@ -123,7 +123,7 @@ class _Parts:
 async def _joined(bus: Bus, database: Database, settings: RegistrySettings, instance: str, *, fresh: bool) -> _Parts:
     platform = settings.platform
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
-    await store.check()
+    await when_reachable(store.check)
     records = store.records()
     runs = Runs(bus, records)
     live = Live()

@@ -172,6 +172,10 @@ class Objects:
                 ) from error
             raise NotFound(f"there is no {key} in the store at {self.url}") from error
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+            if "QuotaExceeded" in str(error):  # some services refuse what is too much as if it were forbidden
+                raise TransientError(
+                    f"cannot {verb} {key} in the store at {self.url}: {_reason(error)}; make room or raise the quota"
+                ) from error
             raise PermanentError(
                 f"not allowed to {verb} {key} in the store at {self.url}: {_reason(error)}; "
                 "check the folder's owner or the AWS_… credentials"

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ WARM_UP_DELAY = 1.0
 """Seconds after its start before a service imports what its jobs need: the others are starting on the same cores.
 A job that comes earlier starts the imports itself."""
 
+T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=StageSettings)
 
 
@@ -56,9 +57,9 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
 
     async def join_parts() -> None:
         configure(stage.name, platform.data_dir, instance, log_level=platform.log_level)
-        await connect(bus)
+        await when_reachable(bus.connect)
         store = open_store(platform.store_url, cache=platform.data_dir / "cache")
-        await store.check()
+        await when_reachable(store.check)
         records = store.records()
         runs = Runs(bus, records)
         joiner = Joiner(stage, bus, store, records, runs)
@@ -121,18 +122,16 @@ class _Bench:
         await self.runner.close()
 
 
-async def connect(bus: Bus) -> None:
-    """Connect, waiting for the server as long as it takes: a worker that is started first is not an error."""
+async def when_reachable(reach: Callable[[], Awaitable[T]]) -> T:
+    """What ``reach`` returns, asked again as long as it takes: a service that is started first is not an error."""
     delay = 0.1
     while True:
         try:
-            await bus.connect()
+            return await reach()
         except TransientError as error:
             log.warning("%s; trying again in %.1f s", error, delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
-        else:
-            return
 
 
 def announce_ready(platform: PlatformSettings) -> None:
