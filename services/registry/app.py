@@ -10,7 +10,6 @@ import socket
 from faststream import FastStream
 
 from services.registry.answers import Answers
-from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
@@ -22,7 +21,7 @@ from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings, default_database_url
 from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
 from tidemill.artifacts import open_store
-from tidemill.bus import Bus, Leases
+from tidemill.bus import Bus
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
@@ -143,7 +142,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
         answers=Answers(database, projection, dead_letters, live), live=live,
     )  # fmt: skip
     reconciler = Reconciler(
-        leases=Leases(bus), backlog=Backlog(bus), records=records, runs=runs, projection=projection,
+        bus=bus, records=records, runs=runs, projection=projection,
         registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
         every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip

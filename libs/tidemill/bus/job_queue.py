@@ -26,7 +26,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.consumers import Handler, Tries, handle
-from tidemill.bus.subjects import JOBS, job_filter, job_subject, name_of
+from tidemill.bus.subjects import JOBS, job_filter, job_lane, name_of
 from tidemill.contracts import ResourceClass, StageName
 from tidemill.errors import TransientError
 
@@ -50,7 +50,8 @@ class _Lane:
     """One project's jobs of one resource class, and what the server was asked for last."""
 
     durable: str
-    subject: str
+    prefix: str
+    """Of the subjects of its jobs, which end in the run's id."""
     inbox: str = ""
     answer: asyncio.Future[Msg | None] | None = None
 
@@ -73,7 +74,7 @@ class JobQueue:
         self._handler = handler
         self._ack_wait = ack_wait
         self._lanes: dict[str, _Lane] = {}
-        """By subject, in the order of their turns."""
+        """By prefix, in the order of their turns."""
         self._inbox = ""
         self._requests = 0
         self._subscriptions: list[Subscription] = []
@@ -96,7 +97,7 @@ class JobQueue:
             for resource_class in self._classes:
                 doorbell = job_filter(self._stage, resource_class)
                 self._subscriptions.append(await client.subscribe(doorbell, cb=self._ring))
-                await self._open(job_subject(self._stage, resource_class, "default"))
+                await self._open(job_lane(self._stage, resource_class, "default"))
             await self._look()
         except UNREACHABLE as error:
             raise TransientError(
@@ -196,7 +197,7 @@ class JobQueue:
             message = answer.result() if answer is not None and answer.done() else None
             if message is not None and taken is None:
                 taken = message
-                self._lanes[lane.subject] = self._lanes.pop(lane.subject)  # its turn is over: the others come first
+                self._lanes[lane.prefix] = self._lanes.pop(lane.prefix)  # its turn is over: the others come first
             else:
                 await self._give_back(message)
         return taken
@@ -215,16 +216,16 @@ class JobQueue:
             if (message.headers or {}).get("Status") not in ("404", "408"):  # a consumer or the whole stream is gone
                 self._gone = True
             return
-        asked = self._lanes.get(message.subject)
+        asked = self._lanes.get(_prefix(message.subject))
         if asked is None or asked.answer is None or asked.answer.done():
             await self._give_back(message)
         else:
             asked.answer.set_result(message)
 
     async def _ring(self, message: Msg) -> None:
-        if message.subject not in self._lanes:
+        if _prefix(message.subject) not in self._lanes:
             with contextlib.suppress(*UNREACHABLE, OSError):
-                await self._open(message.subject)
+                await self._open(_prefix(message.subject))
                 self._rung.set()
 
     async def _keep_looking(self) -> None:
@@ -239,19 +240,19 @@ class JobQueue:
             queued = await self._bus.jetstream.stream_info(
                 JOBS, subjects_filter=job_filter(self._stage, resource_class)
             )
-            for subject in queued.state.subjects or {}:
-                await self._open(subject)
+            for prefix in {_prefix(subject) for subject in queued.state.subjects or {}}:
+                await self._open(prefix)
 
     async def _reopen(self) -> None:
         """Make the consumers again: a stream that was lost took them along."""
         for lane in list(self._lanes.values()):
             await self._bus.jetstream.add_consumer(JOBS, self._consumer(lane))
 
-    async def _open(self, subject: str) -> None:
-        if subject in self._lanes:
+    async def _open(self, prefix: str) -> None:
+        if prefix in self._lanes:
             return
-        _, _, _, resource_class, project = subject.split(".")
-        lane = _Lane(durable=f"{self._stage}-jobs-{resource_class}-{project}", subject=subject)
+        resource_class, project = prefix.split(".")[-2:]
+        lane = _Lane(durable=f"{self._stage}-jobs-{resource_class}-{project}", prefix=prefix)
         try:
             await self._bus.jetstream.add_consumer(JOBS, self._consumer(lane))
         except nats.js.errors.BadRequestError as error:
@@ -261,17 +262,21 @@ class JobQueue:
             with contextlib.suppress(nats.js.errors.NotFoundError):
                 await self._bus.jetstream.delete_consumer(JOBS, f"{self._stage}-jobs-{resource_class}")
             await self._bus.jetstream.add_consumer(JOBS, self._consumer(lane))
-        if subject not in self._lanes:
-            self._lanes = {subject: lane, **self._lanes}
+        if prefix not in self._lanes:
+            self._lanes = {prefix: lane, **self._lanes}
             log.debug("%s takes jobs of project %s", self._stage, name_of(project))
 
     def _consumer(self, lane: _Lane) -> ConsumerConfig:
         return ConsumerConfig(
             durable_name=lane.durable,
-            filter_subject=lane.subject,
+            filter_subject=f"{lane.prefix}.*",
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._ack_wait.total_seconds(),
             max_deliver=-1,
             max_ack_pending=1000,
             inactive_threshold=FORGOTTEN_AFTER,
         )
+
+
+def _prefix(subject: str) -> str:
+    return subject.rpartition(".")[0]

@@ -137,7 +137,7 @@ class Planner(Generic[E, S, R]):
     async def _queue(self, command: JobCommand, cause: str) -> None:
         await self._bus.publish_durably(
             JOBS,
-            job_subject(command.stage, command.resource_class, command.project),
+            job_subject(command.stage, command.resource_class, command.project, command.run_id),
             command.model_dump_json().encode(),
             {"Nats-Msg-Id": command.message_id(cause), "content-type": "application/json"},
         )

@@ -54,7 +54,8 @@ async def consume(bus: Bus) -> AsyncIterator[Consume]:
 
 async def put(bus: Bus, project: str, body: str, resource_class: ResourceClass = "cpu") -> None:
     headers = {"Nats-Msg-Id": f"job-{next(numbers)}"}
-    await bus.publish_durably(JOBS, job_subject("train", resource_class, project), body.encode(), headers)
+    subject = job_subject("train", resource_class, project, f"run-{next(numbers)}")
+    await bus.publish_durably(JOBS, subject, body.encode(), headers)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
@@ -76,7 +77,7 @@ class Done:
 
     async def __call__(self, delivery: Delivery) -> None:
         self.jobs.append(delivery.body.decode())
-        self.projects.append(name_of(delivery.subject.rpartition(".")[2]))
+        self.projects.append(name_of(delivery.subject.split(".")[-2]))
 
 
 async def test_a_project_with_one_job_does_not_wait_for_another_ones_hundred(bus: Bus, consume: Consume) -> None:
