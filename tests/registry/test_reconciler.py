@@ -79,7 +79,7 @@ async def test_a_run_that_makes_progress_is_left_alone_and_a_silent_one_is_helpe
 
 async def test_a_run_whose_job_stands_in_a_queue_waits_its_turn(bench: Bench) -> None:
     queued = await bench.publish("queued")
-    silent = await bench.publish("silent too")
+    silent = await bench.publish("silent-too")
     for run_id in (queued, silent):
         await bench.work(run_id, "queued", until="ingest")
     subject = job_subject("preprocess", "cpu", "default", queued)
