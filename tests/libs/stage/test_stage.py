@@ -17,7 +17,7 @@ from faststream import FastStream
 
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus, RunStates
-from tidemill.contracts import DatasetIngested, DatasetPublished, RunFailed, RunProgressed
+from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPublished, RunFailed, RunProgressed
 from tidemill.platform.nats_server import NatsServer
 from tidemill.records import RecordStore, open_records
 from tidemill.settings import PlatformSettings, StageSettings
@@ -28,6 +28,8 @@ from tidemill.testing.nats import settings_for
 from tidemill.testing.stages import echo_stage
 
 numbers = itertools.count(1)
+LOST = ArtifactRef(digest="sha256:" + "1" * 64, kind="checkpoint", size_bytes=1)
+"""A checkpoint that is on record and not in the store."""
 
 
 @dataclass
@@ -207,10 +209,13 @@ async def test_a_worker_that_leaves_hands_its_job_back_with_a_checkpoint(
             await bus.announce(event, fingerprint="published")
             await log.wait_for(RunProgressed, run_id, where=lambda event: event.message == "step 5")
         assert not log.of(DatasetIngested, run_id)
+        store = open_store(platform.store_url, cache=tmp_path / "test-cache")
+        fingerprint = (await store.objects.folders("records/default/checkpoints"))[0]
+        (checkpoint,) = [record async for record in store.records().checkpoints("default", fingerprint)]
+        later = checkpoint.model_copy(update={"number": 99, "artifact": LOST})
+        assert await store.records().add_checkpoint("default", later)
         async with running(platform):
             await log.wait_for(DatasetIngested, run_id)
         steps = [event.message for event in log.of(RunProgressed, run_id) if event.message.startswith("step")]
         assert steps.count("step 0") == 1, "the second worker resumed where the first one was"
     await bus.broker.stop()
-    store = open_store(platform.store_url, cache=tmp_path / "cache")
-    assert await store.records().result("default", "none") is None
