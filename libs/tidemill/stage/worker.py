@@ -50,7 +50,7 @@ from tidemill.telemetry import current_traceparent, export, run_scope, span
 log = logging.getLogger(__name__)
 
 LEASE_HELD_DELAY = 0.25
-"""Seconds before a job whose lease another worker holds is delivered again: what a takeover takes beyond ``ack_wait``."""
+"""Seconds before a job whose lease another holds is delivered again: what a takeover takes beyond ``ack_wait``."""
 
 
 @dataclass(frozen=True)
