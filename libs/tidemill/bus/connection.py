@@ -157,7 +157,7 @@ class Bus:
         try:
             await self.jetstream.publish(subject, body, stream=stream, headers=headers, timeout=PUBLISH_TIMEOUT)
         except _LOST as error:
-            raise TransientError(f"stream {stream} did not take a message on {subject}: {error!r}") from error
+            raise TransientError(f"stream {stream} did not take a message on {subject}: {_why(error)}") from error
 
     async def report(self, event: RunProgressed) -> None:
         """Publish live progress; lost when nobody listens or the server is away."""
@@ -214,3 +214,15 @@ class Bus:
         finally:
             if self.connected:
                 await subscription.unsubscribe()
+
+
+def _why(error: Exception) -> str:
+    """Why a stream did not take a message, in words."""
+    if isinstance(error, asyncio.TimeoutError):
+        return (
+            f"no acknowledgement within {PUBLISH_TIMEOUT:.0f} s, so the server is out of reach or its disk is full; "
+            "`tidemill doctor` says which"
+        )
+    if isinstance(error, nats.js.errors.APIError) and error.description:
+        return f"{error.description}; `tidemill doctor` says what to do"
+    return f"{error!r}; see `tidemill doctor`"
