@@ -55,7 +55,7 @@ async def inspect(platform: PlatformSettings, database_url: str | None = None) -
     name = location.render_as_string(hide_password=True)
     projects = {project: await records.run_ids(project) for project in await records.projects()}
     recorded = sum(len(ids) for ids in projects.values())
-    if location.get_backend_name() == "sqlite" and not Path(location.database or "").is_file():
+    if location.get_backend_name() == "sqlite" and not await asyncio.to_thread(Path(location.database or "").is_file):
         return Inspection(database=name, recorded_runs=recorded)
     database = Database(url)
     try:
@@ -81,8 +81,9 @@ async def _compare(records: RecordStore, database: Database, projects: dict[str,
             missing += await _is_old(records, project, run_id)
         missing_versions += len(await _decided(records, project) - registered)
     return Inspection(
-        database=database.name, revision=HEAD, runs=runs, versions=versions, missing_runs=missing,
-        recorded_runs=sum(len(ids) for ids in projects.values()), surplus_runs=surplus, missing_versions=missing_versions,
+        database=database.name, revision=HEAD, runs=runs, versions=versions,
+        recorded_runs=sum(len(ids) for ids in projects.values()),
+        missing_runs=missing, surplus_runs=surplus, missing_versions=missing_versions,
     )  # fmt: skip
 
 

@@ -204,10 +204,11 @@ async def _dead_letters(client: Client, site: Site) -> list[Finding]:
         return [failed("the stream of dead letters is lost", _LOST_ADVICE)]
     headers = last.headers or {}
     error = unquote(headers.get("Tidemill-Error", ""))[:200]
+    stage = headers.get("Tidemill-Stage", "nobody")
     option = site.data_dir_option
     return [
         warning(
-            f"{state.messages} messages could not be handled; the last, {last.seq}, in {headers.get('Tidemill-Stage')}: {error}",
+            f"{state.messages} messages could not be handled; the last ({last.seq}) by {stage}: {error}",
             f"`tidemill dead list{option}`; when the cause is mended, `tidemill dead replay {last.seq}{option}`",
         )
     ]

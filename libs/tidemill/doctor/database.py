@@ -52,10 +52,9 @@ def judged(found: dict[str, object], site: Site) -> Finding:
         )
     if found["missing_runs"] or found["surplus_runs"] or found["missing_versions"]:
         return failed(
-            f"{name} is not in step with the bucket: {found['missing_runs']} runs and {found['missing_versions']} versions "
-            f"on record are missing in it, {found['surplus_runs']} runs in it are not on record",
+            f"{name} is not in step with the bucket: of what is on record {found['missing_runs']} runs and "
+            f"{found['missing_versions']} versions are missing in it, and {found['surplus_runs']} of its runs are not",
             rebuild,
         )
-    return ok(
-        f"{name}: schema {found['head']}, {found['runs']} runs and {found['versions']} versions, in step with the bucket"
-    )
+    holds = f"{found['runs']} runs and {found['versions']} versions"
+    return ok(f"{name}: schema {found['head']}, {holds}, in step with the bucket")

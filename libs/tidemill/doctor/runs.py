@@ -47,7 +47,8 @@ async def look_at_runs(site: Site) -> list[Finding]:
     return [
         failed(
             f"run {run.run_id} ({run.name}) is in {run.stage} for {silent / 60:.0f} minutes and nobody works on it",
-            f"see the registry's log; `tidemill runs cancel {run.run_id}{option}`, then `tidemill runs retry {run.run_id}{option}`",
+            f"see the registry's log; `tidemill runs cancel {run.run_id}{option}`, then "
+            f"`tidemill runs retry {run.run_id}{option}`",
         )
         for silent, run in stuck[:20]
     ]
@@ -137,10 +138,10 @@ async def _taken(js: JetStreamContext) -> list[str]:
 def matches(subject: str, pattern: str) -> bool:
     """Whether NATS delivers ``subject`` to a subscription of ``pattern``."""
     parts, wanted = subject.split("."), pattern.split(".")
-    for position, token in enumerate(wanted):
-        if token == ">":
+    for position, part in enumerate(wanted):
+        if part == ">":
             return len(parts) > position
-        if position >= len(parts) or token not in ("*", parts[position]):
+        if position >= len(parts) or part not in ("*", parts[position]):
             return False
     return len(parts) == len(wanted)
 
