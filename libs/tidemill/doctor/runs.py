@@ -29,16 +29,17 @@ MOST_RUNS = 200
 
 
 async def look_at_runs(site: Site) -> list[Finding]:
-    """Runs that go on and are silent: no job queued or in hand, no event waiting, nobody's lease, no stage for long."""
+    """Runs that go on and are silent: no job queued or in hand, no event to take, no stage that ended for long."""
     async with site.bus() as client:
         running = await _running(client)
         if running is None:
             return [skipped("the registry does not answer, so what runs is not known; see `tidemill status`")]
-        busy = await _busy_stages(client.jetstream())
+        busy_runs, busy_stages = await _busy(client.jetstream())
         stuck = []
         for run in running:
             silent = (datetime.now(UTC) - await _last_heard(site, run)).total_seconds()
-            if run.stage not in busy and silent > 2 * site.reconcile_after.total_seconds():
+            busy = subjects.token(run.run_id) in busy_runs or run.stage in busy_stages
+            if not busy and silent > 2 * site.reconcile_after.total_seconds():
                 stuck.append((silent, run))
     if not stuck:
         return [ok(f"{len(running)} runs go on" if running else "no run goes on")]
@@ -72,13 +73,12 @@ async def _last_heard(site: Site, run: RunRow) -> datetime:
     return max(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
 
 
-async def _busy_stages(js: JetStreamContext) -> set[str]:
-    """Stages with a job queued or in hand, an event to take, or a lease."""
-    busy = {subject.split(".")[2] for subject in await _queued(js)}
-    for info in await js.consumers_info(subjects.EVENTS):
-        if info.num_pending or info.num_ack_pending:
-            busy.add(info.name.removesuffix("-events"))
-    return busy | {owner.partition("@")[0] for owner in await _owners(js)}
+async def _busy(js: JetStreamContext) -> tuple[set[str], set[str]]:
+    """Runs with a job that is queued or in hand, and stages with an event to take."""
+    runs = {parts[5] for subject in await _queued(js) if len(parts := subject.split(".")) > 5}
+    infos = await js.consumers_info(subjects.EVENTS)
+    stages = {info.name.removesuffix("-events") for info in infos if info.num_pending or info.num_ack_pending}
+    return runs, stages
 
 
 async def _queued(js: JetStreamContext) -> dict[str, int]:
@@ -97,8 +97,8 @@ async def look_at_jobs(site: Site) -> list[Finding]:
         taken = await _taken(js)
         untaken: dict[tuple[str, str], int] = defaultdict(int)
         for subject, count in queued.items():
-            if not any(matches(subject, each) for each in taken):
-                _, _, stage, resource_class, *_ = subject.split(".")
+            _, _, stage, resource_class, *_ = subject.split(".")
+            if (stage, resource_class) not in taken:
                 untaken[stage, resource_class] += count
         found = []
         for (stage, resource_class), count in untaken.items():
@@ -122,28 +122,20 @@ def _untaken(stage: str, resource_class: str, count: int, age: float) -> Finding
     )
 
 
-async def _taken(js: JetStreamContext) -> list[str]:
-    """Subjects that somebody asks for or works on."""
+async def _taken(js: JetStreamContext) -> set[tuple[str, str]]:
+    """Stages and resource classes for which somebody asks or works, for whatever project."""
     try:
         infos = await js.consumers_info(subjects.JOBS)
     except nats.js.errors.NotFoundError:
-        return []
-    found: list[str] = []
+        return set()
+    found = set[tuple[str, str]]()
     for info in infos:
         if info.config is not None and (info.num_waiting or info.num_ack_pending):
-            found += info.config.filter_subjects or [info.config.filter_subject or ">"]
+            for subject in info.config.filter_subjects or [info.config.filter_subject or ""]:
+                parts = subject.split(".")
+                if len(parts) > 4:
+                    found.add((parts[2], parts[3]))
     return found
-
-
-def matches(subject: str, pattern: str) -> bool:
-    """Whether NATS delivers ``subject`` to a subscription of ``pattern``."""
-    parts, wanted = subject.split("."), pattern.split(".")
-    for position, part in enumerate(wanted):
-        if part == ">":
-            return len(parts) > position
-        if position >= len(parts) or part not in ("*", parts[position]):
-            return False
-    return len(parts) == len(wanted)
 
 
 async def look_at_leases(site: Site) -> list[Finding]:

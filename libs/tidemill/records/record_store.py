@@ -112,14 +112,16 @@ class RecordStore:
         """A run's failed tries of a job, of all epochs, in their order."""
         return await self._documents.read_all(keys.attempts_folder(project, run_id, fingerprint), AttemptRecord)
 
-    async def create_result(self, project: str, record: ResultRecord) -> ResultRecord:
+    async def create_result(self, project: str, record: ResultRecord, *, generation: int = 1) -> ResultRecord:
         """Commit a job's result, or adopt the one that is there.
+
+        A generation is written once. The next one counts only where the artifacts of those before are lost.
 
         Returns:
             The result that counts: ``record`` itself (``is record``) when this call, or an earlier try of it whose
             answer was lost, committed it; another object when somebody else was first.
         """
-        key = keys.result_key(project, record.fingerprint)
+        key = keys.result_key(project, record.fingerprint, generation)
         if await self._documents.create(key, record):
             return record
         winner = await self._documents.read(key, ResultRecord)
@@ -127,9 +129,9 @@ class RecordStore:
             raise CorruptArtifact(f"record {key} was there and is gone; nothing may delete records")
         return record if winner == record else winner
 
-    async def result(self, project: str, fingerprint: str) -> ResultRecord | None:
-        """The committed result of a job, None while there is none."""
-        return await self._documents.read(keys.result_key(project, fingerprint), ResultRecord)
+    async def result(self, project: str, fingerprint: str, *, generation: int = 1) -> ResultRecord | None:
+        """The committed result of a job in one generation, None while there is none."""
+        return await self._documents.read(keys.result_key(project, fingerprint, generation), ResultRecord)
 
     async def add_checkpoint(self, project: str, record: CheckpointRecord) -> bool:
         """Record a checkpoint, written under the fencing token of its worker's lease.
@@ -143,12 +145,19 @@ class RecordStore:
             return False
         return await self._documents.create(keys.checkpoint_key(project, record.fingerprint, *order), record)
 
-    async def latest_checkpoint(self, project: str, fingerprint: str) -> CheckpointRecord | None:
-        """The checkpoint with the highest token and, of these, the highest number; None when there is none."""
+    async def checkpoints(self, project: str, fingerprint: str) -> AsyncIterator[CheckpointRecord]:
+        """A job's checkpoints, the one to go on from first: the highest token and, of these, the highest number."""
         taken = await self._documents.keys(keys.checkpoints_folder(project, fingerprint))
-        if not taken:
-            return None
-        return await self._documents.read(max(taken, key=keys.checkpoint_order), CheckpointRecord)
+        for key in sorted(taken, key=keys.checkpoint_order, reverse=True):
+            record = await self._documents.read(key, CheckpointRecord)
+            if record is not None:
+                yield record
+
+    async def latest_checkpoint(self, project: str, fingerprint: str) -> CheckpointRecord | None:
+        """The first of ``checkpoints``; None when there is none."""
+        async for record in self.checkpoints(project, fingerprint):
+            return record
+        return None
 
     async def append_decision(self, project: str, decide: Decide) -> DecisionRecord | None:
         """Add what ``decide`` says to a project's chain of decisions; None when it says nothing.

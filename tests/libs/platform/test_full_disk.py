@@ -13,8 +13,9 @@ import pytest
 
 from tidemill.bus import Bus, connection
 from tidemill.errors import TransientError
+from tidemill.platform import health
 from tidemill.platform.data_dir import DataDir
-from tidemill.platform.health import ask_health, has_room
+from tidemill.platform.health import ask_health, gateway_health, has_room
 from tidemill.platform.nats_server import NatsServerConfig, free_port
 from tidemill.platform.programs import nats_program
 from tidemill.platform.supervisor import Child, Supervisor
@@ -129,3 +130,21 @@ def test_room_is_space_and_files(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", megabytes=8) as small:
         assert has_room(small, 1 << 20)
         assert not has_room(small, 16 << 20)
+
+
+async def test_a_gateway_that_answers_anything_is_well_and_a_silent_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.1)
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    for behaviour, well in ((busy, True), (silent, False)):
+        async with await asyncio.start_server(behaviour, "127.0.0.1", 0) as server:
+            ailment = await gateway_health("127.0.0.1", server.sockets[0].getsockname()[1])()
+            server.close()
+        assert (ailment is None) is well
