@@ -11,7 +11,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field
 
-from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import APIError, KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import LEASES_BUCKET
@@ -84,9 +84,13 @@ class Leases:
         """Give the lease back; nothing happens when it is lost already."""
         try:
             bucket = await self._bus.bucket(LEASES_BUCKET)
-            own = await self._own_revision(lease)
-            if own is not None:
-                await bucket.delete(_key(lease.fingerprint), last=own)
+            async with lease._renewing:  # a renewal in flight would move the revision
+                try:
+                    await bucket.delete(_key(lease.fingerprint), last=lease._revision)
+                except APIError:  # moved on: by a write of this lease whose answer was lost, or by another worker
+                    own = await self._own_revision(lease)
+                    if own is not None:
+                        await bucket.delete(_key(lease.fingerprint), last=own)
         except (*UNREACHABLE, TransientError):
             return
 
