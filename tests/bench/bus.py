@@ -1,4 +1,4 @@
-"""One hop over the bus, from publish to handled and acknowledged: Tidemill with everything on, FastStream alone, nats-py.
+"""One hop over the bus, published, handled, acknowledged: Tidemill with everything on, FastStream alone, bare nats-py.
 
 All on the same server (file storage, every write synced) in the same run, in turns. A row's time is the median over its
 turns, its ratio the median of the ratios to bare nats-py within a turn, so that noise of the machine hits both alike.
@@ -54,15 +54,18 @@ async def main(turns: int) -> None:
             telemetry.configure("bench", Path(folder))
             bus = Bus.from_settings(settings, "bench")
             await bus.connect()
+            broker = NatsBroker(settings.nats_url, security=bus.broker.specification.security, logger=None)
             hops = {
                 BARE: await bare(bus, "bench-bare", acknowledged=False),
                 "bare nats-py, ack awaited": await bare(bus, "bench-bare-sync", acknowledged=True),
-                "FastStream alone": await faststream(bus),
+                "FastStream alone": await faststream(broker),
                 "Tidemill event": await tidemill(bus, drift, leased=False),
                 EVERYTHING: await tidemill(bus, finished, leased=True),
             }
             await bus.broker.start()
+            await broker.start()
             report(await measured(hops, turns))
+            await broker.stop()
             await bus.broker.stop()
             telemetry.shutdown()
 
@@ -103,8 +106,7 @@ async def bare(bus: Bus, durable: str, *, acknowledged: bool) -> Hop:
     return hop
 
 
-async def faststream(bus: Bus) -> Hop:
-    broker: NatsBroker = bus.broker
+async def faststream(broker: NatsBroker) -> Hop:
     arrived: asyncio.Queue[bool] = asyncio.Queue()
 
     @broker.subscriber(

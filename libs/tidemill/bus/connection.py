@@ -72,6 +72,7 @@ class Bus:
             max_reconnect_attempts=-1,
             ping_interval=10,
             logger=None,
+            apply_types=False,  # handlers take the message as it is; injection costs more than the delivery itself
             graceful_timeout=15.0,
         )
         return cls(broker, source)

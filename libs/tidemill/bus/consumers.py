@@ -24,7 +24,7 @@ import nats.errors
 import nats.js.errors
 from faststream import AckPolicy
 from faststream.nats import JStream, PullSub
-from faststream.nats.annotations import NatsMessage
+from faststream.nats.message import NatsMessage
 from nats.js.api import AckPolicy as ServerAckPolicy
 from nats.js.api import ConsumerConfig
 from opentelemetry.context import attach, detach
@@ -91,7 +91,7 @@ async def subscribe(
         stream=JStream(stream, declare=False),
         pull_sub=PullSub(batch_size=1, timeout=FETCH_TIMEOUT),
         ack_policy=AckPolicy.MANUAL,
-        decoder=_undecoded,
+        decoder=_as_it_is,
     )
 
     unforeseen: Counter[int] = Counter()
@@ -101,8 +101,9 @@ async def subscribe(
         await _handle(bus, message, handler, ack_wait, stage, unforeseen)
 
 
-async def _undecoded(message: NatsMessage) -> bytes:
-    return bytes(message.body)
+async def _as_it_is(message: NatsMessage) -> NatsMessage:
+    """What ``consume`` gets: without injection it is what the decoder returns."""
+    return message
 
 
 async def _handle(
