@@ -58,10 +58,8 @@ class InService:
     def __init__(self, preload: Sequence[str] = ()) -> None:
         pass
 
-    async def run(
-        self, function: Callable[..., Any], spec: Any, inputs: Inputs, output: Path, **_: object
-    ) -> JobOutcome[Any]:
-        return JobOutcome(function(spec, inputs, output, None), ResourceUsage(attempts=1))
+    async def run_call(self, function: Callable[..., Any], *arguments: Any, **_: object) -> JobOutcome[Any]:
+        return JobOutcome(function(*arguments, None), ResourceUsage(attempts=1))
 
     async def warm(self) -> None:
         pass
