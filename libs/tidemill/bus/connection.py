@@ -76,6 +76,7 @@ class Bus:
             ping_interval=_ping_interval(settings.ack_wait.total_seconds()),
             max_outstanding_pings=_UNANSWERED_PINGS,
             logger=None,
+            apply_types=False,  # handlers take the message as it is; injection costs more than the delivery itself
             graceful_timeout=15.0,
         )
         return cls(broker, source)

@@ -19,6 +19,10 @@ from tidemill.contracts import Frozen, RunState, StageName
 from tidemill.errors import TransientError
 
 
+class NoEntry(TransientError):
+    """The bucket does not know the run; its records do."""
+
+
 class RunStatus(Frozen):
     """What a run ought to be. ``epoch`` counts its retries from 1; ``reached`` are the stages committed."""
 
@@ -58,13 +62,14 @@ class RunStates:
         ``transition`` returns None to leave the entry alone. Returns the status afterwards and whether it was written.
 
         Raises:
-            TransientError: the bucket cannot be reached, or the run has no entry.
+            NoEntry: the run has none.
+            TransientError: the bucket cannot be reached.
         """
         bucket = await self._bus.bucket(RUNS_BUCKET)
         while True:
             found = await self._entry(project, run_id)
             if found is None:
-                raise TransientError(f"run {run_id} has no entry in the KV bucket {RUNS_BUCKET!r}")
+                raise NoEntry(f"run {run_id} has no entry in the KV bucket {RUNS_BUCKET!r}")
             status, revision = found
             changed = transition(status)
             if changed is None:

@@ -52,6 +52,10 @@ log = logging.getLogger(__name__)
 LEASE_HELD_DELAY = 0.25
 """Seconds before a job whose lease another holds is delivered again: what a takeover takes beyond ``ack_wait``."""
 
+WATCHED_AFTER = 0.25
+"""Seconds that a job may take before its run is watched: a watch costs the server a consumer, and a job that is over
+by then is told by its join that the run has ended."""
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -121,12 +125,13 @@ class Worker(Generic[E, S, R]):
             log.info("run %s is %s: its job of %s is dropped", command.run_id, status.state, self._stage.name)
             return
         try:
-            worked = await self._joiner.results.find(command.project, command.fingerprint) is None
-            if worked:
+            result = await self._joiner.results.find(command.project, command.fingerprint)
+            worked = result is None
+            if result is None:
                 title = f" {command.title}" if command.title else ""
                 with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
-                    await self._leased(command)
-            await self._go_on(command, status.epoch, worked)
+                    result = await self._leased(command)
+            await self._go_on(command, status.epoch, result, worked=worked)
         except (Cancelled, HandedBack) as stopped:
             await self._failures.stopped(command.project, command.run_id, stopped)
         except (Retry, LeaseLost):
@@ -135,7 +140,7 @@ class Worker(Generic[E, S, R]):
             export(spans_of(error))
             await self._failures.job_failed(command, error, status.epoch)
 
-    async def _leased(self, command: JobCommand) -> None:
+    async def _leased(self, command: JobCommand) -> ResultRecord:
         lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)
         if lease is None:
             raise Retry(LEASE_HELD_DELAY)
@@ -144,11 +149,11 @@ class Worker(Generic[E, S, R]):
             if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
                 lease.token = last.token + 1
             async with self._watched(command, lease):
-                await self._work(command, lease)
+                return await self._work(command, lease)
         finally:
             await self._leases.release(lease)
 
-    async def _work(self, command: JobCommand, lease: Lease) -> None:
+    async def _work(self, command: JobCommand, lease: Lease) -> ResultRecord:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
         try:
@@ -156,7 +161,7 @@ class Worker(Generic[E, S, R]):
             output = folder / "output"
             output.mkdir()
             outcome = await self._run_child(command, lease, inputs, output)
-            await self._commit(command, lease, outcome, output)
+            return await self._commit(command, lease, outcome, output)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -220,7 +225,7 @@ class Worker(Generic[E, S, R]):
             return self._stage.snapshot, self._event(command), output / SOURCE
         return self._stage.work, self._stage.spec.model_validate(command.spec), inputs, output
 
-    async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> None:
+    async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> ResultRecord:
         outputs: Mapping[str, ArtifactKind] = {SOURCE: "source"} if command.snapshot else self._stage.outputs
         artifacts: dict[str, ArtifactRef] = {}
         for name, kind in outputs.items():
@@ -239,14 +244,15 @@ class Worker(Generic[E, S, R]):
         winner = await self._joiner.results.commit(command.project, record)
         if winner is not record:
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
+        return winner
 
-    async def _go_on(self, command: JobCommand, epoch: int, worked: bool) -> None:
+    async def _go_on(self, command: JobCommand, epoch: int, result: ResultRecord, *, worked: bool) -> None:
         """Join the stage if this was its last job; plan it when its dataset has come into the store."""
         event = self._event(command)
         if command.snapshot:
             await self._planner.plan(event, command.fingerprint, epoch)
             return
-        results = await self._joiner.results.found(command.project, command.fingerprints)
+        results = await self._joiner.results.found(command.project, command.fingerprints, result)
         if len(results) == len(set(command.fingerprints)):
             await self._joiner.join(event, command.fingerprints, results, command.started_at, worked=worked)
 
@@ -278,6 +284,7 @@ class Worker(Generic[E, S, R]):
                     log.warning("%s; the job goes on", error)
 
         async def watch() -> None:
+            await asyncio.sleep(WATCHED_AFTER)
             await self._runs.ended(command.project, command.run_id)
             await stop()
 
