@@ -34,10 +34,12 @@ class NotRecovered(Exception):
 
 @dataclass(frozen=True)
 class Hit:
-    """A fault that was injected. ``seconds`` is its recovery time, None where there is nothing to recover from."""
+    """A fault that was injected. ``seconds`` is its recovery time, None where there is nothing to recover from;
+    ``committed`` the seconds until the job that it hit had its result."""
 
     target: str
     seconds: float | None = None
+    committed: float | None = None
 
 
 @dataclass
@@ -85,6 +87,16 @@ class Arena:
         """Seconds until any run makes its next step; at once when none is under way."""
         before = self.watch.steps
         return await self.until(lambda: self.watch.steps > before or not self.runs.in_flight())
+
+    async def until_all_step(self) -> float:
+        """Seconds until every run that is under way now has made its next step or has ended."""
+        before = {run.run_id: self.watch.steps_of[run.run_id or ""] for run in self.runs.in_flight()}
+
+        def moved() -> bool:
+            going_on = {run.run_id for run in self.runs.in_flight()}
+            return all(run_id not in going_on or self.watch.steps_of[run_id or ""] > n for run_id, n in before.items())
+
+        return await self.until(moved, patience=120.0)
 
     async def until_ready(self, replica: str, than: int | None) -> float:
         """Seconds until the replica is ready as another process than ``than``."""

@@ -1,4 +1,4 @@
-"""What is asked of the platform while it is hurt: datasets, recipes, and what becomes of each run; all drawn from a seed."""
+"""What is asked of the platform while it is hurt: datasets, recipes, the fate of each run; all drawn from a seed."""
 
 from __future__ import annotations
 

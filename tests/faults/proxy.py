@@ -1,4 +1,4 @@
-"""A network between two processes that the suite can cut: a TCP proxy, and one for S3 that answers in the store's place."""
+"""A network that the suite can cut: a TCP proxy, and one for S3 that answers in the store's place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCK = 1 << 16
 
 
 class TcpProxy:
-    """Forwards connections to ``target``. Cut: they are dropped and new ones refused. Held: nothing passes, nobody hears."""
+    """Forwards connections to ``target``. Cut: they are dropped and new ones refused. Held: nothing passes."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()

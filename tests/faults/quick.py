@@ -1,7 +1,7 @@
 """Training and compression without torch: a bag of words, fitted with NumPy and served as ONNX like any other package.
 
-Replicas that are killed all the time would spend most of the suite importing torch. What is tested here is the machinery
-around the work; the same suite runs with the real work too (``--work real``).
+Replicas that are killed all the time would spend most of the suite importing torch. What is tested here is the
+machinery around the work; the same suite runs with the real work too (``--work real``).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def train(
     return TrainingResult(
         evaluation=found["test"], validation=found["validation"], steps=epochs, best_epoch=epochs,
         epochs=[EpochFigures(epoch=epochs, metrics=found["validation"].metrics)],
-        losses=[LossPoint(step=step + 1, loss=loss) for step, loss in enumerate(losses)], precision="fp32", device="cpu",
+        losses=[LossPoint(step=step, loss=loss) for step, loss in enumerate(losses, 1)], precision="fp32", device="cpu",
     )  # fmt: skip
 
 

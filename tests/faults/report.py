@@ -15,8 +15,8 @@ from tests.faults.scene import Findings
 from tests.faults.schedule import Injection
 
 HOW = (
-    "Recovery: from the injection of a kill, a pause or a loss, and from the end of an outage that the suite ends itself, until "
-    "what the column 'measured to' names. Seconds."
+    "Recovery: from the injection of a kill, a pause or a loss, and from the end of an outage that the suite ends "
+    "itself, until what the column 'measured to' names. Seconds."
 )
 
 
@@ -25,7 +25,7 @@ def document(findings: Sequence[Findings], seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "totals": totals(findings),
-        "kinds": [row for row in rows(findings)],
+        "kinds": rows(findings),
         "violations": [
             {"scene": one.scene, "sort": violation.sort, "run_id": violation.run_id, "seen": violation.seen}
             for one in findings
@@ -67,6 +67,7 @@ def rows(findings: Sequence[Findings]) -> list[dict[str, Any]]:
     for name in [name for name in BY_NAME if name in by_kind]:
         injections = by_kind[name]
         seconds = [one.seconds for one in injections if one.seconds is not None]
+        committed = [one.committed for one in injections if one.committed is not None]
         table.append(
             {
                 "kind": name,
@@ -75,6 +76,8 @@ def rows(findings: Sequence[Findings]) -> list[dict[str, Any]]:
                 "not_recovered": sum(bool(one.problem) for one in injections),
                 "p50": round(statistics.median(seconds), 2) if seconds else None,
                 "max": round(max(seconds), 2) if seconds else None,
+                "committed_p50": round(statistics.median(committed), 2) if committed else None,
+                "committed_max": round(max(committed), 2) if committed else None,
                 "measured_to": BY_NAME[name].measured,
                 "why_skipped": sorted({one.skipped for one in injections if one.skipped}),
             }
@@ -95,6 +98,8 @@ def show(console: Console, findings: Sequence[Findings], seed: int) -> None:
             row["kind"], str(row["injected"]), str(row["not_recovered"]), _seconds(row["p50"]), _seconds(row["max"]),
             row["measured_to"], str(row["skipped"] or ""),
         )  # fmt: skip
+        if row["committed_p50"] is not None:
+            table.add_row("", "", "", _seconds(row["committed_p50"]), _seconds(row["committed_max"]), "job committed")
     console.print(table)
     total = totals(findings)
     ends = ", ".join(f"{count} {state}" for state, count in sorted(total["states"].items()))

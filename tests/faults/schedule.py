@@ -26,6 +26,8 @@ class Injection:
     """Seconds since the scene began."""
     seconds: float | None
     """Until it was over; see ``Kind.measured``."""
+    committed: float | None = None
+    """Until the job that it hit had its result."""
     problem: str = ""
     skipped: str = ""
 
@@ -93,5 +95,5 @@ class Schedule:
                 return Injection(number, kind.name, kind.name, at, None, skipped=f"could not be injected: {error!r}")
             spoken = "" if hit.seconds is None else f", over after {hit.seconds:.1f} s"
             self._said(f"{kind.name}: {hit.target}{spoken}")
-            return Injection(number, kind.name, hit.target, at, hit.seconds)
+            return Injection(number, kind.name, hit.target, at, hit.seconds, hit.committed)
         return Injection(number, kind.name, "", at, None, skipped=reason)

@@ -1,4 +1,4 @@
-"""What the suite sees of the platform from outside: the messages on the bus, as they pass. A signal, never the truth."""
+"""What the suite sees of the platform from outside: the messages on the bus, as they pass. No truth."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Watch:
     """The stage that each run was last seen in."""
     announced: Counter[str] = field(default_factory=Counter)
     """Events seen, by subject."""
-    progressed: Counter[str] = field(default_factory=Counter)
-    """Live progress seen, by stage."""
+    steps_of: Counter[str] = field(default_factory=Counter)
+    """Events seen, by run."""
     events: list[Seen] = field(default_factory=list)
     runs_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Runs that queued a job of this fingerprint."""
@@ -73,6 +73,8 @@ class Watch:
         run_id = document.get("run_id")
         if run_id is None:
             return
+        if not headers.get("Tidemill-Faults"):
+            self.steps_of[run_id] += 1
         if message.subject in NEXT:
             self.stage[run_id] = NEXT[message.subject]
             self.inputs[run_id] = document
@@ -81,7 +83,6 @@ class Watch:
 
     async def _progress(self, message: Msg) -> None:
         document = json.loads(message.data)
-        self.progressed[document["stage"]] += 1
         self.stage[document["run_id"]] = document["stage"]
 
     async def _job(self, message: Msg) -> None:

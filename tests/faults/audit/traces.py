@@ -15,11 +15,11 @@ from tidemill.stage.join import announced_event
 from tidemill.telemetry.spans import SpanRecord
 
 STRICT_USAGE = False
-"""Whether a stage's event has to count interrupted attempts too: results made by the run, and failed tries on record."""
+"""Whether a stage's event has to count interrupted attempts too: results of the run and failed tries on record."""
 
 
 async def traced(arena: Arena, facts: Sequence[RunOnRecord], injections: Sequence[Injection]) -> list[Violation]:
-    """Every span hangs below another of its trace or is the root; those of a process that was killed may be missing."""
+    """Every span hangs below another of its trace or is the root; what a killed process had open may be missing."""
     folders = {arena.platform.data_dir(name) for name in arena.platform.proxies}
     spans: dict[str, dict[str, SpanRecord]] = defaultdict(dict)
     for span in (span for folder in folders for span in _spans(folder / "telemetry" / "spans")):

@@ -1,4 +1,4 @@
-"""The kinds of faults. Each injects itself, undoes what the world would undo, and waits until the platform is over it."""
+"""The kinds of faults. Each injects itself, undoes what the world would undo, and waits until it is over."""
 
 from __future__ import annotations
 
@@ -36,16 +36,18 @@ class Kind:
 
 READY = "ready again"
 STEP = "next step of a run"
-COMMIT = "commit by another"
+COMMIT = "job committed"
+TAKEN = "taken over"
+STEPS = "next step of all runs"
 
 KINDS: tuple[Kind, ...] = (
     Kind("kill-service", processes.kill_service, READY, weight=8),
     Kind("term-service", processes.term_service, READY, weight=4),
     Kind("kill-both-replicas", processes.kill_both, READY, weight=2),
     Kind("kill-job", processes.kill_job, COMMIT, weight=4),
-    Kind("kill-owner", processes.kill_owner, COMMIT, weight=4),
+    Kind("kill-owner", processes.kill_owner, TAKEN, weight=4),
     Kind("kill-nats", processes.kill_nats, STEP, weight=2),
-    Kind("pause-owner", pauses.pause_owner, COMMIT, weight=4),
+    Kind("pause-owner", pauses.pause_owner, TAKEN, weight=4),
     Kind("pause-any", pauses.pause_any, STEP, weight=2),
     Kind("network-cut", network.cut, "connected again", weight=4),
     Kind("network-hole", network.black_hole, STEP, weight=2),
@@ -53,10 +55,10 @@ KINDS: tuple[Kind, ...] = (
     Kind("store-quota", storage.quota, STEP, weight=4, scenes=("s3",)),
     Kind("store-slow", storage.slow, STEP, weight=4, scenes=("s3",)),
     Kind("store-down", storage.down, STEP, weight=4, scenes=("s3",)),
-    Kind("events-purged", streams.purge_events, STEP, weight=1),
-    Kind("events-deleted", streams.delete_events, "stream there, next step", weight=1),
-    Kind("jobs-purged", streams.purge_jobs, STEP, weight=1),
-    Kind("kv-purged", streams.purge_buckets, STEP, weight=2),
+    Kind("events-purged", streams.purge_events, STEPS, weight=1),
+    Kind("events-deleted", streams.delete_events, STEPS, weight=1),
+    Kind("jobs-purged", streams.purge_jobs, STEPS, weight=1),
+    Kind("kv-purged", streams.purge_buckets, STEPS, weight=2),
     Kind("database-deleted", storage.delete_database, "runs listed again", weight=1),
     Kind("artifact-corrupt", artifacts.corrupt, "run ended", weight=2),
     Kind("artifact-deleted", artifacts.delete, "run ended", weight=1),

@@ -7,7 +7,7 @@ import random
 import signal
 
 from tests.faults.arena import Arena, Hit, NotNow
-from tests.faults.faults.processes import until_committed
+from tests.faults.faults.processes import is_committed, until_taken_over
 from tests.faults.platform import ACK_WAIT, SERVICES
 
 
@@ -19,12 +19,14 @@ async def pause_owner(arena: Arena, chance: random.Random) -> Hit:
             raise NotNow(f"{replica} is another process by now")
         arena.platform.signal(replica, signal.SIGSTOP)
         try:
-            seconds = await until_committed(arena, fingerprint)
+            if await is_committed(arena, fingerprint):
+                raise NotNow("the job was done before its owner could be paused")
+            taken, committed = await until_taken_over(arena, fingerprint, pid)
             await asyncio.sleep(chance.uniform(0.0, 1.0))
         finally:
             arena.platform.signal(replica, signal.SIGCONT)
         await asyncio.sleep(1.0)  # what it does now is what fencing is for
-        return Hit(replica, seconds)
+        return Hit(replica, taken, committed)
 
 
 async def pause_any(arena: Arena, chance: random.Random) -> Hit:

@@ -9,6 +9,7 @@ import signal
 
 from tests.faults.arena import Arena, Hit, NotNow, job_child
 from tests.faults.platform import SERVICES
+from tests.faults.runs import PROJECT
 
 
 async def kill_service(arena: Arena, chance: random.Random) -> Hit:
@@ -44,12 +45,14 @@ async def kill_job(arena: Arena, chance: random.Random) -> Hit:
 
 async def kill_owner(arena: Arena, chance: random.Random) -> Hit:
     """SIGKILL of the replica that has a job in hand: the other one takes it over."""
-    fingerprint, replica, _ = await arena.at_work()
+    fingerprint, replica, pid = await arena.at_work()
     async with arena.claimed(replica):
-        killed = arena.platform.signal(replica, signal.SIGKILL)
-        seconds = await until_committed(arena, fingerprint)
-        await arena.until_ready(replica, killed)
-        return Hit(replica, seconds)
+        if arena.platform.pid(replica) != pid or await is_committed(arena, fingerprint):
+            raise NotNow("the job was done before its owner could be killed")
+        arena.platform.signal(replica, signal.SIGKILL)
+        taken, committed = await until_taken_over(arena, fingerprint, pid)
+        await arena.until_ready(replica, pid)
+        return Hit(replica, taken, committed)
 
 
 async def kill_nats(arena: Arena, chance: random.Random) -> Hit:
@@ -63,16 +66,27 @@ async def kill_nats(arena: Arena, chance: random.Random) -> Hit:
         return Hit("nats", seconds + moved)
 
 
+async def until_taken_over(arena: Arena, fingerprint: str, pid: int) -> tuple[float, float]:
+    """Seconds until another process than ``pid`` has the job, and until it has its result."""
+
+    async def taken() -> bool:
+        return (await arena.holders()).get(fingerprint, pid) != pid or await is_committed(arena, fingerprint)
+
+    seconds = await arena.until(taken)
+    return seconds, seconds + await until_committed(arena, fingerprint)
+
+
 async def until_committed(arena: Arena, fingerprint: str) -> float:
     """Seconds until the job has its result, or none of its runs goes on."""
+    return await arena.until(lambda: is_committed(arena, fingerprint), patience=90.0)
 
-    async def committed() -> bool:
-        if await arena.platform.records.result("default", fingerprint) is not None:
-            return True
-        going_on = {run.run_id for run in arena.runs.in_flight()}
-        return not arena.watch.runs_of[fingerprint] & going_on
 
-    return await arena.until(committed, patience=90.0)
+async def is_committed(arena: Arena, fingerprint: str) -> bool:
+    """Whether the job has its result, or needs none any more."""
+    if await arena.platform.records.result(PROJECT, fingerprint) is not None:
+        return True
+    going_on = {run.run_id for run in arena.runs.in_flight()}
+    return not arena.watch.runs_of[fingerprint] & going_on
 
 
 async def _end(arena: Arena, chance: random.Random, number: signal.Signals) -> Hit:

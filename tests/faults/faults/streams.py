@@ -15,7 +15,7 @@ async def purge_events(arena: Arena, chance: random.Random) -> Hit:
         await _nothing_bare(arena)
         await arena.platform.bus.jetstream.purge_stream(EVENTS)
         arena.events_lost_at.append(now())
-        return Hit(EVENTS, await arena.until_a_step())
+        return Hit(EVENTS, await arena.until_all_step())
 
 
 async def delete_events(arena: Arena, chance: random.Random) -> Hit:
@@ -35,7 +35,7 @@ async def delete_events(arena: Arena, chance: random.Random) -> Hit:
         except NotRecovered:
             await provision(arena.platform.nats, StreamLimits(lease_ttl=arena.platform.settings.ack_wait))
             raise NotRecovered("nobody provisions the deleted stream EVENTS again") from None
-        return Hit(EVENTS, seconds + await arena.until_a_step())
+        return Hit(EVENTS, seconds + await arena.until_all_step())
 
 
 async def purge_jobs(arena: Arena, chance: random.Random) -> Hit:
@@ -43,7 +43,7 @@ async def purge_jobs(arena: Arena, chance: random.Random) -> Hit:
     async with arena.claimed("nats"):
         await arena.moment(chance)
         await arena.platform.bus.jetstream.purge_stream(JOBS, subject="tidemill.job.*.cpu.>")
-        return Hit(JOBS, await arena.until_a_step())
+        return Hit(JOBS, await arena.until_all_step())
 
 
 async def purge_buckets(arena: Arena, chance: random.Random) -> Hit:
@@ -52,7 +52,7 @@ async def purge_buckets(arena: Arena, chance: random.Random) -> Hit:
         await arena.moment(chance)
         bucket = chance.choice([RUNS_BUCKET, LEASES_BUCKET])
         await arena.platform.bus.jetstream.purge_stream(f"KV_{bucket}")
-        return Hit(bucket, await arena.until_a_step())
+        return Hit(bucket, await arena.until_all_step())
 
 
 async def _nothing_bare(arena: Arena) -> None:
