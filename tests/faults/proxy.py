@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tidemill.platform.nats_server import free_port
 
 BLOCK = 1 << 16
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 class TcpProxy:
@@ -29,7 +30,7 @@ class TcpProxy:
 
     async def start(self) -> None:
         """Accept connections."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(_held(self._accept), "127.0.0.1", self.port)
 
     async def cut(self) -> None:
         """Reset every connection and refuse new ones."""
@@ -108,7 +109,7 @@ class S3Proxy:
 
     async def start(self) -> None:
         """Accept connections."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(_held(self._serve), "127.0.0.1", self.port)
 
     async def close(self) -> None:
         """End for good."""
@@ -193,6 +194,18 @@ def _refusal(status: int, code: str, message: str) -> bytes:
         f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"
     ).encode() + body
+
+
+def _held(serve: Serve) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+    """A callback that keeps its tasks: asyncio alone would let a connection be collected while it waits."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return accept
 
 
 async def _first(*pumps: Awaitable[None]) -> None:
