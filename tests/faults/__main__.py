@@ -24,7 +24,7 @@ S3_SHARE = 0.25
 def main() -> int:
     """0 when every promise held."""
     options = _options()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     folder = Path(options.folder or tempfile.mkdtemp(prefix="tidemill-faults-"))
     console.print(f"seed {options.seed}; logs and data below {folder}")
     findings: list[Findings] = []

@@ -78,6 +78,10 @@ class HurtPlatform:
         """Names of a service's replicas."""
         return [f"{service}-1", f"{service}-2"]
 
+    def siblings(self, replica: str) -> list[str]:
+        """The replicas of the service that ``replica`` is one of."""
+        return self.replicas(replica.rpartition("-")[0])
+
     def data_dir(self, replica: str) -> Path:
         """The data folder of a replica: the workers and registries of a machine share one, gateways do not."""
         return self.folder / replica if replica.startswith("inference") else self.data.root

@@ -14,7 +14,7 @@ from tests.faults.platform import ACK_WAIT, SERVICES
 async def pause_owner(arena: Arena, chance: random.Random) -> Hit:
     """SIGSTOP of the replica that has a job in hand, until another has committed it; then it wakes up."""
     fingerprint, replica, pid = await arena.at_work()
-    async with arena.claimed(replica):
+    async with arena.claimed(*arena.platform.siblings(replica)):  # the other one has to be there to take over
         if arena.platform.pid(replica) != pid:
             raise NotNow(f"{replica} is another process by now")
         arena.platform.signal(replica, signal.SIGSTOP)

@@ -46,7 +46,7 @@ async def kill_job(arena: Arena, chance: random.Random) -> Hit:
 async def kill_owner(arena: Arena, chance: random.Random) -> Hit:
     """SIGKILL of the replica that has a job in hand: the other one takes it over."""
     fingerprint, replica, pid = await arena.at_work()
-    async with arena.claimed(replica):
+    async with arena.claimed(*arena.platform.siblings(replica)):
         if arena.platform.pid(replica) != pid or await is_committed(arena, fingerprint):
             raise NotNow("the job was done before its owner could be killed")
         arena.platform.signal(replica, signal.SIGKILL)
