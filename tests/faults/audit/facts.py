@@ -22,7 +22,8 @@ class RunOnRecord:
     outcomes: tuple[OutcomeRecord, ...]
     attempts: tuple[AttemptRecord, ...]
     results: dict[str, ResultRecord]
-    """By stage, of jobs that stand alone."""
+    """By stage, of jobs that stand alone: of the generations of a result the one that the stage announced, else the
+    last."""
 
     @property
     def outcome(self) -> OutcomeRecord | None:
@@ -51,21 +52,30 @@ async def gather(arena: Arena) -> list[RunOnRecord]:
                 stages=tuple(stages),
                 outcomes=tuple(await records.outcomes(PROJECT, run_id)),
                 attempts=tuple(attempts.get(run_id, [])),
-                results={one.stage: results[one.fingerprint] for one in stages if one.fingerprint in results},
+                results={
+                    one.stage: _announced(one, results[one.fingerprint]) for one in stages if one.fingerprint in results
+                },
             )
         )
     return found
 
 
-async def all_results(arena: Arena) -> dict[str, ResultRecord]:
-    """Every result, by the fingerprint of a stage that consists of it alone."""
-    found = {}
-    async for key in arena.platform.objects.keys(f"records/{PROJECT}/results"):
-        fingerprint = key.rpartition("/")[2].removesuffix(".json")
-        record = await arena.platform.records.result(PROJECT, fingerprint)
-        if record is not None:
-            found[stage_fingerprint([fingerprint])] = record
+async def all_results(arena: Arena) -> dict[str, list[ResultRecord]]:
+    """Every result in the order of its generations, by the fingerprint of a stage that consists of it alone."""
+    found: dict[str, list[ResultRecord]] = {}
+    keys = [key async for key in arena.platform.objects.keys(f"records/{PROJECT}/results")]
+    for key in sorted(keys, key=lambda key: key.removesuffix(".json")):
+        record = ResultRecord.model_validate_json(await arena.platform.objects.read(key))
+        found.setdefault(stage_fingerprint([record.fingerprint]), []).append(record)
     return found
+
+
+def _announced(stage: StageRecord, generations: list[ResultRecord]) -> ResultRecord:
+    said = list(stage.event.values())
+    for record in generations:
+        if all(ref.model_dump(mode="json") in said for ref in record.artifacts.values()):
+            return record
+    return generations[-1]
 
 
 async def all_attempts(arena: Arena) -> dict[str, list[AttemptRecord]]:

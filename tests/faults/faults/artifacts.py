@@ -21,6 +21,7 @@ async def corrupt(arena: Arena, chance: random.Random) -> Hit:
         data[chance.randrange(len(data))] ^= 0x5A
     await arena.platform.objects.delete([key])
     await arena.platform.objects.write(key, iter([bytes(data)]))
+    _forget(arena, sha256)
     return Hit(f"object {sha256[:12]} of {run_id}", await _until_ended(arena, run_id))
 
 
@@ -28,6 +29,7 @@ async def delete(arena: Arena, chance: random.Random) -> Hit:
     """An object is deleted."""
     run_id, sha256 = await _needed_object(arena, chance)
     await arena.platform.objects.delete([object_key(sha256)])
+    _forget(arena, sha256)
     return Hit(f"object {sha256[:12]} of {run_id}", await _until_ended(arena, run_id))
 
 
@@ -49,6 +51,12 @@ async def _needed_object(arena: Arena, chance: random.Random) -> tuple[str, str]
     arena.corrupted.add(sha256)
     arena.damaged_runs.add(run_id)
     return run_id, sha256
+
+
+def _forget(arena: Arena, sha256: str) -> None:
+    """Take the local cache's copy away, as on a machine that never fetched it: a cache may be deleted at any time."""
+    for path in (arena.platform.data.root / "cache").rglob(sha256):
+        path.unlink(missing_ok=True)
 
 
 async def _until_ended(arena: Arena, run_id: str) -> float:
