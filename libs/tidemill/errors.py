@@ -9,6 +9,14 @@ A message tells a person what was wrong, where, and what to do. HTTP status code
 
 from __future__ import annotations
 
+import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidemill.contracts import ArtifactRef
+
+_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
 
 class TidemillError(Exception):
     """Root of every error that Tidemill raises on purpose; ``str(error)`` is meant for a person."""
@@ -30,8 +38,17 @@ class NotFound(PermanentError):
     """The named thing does not exist; says how to see the ones that do."""
 
 
+class ArtifactMissing(NotFound):
+    """The store has no such artifact, though something on record names it."""
+
+    artifact: ArtifactRef | None = None
+
+
 class CorruptArtifact(PermanentError):
     """A stored file does not have the digest its manifest promises; names the file and both digests."""
+
+    artifact: ArtifactRef | None = None
+    """The artifact that cannot be read, where the store was asked for one."""
 
 
 class Cancelled(TidemillError):
@@ -40,3 +57,18 @@ class Cancelled(TidemillError):
 
 class HandedBack(TidemillError):
     """The worker is leaving: the job goes back to the stream at once, with its last checkpoint saved."""
+
+
+def out_of_space(error: BaseException) -> bool:
+    """Whether a full disk or an exhausted quota is behind ``error``: another try helps once there is room.
+
+    Native libraries wrap the system's error into one of their own, so its words count as well.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _OUT_OF_SPACE:
+            return True
+        if "No space left on device" in str(seen) or "Disk quota exceeded" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

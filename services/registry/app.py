@@ -10,7 +10,6 @@ import socket
 from faststream import FastStream
 
 from services.registry.answers import Answers
-from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
@@ -22,11 +21,11 @@ from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings, default_database_url
 from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
 from tidemill.artifacts import open_store
-from tidemill.bus import Bus, Leases
+from tidemill.bus import Bus
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
-from tidemill.stage.application import announce_ready, connect
+from tidemill.stage.application import announce_ready, when_reachable
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import configure, shutdown
 
@@ -46,8 +45,8 @@ def create_app(settings: RegistrySettings) -> FastStream:
 
     async def join_parts() -> None:
         configure(SERVICE, platform.data_dir, instance, log_level=platform.log_level)
-        fresh = await database.prepare()
-        await connect(bus)
+        fresh = await when_reachable(database.prepare)
+        await when_reachable(bus.connect)
         parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
         handlers = joined.subscribers
         await subscribe(
@@ -123,7 +122,7 @@ class _Parts:
 async def _joined(bus: Bus, database: Database, settings: RegistrySettings, instance: str, *, fresh: bool) -> _Parts:
     platform = settings.platform
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
-    await store.check()
+    await when_reachable(store.check)
     records = store.records()
     runs = Runs(bus, records)
     live = Live()
@@ -143,7 +142,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
         answers=Answers(database, projection, dead_letters, live), live=live,
     )  # fmt: skip
     reconciler = Reconciler(
-        leases=Leases(bus), backlog=Backlog(bus), records=records, runs=runs, projection=projection,
+        bus=bus, records=records, runs=runs, projection=projection,
         registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
         every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from services.registry import backlog
 from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
@@ -21,7 +22,8 @@ from services.registry.projection import Projection
 from services.registry.registration import Registrar
 from services.registry.repositories import Runs as RunTable
 from services.registry.tables import RunEntry
-from tidemill.bus import Lease, LeaseLost, Leases, RunStatus
+from tidemill.bus import Bus, Lease, LeaseLost, Leases, RunStatus
+from tidemill.contracts import STAGES
 from tidemill.errors import CorruptArtifact, TidemillError
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 
 LEASE = "reconciler"
 LONGEST_BACKOFF = 10
-"""Most silences of ``after`` between two announcements of the same fact, and for which a queue is an excuse."""
+"""Most silences of ``after`` between two announcements of the same fact, and for which events in a queue excuse one."""
 
 
 @dataclass
@@ -50,8 +52,7 @@ class Reconciler:
     def __init__(
         self,
         *,
-        leases: Leases,
-        backlog: Backlog,
+        bus: Bus,
         records: RecordStore,
         runs: Runs,
         projection: Projection,
@@ -63,8 +64,8 @@ class Reconciler:
         every: timedelta,
         after: timedelta,
     ) -> None:
-        self._leases = leases
-        self._backlog = backlog
+        self._bus = bus
+        self._leases = Leases(bus)
         self._records = records
         self._runs = runs
         self._projection = projection
@@ -109,9 +110,10 @@ class Reconciler:
             except CorruptArtifact as error:  # one run's damaged record must not stop the others
                 log.error("reconciler: run %s: %s", key[1], error)
             del self._watches[key]
+        waiting = await backlog.look(self._bus)
         for run in running.values():
             try:
-                await self._look(run, now)
+                await self._look(run, waiting, now)
             except TidemillError as error:
                 log.warning("reconciler: run %s: %s", run.run_id, error)
 
@@ -127,7 +129,7 @@ class Reconciler:
                 log.info("this replica reconciles from now on")
         return self._lease is not None
 
-    async def _look(self, run: RunEntry, now: float) -> None:
+    async def _look(self, run: RunEntry, waiting: Backlog, now: float) -> None:
         status = await self._runs.status(run.project, run.run_id)
         key = (run.project, run.run_id)
         seen = (run.epoch, run.stage, status)
@@ -139,14 +141,13 @@ class Reconciler:
             watch.since, watch.helped, watch.helped_at = heard, 0, 0.0
         silence = now - watch.since
         pause = self._after * min(LONGEST_BACKOFF, 2**watch.helped - 1) if watch.helped else 0.0
-        if silence < self._after or now - watch.helped_at < pause:
+        if silence < self._after or now - watch.helped_at < pause or _stands_in_a_queue(run, status, waiting):
             return
         facts = await self._projection.run(run.project, run.run_id)
         if facts is None:
             return
         agreed = status.state == "running" and status.epoch == facts.epoch and facts.outcome is None
-        excused = agreed and silence < LONGEST_BACKOFF * self._after
-        if excused and await self._backlog.waiting(run.project, facts.next_stage):
+        if agreed and silence < LONGEST_BACKOFF * self._after and facts.next_stage in waiting.events:
             return
         watch.helped, watch.helped_at = watch.helped + 1, now
         await self._help(facts, status)
@@ -177,6 +178,12 @@ class Reconciler:
         status = await self._runs.status(project, run_id)
         if status.epoch == facts.epoch and status.state != facts.outcome.state:
             await self._registrar.complete(project, run_id, facts.outcome)
+
+
+def _stands_in_a_queue(run: RunEntry, status: RunStatus, waiting: Backlog) -> bool:
+    """Whether the run has a job that is queued or in hand, so that nothing is to be done, however long it takes."""
+    agreed = status.state == "running" and status.epoch == run.epoch
+    return agreed and any(waiting.has_job(run.project, run.run_id, stage) for stage in STAGES)
 
 
 def _outcome_of(facts: RunFacts, status: RunStatus) -> OutcomeRecord:

@@ -33,6 +33,7 @@ from tidemill.errors import NotFound, PermanentError, TransientError
 from tidemill.records import RecordStore
 from tidemill.records.schema import AliasMoved, OutcomeRecord, StageRecord, VersionRegistered
 from tidemill.stage.failure import FailurePolicy
+from tidemill.stage.remaking import Remaker
 from tidemill.stage.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,9 @@ class Registrar:
         self._runs = runs
         self._projection = projection
         self._serving = serving
-        self._failures = FailurePolicy("register", ModelCompressed.subject, runs, records, max_attempts)
+        self._failures = FailurePolicy(
+            "register", ModelCompressed.subject, runs, records, max_attempts, Remaker(bus, store, records)
+        )
 
     async def compressed(self, project: str, run_id: str) -> tuple[RunFacts, ModelCompressed]:
         """What is on record about a run whose model is ready.

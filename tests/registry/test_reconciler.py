@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.registry.conftest import TRACE, Bench, eventually, registry
 from tidemill.bus import RunStatus
-from tidemill.bus.subjects import RUNS_BUCKET, key
+from tidemill.bus.subjects import JOBS, RUNS_BUCKET, job_subject, key
 from tidemill.contracts import DatasetIngested, DatasetPublished, RunFinished, RunProgressed
 from tidemill.contracts.queries import ShowRun
 from tidemill.telemetry.context import trace_id_of
@@ -83,6 +83,20 @@ async def test_a_run_that_makes_progress_is_left_alone_and_a_silent_one_is_helpe
 
     await eventually(helped_twice)
     assert len(bench.log.of(DatasetIngested, busy)) < len(bench.log.of(DatasetIngested, silent))
+
+
+async def test_a_run_whose_job_stands_in_a_queue_waits_its_turn(bench: Bench) -> None:
+    queued = await bench.publish("queued")
+    silent = await bench.publish("silent-too")
+    for run_id in (queued, silent):
+        await bench.work(run_id, "queued", until="ingest")
+    subject = job_subject("preprocess", "cpu", "default", queued)
+    await bench.bus.publish_durably(JOBS, subject, b"{}", {"Nats-Msg-Id": f"job-of-{queued}"})
+    before = len(bench.log.of(DatasetIngested, queued))
+    await _told(bench, DatasetIngested, silent, times=4)
+    assert len(bench.log.of(DatasetIngested, queued)) == before
+    await bench.bus.jetstream.purge_stream(JOBS, subject=subject)  # the job is lost
+    await _told(bench, DatasetIngested, queued, times=before + 1)
 
 
 async def _told(bench: Bench, kind: Any, run_id: str, *, times: int) -> None:

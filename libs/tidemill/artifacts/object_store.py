@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from tidemill.artifacts.manifest import FileEntry, Manifest, Shard, manifest_key
 from tidemill.artifacts.objects import PART_SIZE, Objects, open_objects
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.contracts import ArtifactKind, ArtifactRef
-from tidemill.errors import InvalidInput, NotFound
+from tidemill.errors import ArtifactMissing, CorruptArtifact, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from tidemill.records import RecordStore
@@ -104,6 +105,10 @@ class ObjectArtifactStore:
 
     async def fetch(self, ref: ArtifactRef, into: Path, *, only: Sequence[str] = ()) -> Path:
         """See ``ArtifactStore.fetch``. Every byte is verified; on an error nothing is left below ``into``."""
+        with _naming(ref):
+            return await self._fetch(ref, into, only)
+
+    async def _fetch(self, ref: ArtifactRef, into: Path, only: Sequence[str]) -> Path:
         manifest = await self._manifest(ref)
         targets: dict[str, list[Path]] = defaultdict(list)
         entries: dict[str, FileEntry] = {}
@@ -131,6 +136,10 @@ class ObjectArtifactStore:
         """
         if start < 0 or (length is not None and length < 0):
             raise InvalidInput(f"cannot read {length} bytes from {start} on; both must be 0 or more")
+        with _naming(ref):
+            return await self._read(ref, path, start, length)
+
+    async def _read(self, ref: ArtifactRef, path: str, start: int, length: int | None) -> bytes:
         entry = _entry(await self._manifest(ref), path, ref)
         end = entry.size if length is None else min(entry.size, start + length)
         parts, offset = [], 0
@@ -164,6 +173,37 @@ class ObjectArtifactStore:
         """See ``ArtifactStore.exists``."""
         return await self.objects.size(manifest_key(ref)) is not None
 
+    async def quarantine(self, ref: ArtifactRef) -> list[str]:
+        """See ``ArtifactStore.quarantine``. What is damaged moves below ``artifacts/quarantine``, for people to see."""
+        key = manifest_key(ref)
+        name = ref.digest.removeprefix("sha256:")
+        try:
+            manifest = read_manifest(await self.objects.read(key), name)
+        except NotFound:
+            return [key]
+        except CorruptArtifact:
+            await self.objects.move(key, f"artifacts/quarantine/{name}.json")
+            return [key]
+        shards = {shard.sha256: shard for entry in manifest.files for shard in entry.shards}
+        damaged = [key for key in await in_parallel(self._damage, list(shards.values())) if key is not None]
+        if damaged:
+            await self.objects.delete([key])  # whoever puts the same bytes again makes it whole
+        return damaged
+
+    async def _damage(self, shard: Shard) -> str | None:
+        """The key of a shard whose bytes in the storage are not its own, moved out of the way; None for a good one."""
+        key = object_key(shard.sha256)
+        digest = hashlib.sha256()
+        try:
+            for start in range(0, shard.size, PART_SIZE):
+                digest.update(await self.objects.read(key, start=start, length=PART_SIZE))
+        except NotFound:
+            return key
+        if digest.hexdigest() == shard.sha256 and await self.objects.size(key) == shard.size:
+            return None
+        await self.objects.move(key, f"artifacts/quarantine/{shard.sha256}")
+        return key
+
     async def delete(self, ref: ArtifactRef) -> None:
         """See ``ArtifactStore.delete``; nothing happens when there is no such artifact.
 
@@ -194,7 +234,9 @@ class ObjectArtifactStore:
         try:
             data = await self.objects.read(manifest_key(ref))
         except NotFound:
-            raise NotFound(f"there is no {ref.kind} artifact {ref.digest} in the store at {self.objects.url}") from None
+            raise ArtifactMissing(
+                f"there is no {ref.kind} artifact {ref.digest} in the store at {self.objects.url}"
+            ) from None
         return read_manifest(data, ref.digest.removeprefix("sha256:"))
 
 
@@ -213,6 +255,16 @@ def open_store(url: str, *, cache: Path, shard_size: int = SHARD_SIZE) -> Object
         PermanentError: the folder cannot be made.
     """
     return ObjectArtifactStore(open_objects(url), cache=cache, shard_size=shard_size)
+
+
+@contextmanager
+def _naming(ref: ArtifactRef) -> Iterator[None]:
+    """Errors say, for a program, which artifact was asked for."""
+    try:
+        yield
+    except (ArtifactMissing, CorruptArtifact) as error:
+        error.artifact = ref
+        raise
 
 
 def _entry(manifest: Manifest, path: str, ref: ArtifactRef) -> FileEntry:

@@ -120,6 +120,11 @@ class Objects:
             found = await obstore.list_with_delimiter_async(self._store, prefix)
         return sorted(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
 
+    async def move(self, key: str, to: str) -> None:
+        """Give an object another key, in place of what is there; one that is gone already is no error."""
+        with suppress(NotFound), self._errors("move", key):
+            await obstore.rename_async(self._store, key, to)
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error."""
         for key in keys:
@@ -167,6 +172,10 @@ class Objects:
                 ) from error
             raise NotFound(f"there is no {key} in the store at {self.url}") from error
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+            if "QuotaExceeded" in str(error):  # some services refuse what is too much as if it were forbidden
+                raise TransientError(
+                    f"cannot {verb} {key} in the store at {self.url}: {_reason(error)}; make room or raise the quota"
+                ) from error
             raise PermanentError(
                 f"not allowed to {verb} {key} in the store at {self.url}: {_reason(error)}; "
                 "check the folder's owner or the AWS_… credentials"

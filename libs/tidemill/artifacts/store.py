@@ -39,5 +39,13 @@ class ArtifactStore(Protocol):
     async def exists(self, ref: ArtifactRef) -> bool:
         """Whether the artifact's manifest is there."""
 
+    async def quarantine(self, ref: ArtifactRef) -> list[str]:
+        """Look at an artifact that could not be read, in the store itself, and take what is damaged out of the way.
+
+        Returns:
+            Keys of what is damaged or lost; the artifact then does not exist any more, and putting the same bytes
+            again makes it whole. Empty when the store's copy is good.
+        """
+
     async def delete(self, ref: ArtifactRef) -> None:
         """Remove the artifact's manifest; its file objects go when no other manifest names them."""

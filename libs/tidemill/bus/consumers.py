@@ -5,7 +5,7 @@ of ``ack_wait``, so that a slow handler keeps its message and a dead one loses i
 
     returns              acknowledged
     ``Retry(delay)``     handed back, delivered again after ``delay`` seconds; deliveries are unlimited
-    ``TransientError``   handed back with a growing delay
+    ``TransientError``   handed back with a growing delay, as a full disk is
     ``PermanentError``   kept in the dead letters, acknowledged
     anything else        handed back up to ``UNFORESEEN_LIMIT`` times, then the dead letters
 """
@@ -25,6 +25,7 @@ import nats.js.errors
 from faststream import AckPolicy
 from faststream.nats import JStream, PullSub
 from faststream.nats.annotations import NatsMessage
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as ServerAckPolicy
 from nats.js.api import ConsumerConfig
 from opentelemetry.context import attach, detach
@@ -33,7 +34,7 @@ from opentelemetry.propagate import extract
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
-from tidemill.errors import PermanentError, TransientError
+from tidemill.errors import PermanentError, TransientError, out_of_space
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,22 @@ class Retry(Exception):
 
 
 Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Tries:
+    """How often each message, by its sequence, has failed here: one for each consumer, kept between deliveries.
+
+    The server's own count of deliveries would not do: handing back and waiting for a lease use it up too.
+    """
+
+    def __init__(self) -> None:
+        self.transient: Counter[int] = Counter()
+        self.unforeseen: Counter[int] = Counter()
+
+    def forget(self, sequence: int) -> None:
+        """The message is dealt with."""
+        self.transient.pop(sequence, None)
+        self.unforeseen.pop(sequence, None)
 
 
 async def subscribe(
@@ -94,25 +111,24 @@ async def subscribe(
         decoder=_undecoded,
     )
 
-    unforeseen: Counter[int] = Counter()
+    tries = Tries()
 
     @subscriber
     async def consume(message: NatsMessage) -> None:
-        await _handle(bus, message, handler, ack_wait, stage, unforeseen)
+        await handle(bus, message.raw_message, handler, ack_wait, stage, tries)
 
 
 async def _undecoded(message: NatsMessage) -> bytes:
     return bytes(message.body)
 
 
-async def _handle(
-    bus: Bus, message: NatsMessage, handler: Handler, ack_wait: timedelta, stage: str, unforeseen: Counter[int]
-) -> None:
-    metadata = message.raw_message.metadata
+async def handle(bus: Bus, message: Msg, handler: Handler, ack_wait: timedelta, stage: str, tries: Tries) -> None:
+    """Give one delivery to ``handler`` under a heartbeat, and acknowledge it as the module says."""
+    metadata = message.metadata
     delivery = Delivery(
-        subject=message.raw_message.subject,
-        body=bytes(message.body),
-        headers=dict(message.raw_message.headers or {}),
+        subject=message.subject,
+        body=bytes(message.data),
+        headers=dict(message.headers or {}),
         stream=metadata.stream,
         sequence=metadata.sequence.stream,
         stored_at=metadata.timestamp,
@@ -121,11 +137,11 @@ async def _handle(
     token = attach(extract(delivery.headers))
     try:
         async with heartbeat(message, ack_wait):
-            await _dispatch(bus, message, delivery, handler, stage, unforeseen)
+            await _dispatch(bus, message, delivery, handler, stage, tries)
     except asyncio.CancelledError:
         # Cancellation sends no nack by itself: without this, the message would sit out its ack_wait.
         with contextlib.suppress(Exception):
-            await asyncio.shield(message.nack(delay=0.1))
+            await asyncio.shield(message.nak(delay=0.1))
         raise
     except (*UNREACHABLE, TransientError) as error:
         log.warning("%s: acknowledging %s failed (%r); it will be delivered again", stage, delivery.subject, error)
@@ -133,32 +149,31 @@ async def _handle(
         detach(token)
 
 
-async def _dispatch(
-    bus: Bus, message: NatsMessage, delivery: Delivery, handler: Handler, stage: str, unforeseen: Counter[int]
-) -> None:
+async def _dispatch(bus: Bus, message: Msg, delivery: Delivery, handler: Handler, stage: str, tries: Tries) -> None:
+    sequence = delivery.sequence
     try:
         await handler(delivery)
     except Retry as retry:
-        await message.nack(delay=retry.delay)
-    except TransientError as error:
-        delay = growing_delay(delivery.deliveries)
-        log.warning("%s: %s; again in %.1f s", stage, error, delay)
-        await message.nack(delay=delay)
+        await message.nak(delay=retry.delay)
+        return
     except PermanentError as error:
         log.error("%s: %s on %s; kept in the dead letters", stage, error, delivery.subject)
         await bury(bus, stage=stage, delivery=delivery, error=str(error), kind="permanent")
-        await message.ack()
     except Exception as error:
-        log.exception("%s: unforeseen error on %s", stage, delivery.subject)
-        unforeseen[delivery.sequence] += 1  # not the deliveries: handing back uses them up too
-        if unforeseen[delivery.sequence] < UNFORESEEN_LIMIT:
-            await message.nack(delay=growing_delay(unforeseen[delivery.sequence]))
+        if isinstance(error, TransientError) or out_of_space(error):
+            tries.transient[sequence] += 1
+            delay = growing_delay(tries.transient[sequence])
+            log.warning("%s: %s; again in %.1f s", stage, error, delay)
+            await message.nak(delay=delay)
             return
-        del unforeseen[delivery.sequence]
+        log.exception("%s: unforeseen error on %s", stage, delivery.subject)
+        tries.unforeseen[sequence] += 1
+        if tries.unforeseen[sequence] < UNFORESEEN_LIMIT:
+            await message.nak(delay=growing_delay(tries.unforeseen[sequence]))
+            return
         await bury(bus, stage=stage, delivery=delivery, error=f"{type(error).__name__}: {error}", kind="unforeseen")
-        await message.ack()
-    else:
-        await message.ack()
+    tries.forget(sequence)
+    await message.ack()
 
 
 def growing_delay(tries: int) -> float:
@@ -167,7 +182,7 @@ def growing_delay(tries: int) -> float:
 
 
 @asynccontextmanager
-async def heartbeat(message: NatsMessage, ack_wait: timedelta) -> AsyncIterator[None]:
+async def heartbeat(message: Msg, ack_wait: timedelta) -> AsyncIterator[None]:
     """Tell the server every third of ``ack_wait`` that the message is still in hand."""
 
     over = False

@@ -34,9 +34,14 @@ def name_of(token_: str) -> str:
     return token_
 
 
-def job_subject(stage: StageName, resource_class: ResourceClass, project: str) -> str:
-    """Where a job of ``stage`` is queued; workers filter on stage and resource class."""
-    return f"tidemill.job.{stage}.{resource_class}.{token(project)}"
+def job_subject(stage: StageName, resource_class: ResourceClass, project: str, run_id: str) -> str:
+    """Where a job of a run is queued: its subject tells whose it is, so that a queue can be looked at by run."""
+    return f"{job_lane(stage, resource_class, token(project))}.{token(run_id)}"
+
+
+def job_lane(stage: StageName, resource_class: ResourceClass, project_token: str) -> str:
+    """What all jobs of a project and resource class have in common; ``project_token`` is ``token(project)``."""
+    return f"tidemill.job.{stage}.{resource_class}.{project_token}"
 
 
 def job_filter(stage: StageName, resource_class: ResourceClass) -> str:
@@ -46,7 +51,7 @@ def job_filter(stage: StageName, resource_class: ResourceClass) -> str:
 
 def command_subject(project: str) -> str:
     """Where commands to the registry are queued: jobs of the stage ``register``."""
-    return job_subject("register", "cpu", project)
+    return job_lane("register", "cpu", token(project))
 
 
 def dead_subject(stage: str) -> str:

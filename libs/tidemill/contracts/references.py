@@ -41,7 +41,8 @@ StageName = Literal["ingest", "preprocess", "train", "compress", "register"]
 
 STAGES: tuple[StageName, ...] = ("ingest", "preprocess", "train", "compress", "register")
 
-ResourceClass = Literal["cpu", "gpu", "large"]
+ResourceClass = Literal["cpu", "gpu", "large", "io"]
+"""What a job needs most of. ``io`` jobs wait for a network, so that a worker may do several at the same time."""
 
 
 class Frozen(BaseModel):

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tidemill.errors import TidemillError
+from tidemill.errors import TidemillError, TransientError, out_of_space
 from tidemill.jobs import preload
 from tidemill.jobs.link import ChildReport, ParentLink
 from tidemill.jobs.messages import ChildSettings, FromChild, Logged, Raised, Returned
@@ -102,6 +102,9 @@ def _error(error: BaseException) -> Raised:
             (kind.__module__, kind.__qualname__) for kind in type(error).__mro__ if issubclass(kind, TidemillError)
         )
         return Raised(str(error), text, types=types)
+    if out_of_space(error):
+        full = (TransientError.__module__, TransientError.__qualname__)
+        return Raised(f"the disk is full or its quota is used up: {_one_line(error)}; make room", text, types=(full,))
     return Raised(_one_line(error), text, memory=isinstance(error, MemoryError))
 
 

@@ -49,9 +49,10 @@ def attempt_key(project: str, run_id: str, fingerprint: str, number: int) -> str
     return f"{attempts_folder(project, run_id, fingerprint)}/{number:06d}.json"
 
 
-def result_key(project: str, fingerprint: str) -> str:
-    """The commit of a job."""
-    return f"{project_folder(project)}/results/{_part(fingerprint, 'fingerprint')}.json"
+def result_key(project: str, fingerprint: str, generation: int) -> str:
+    """The commit of a job; the first generation has no number, since nearly all are."""
+    name = _part(fingerprint, "fingerprint")
+    return f"{project_folder(project)}/results/{name}{f'.{generation:06d}' if generation > 1 else ''}.json"
 
 
 def checkpoints_folder(project: str, fingerprint: str) -> str:

@@ -112,14 +112,16 @@ class RecordStore:
         """A run's failed tries of a job, of all epochs, in their order."""
         return await self._documents.read_all(keys.attempts_folder(project, run_id, fingerprint), AttemptRecord)
 
-    async def create_result(self, project: str, record: ResultRecord) -> ResultRecord:
+    async def create_result(self, project: str, record: ResultRecord, *, generation: int = 1) -> ResultRecord:
         """Commit a job's result, or adopt the one that is there.
+
+        A generation is written once. The next one counts only where the artifacts of those before are lost.
 
         Returns:
             The result that counts: ``record`` itself (``is record``) when this call, or an earlier try of it whose
             answer was lost, committed it; another object when somebody else was first.
         """
-        key = keys.result_key(project, record.fingerprint)
+        key = keys.result_key(project, record.fingerprint, generation)
         if await self._documents.create(key, record):
             return record
         winner = await self._documents.read(key, ResultRecord)
@@ -127,9 +129,9 @@ class RecordStore:
             raise CorruptArtifact(f"record {key} was there and is gone; nothing may delete records")
         return record if winner == record else winner
 
-    async def result(self, project: str, fingerprint: str) -> ResultRecord | None:
-        """The committed result of a job, None while there is none."""
-        return await self._documents.read(keys.result_key(project, fingerprint), ResultRecord)
+    async def result(self, project: str, fingerprint: str, *, generation: int = 1) -> ResultRecord | None:
+        """The committed result of a job in one generation, None while there is none."""
+        return await self._documents.read(keys.result_key(project, fingerprint, generation), ResultRecord)
 
     async def add_checkpoint(self, project: str, record: CheckpointRecord) -> bool:
         """Record a checkpoint, written under the fencing token of its worker's lease.

@@ -6,6 +6,7 @@
     records/<project>/runs/<run_id>/epochs/<epoch>.json       EpochRecord: a retry, from the second epoch on
     records/<project>/attempts/<run_id>/<fingerprint>/<n>.json  AttemptRecord: a crash or an error of one job
     records/<project>/results/<fingerprint>.json              ResultRecord: the commit of a job
+    records/<project>/results/<fingerprint>.<generation>.json   from the second on: its artifacts were lost before
     records/<project>/checkpoints/<fingerprint>/<token>-<n>.json  CheckpointRecord
     records/<project>/decisions/<sequence>.json               DecisionRecord: hash-chained, source of the registry
 
@@ -93,7 +94,10 @@ class AttemptRecord(Frozen):
 
 
 class ResultRecord(Frozen):
-    """The commit of a job: written once under its fingerprint; whoever comes later adopts it."""
+    """The commit of a job: written once under its fingerprint; whoever comes later adopts it.
+
+    A job whose result names an artifact that is lost is worked again, and committed as the next generation.
+    """
 
     fingerprint: str
     stage: StageName

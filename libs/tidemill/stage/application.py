@@ -7,17 +7,19 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from faststream import FastStream
 
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus
 from tidemill.bus.consumers import subscribe
+from tidemill.bus.job_queue import JobQueue
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
-from tidemill.bus.subjects import JOBS, job_filter
+from tidemill.contracts import ResourceClass
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
 from tidemill.settings import PlatformSettings, StageSettings
@@ -25,9 +27,10 @@ from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.join import Joiner
 from tidemill.stage.planner import Planner
+from tidemill.stage.remaking import Remaker
 from tidemill.stage.runs import Runs
 from tidemill.stage.scratch import own_scratch
-from tidemill.stage.snapshot import Snapshotter
+from tidemill.stage.snapshot import AT_ONCE
 from tidemill.stage.worker import Worker, Workplace
 from tidemill.telemetry import configure, shutdown
 
@@ -37,6 +40,7 @@ WARM_UP_DELAY = 1.0
 """Seconds after its start before a service imports what its jobs need: the others are starting on the same cores.
 A job that comes earlier starts the imports itself."""
 
+T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=StageSettings)
 
 
@@ -46,60 +50,53 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
     instance = f"{socket.gethostname()}-{os.getpid()}"
     bus = Bus.from_settings(platform, stage.name)
     app = FastStream(bus.broker, logger=None)
-    runner = JobRunner(preload=stage.preload)
-    snapshot_runner = JobRunner(preload=stage.preload) if stage.snapshot is not None else None
-    worker_of: list[Worker[E, S, R]] = []
+    benches = [_Bench(JobRunner(preload=stage.preload), stage.resource_classes)]
+    if stage.snapshot is not None:
+        benches += [_Bench(JobRunner(preload=stage.preload), ("io",)) for _ in range(AT_ONCE)]
     background: list[asyncio.Task[None]] = []
 
     async def join_parts() -> None:
         configure(stage.name, platform.data_dir, instance, log_level=platform.log_level)
-        await connect(bus)
+        await when_reachable(bus.connect)
         store = open_store(platform.store_url, cache=platform.data_dir / "cache")
-        await store.check()
+        await when_reachable(store.check)
         records = store.records()
         runs = Runs(bus, records)
         joiner = Joiner(stage, bus, store, records, runs)
-        failures = FailurePolicy(stage.name, stage.consumes.subject, runs, records, settings.max_attempts)
+        remaker = Remaker(bus, store, records)
+        failures = FailurePolicy(stage.name, stage.consumes.subject, runs, records, settings.max_attempts, remaker)
         scratch = await asyncio.to_thread(own_scratch, platform.data_dir, stage.name)
-        snapshotter = None
-        if stage.snapshot is not None and snapshot_runner is not None:
-            snapshotter = Snapshotter(stage.snapshot, snapshot_runner, store, bus, runs, scratch)
-        planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures, snapshotter=snapshotter)
-        worker = Worker(
-            stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, failures=failures, runner=runner,
-            workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.ack_wait, settings.shutdown_grace),
-        )  # fmt: skip
-        worker_of.append(worker)
+        planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures)
+        workplace = Workplace(f"{stage.name}@{instance}", scratch, platform.ack_wait, settings.shutdown_grace)
+        for bench in benches:
+            bench.worker = Worker(
+                stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, planner=planner,
+                failures=failures, runner=bench.runner, workplace=workplace,
+            )  # fmt: skip
+            bench.queue = JobQueue(
+                bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, ack_wait=platform.ack_wait
+            )
         await subscribe(
             bus, stream=EVENTS_STREAM, durable=f"{stage.name}-events", filter_subjects=[stage.consumes.subject],
             handler=planner.on_event, ack_wait=platform.ack_wait, stage=stage.name,
         )  # fmt: skip
-        for resource_class in stage.resource_classes:
-            await subscribe(
-                bus, stream=JOBS, durable=f"{stage.name}-jobs-{resource_class}",
-                filter_subjects=[job_filter(stage.name, resource_class)],
-                handler=worker.on_job, ack_wait=platform.ack_wait, stage=stage.name,
-            )  # fmt: skip
 
     async def ready() -> None:
+        for bench in benches:
+            assert bench.queue is not None
+            await bench.queue.start()
         announce_ready(platform)
         log.info("%s is ready", stage.name)
         background.append(asyncio.create_task(warm_up()))
 
     async def warm_up() -> None:
         await asyncio.sleep(WARM_UP_DELAY)
-        await runner.warm()
+        await benches[0].runner.warm()
 
     async def leave() -> None:
         for task in background:
             task.cancel()
-        if snapshot_runner is not None:
-            snapshot_runner.request_stop(0.0)
-        for worker in worker_of:
-            await worker.leave()
-        await runner.close()
-        if snapshot_runner is not None:
-            await snapshot_runner.close()
+        await asyncio.gather(*(bench.leave() for bench in benches))
 
     app.on_startup(join_parts)
     app.after_startup(ready)
@@ -108,18 +105,33 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
     return app
 
 
-async def connect(bus: Bus) -> None:
-    """Connect, waiting for the server as long as it takes: a worker that is started first is not an error."""
+@dataclass
+class _Bench:
+    """One worker with its runner and its queue: what does one job at a time."""
+
+    runner: JobRunner
+    resource_classes: Sequence[ResourceClass]
+    worker: Worker[Any, Any, Any] | None = None
+    queue: JobQueue | None = None
+
+    async def leave(self) -> None:
+        if self.queue is not None and self.worker is not None:
+            self.queue.close()
+            await self.worker.leave()
+            await self.queue.stop()
+        await self.runner.close()
+
+
+async def when_reachable(reach: Callable[[], Awaitable[T]]) -> T:
+    """What ``reach`` returns, asked again as long as it takes: a service that is started first is not an error."""
     delay = 0.1
     while True:
         try:
-            await bus.connect()
+            return await reach()
         except TransientError as error:
             log.warning("%s; trying again in %.1f s", error, delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
-        else:
-            return
 
 
 def announce_ready(platform: PlatformSettings) -> None:

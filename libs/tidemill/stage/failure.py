@@ -15,12 +15,21 @@ from tidemill.bus.cloudevents import event_headers
 from tidemill.bus.consumers import Retry, growing_delay
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, DatasetPublished, StageEvent, StageName
-from tidemill.errors import Cancelled, CorruptArtifact, HandedBack, PermanentError, TransientError
+from tidemill.errors import (
+    ArtifactMissing,
+    Cancelled,
+    CorruptArtifact,
+    HandedBack,
+    PermanentError,
+    TransientError,
+    out_of_space,
+)
 from tidemill.jobs import JobCrashed
 from tidemill.jobs.outcome import usage_of
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord
 from tidemill.stage.job_command import JobCommand
+from tidemill.stage.remaking import LostForGood, Remaker
 from tidemill.stage.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -34,8 +43,17 @@ AttemptKind = Literal["crash", "transient", "permanent", "unforeseen"]
 class FailurePolicy:
     """Decides what an error means for its run."""
 
-    def __init__(self, stage: StageName, consumes: str, runs: Runs, records: RecordStore, max_attempts: int) -> None:
+    def __init__(
+        self,
+        stage: StageName,
+        consumes: str,
+        runs: Runs,
+        records: RecordStore,
+        max_attempts: int,
+        remaker: Remaker,
+    ) -> None:
         self._stage: StageName = stage
+        self._remaker = remaker
         self._consumes = consumes
         self._runs = runs
         self._records = records
@@ -87,14 +105,26 @@ class FailurePolicy:
         attempts = [one for one in earlier if one.epoch == epoch]
         if kind == "permanent":
             await self._runs.fail(
-                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery
-            )
+                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery,
+                passed=isinstance(error, LostForGood),
+            )  # fmt: skip
             return
         if kind == "transient":
             delay = growing_delay(len(attempts))
             log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)
             raise Retry(delay)
         counted = sum(1 for one in attempts if one.kind in ("crash", "unforeseen"))
+        lost = error.artifact if isinstance(error, CorruptArtifact | ArtifactMissing) else None
+        if lost is not None and counted < self._max_attempts:
+            made_again = await self._remaker.remake(project, run_id, lost)
+            if made_again == "asked":  # its announcement will bring this work here again
+                return
+            if made_again == "impossible":
+                message = f"{message}; no stage of this run can make it again: publish the dataset again"
+                await self._runs.fail(
+                    project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery
+                )
+                return
         if counted < self._max_attempts:
             log.warning(
                 "run %s: %s: %s; try %d of %d", run_id, self._stage, message, counted, self._max_attempts,
@@ -112,11 +142,13 @@ class FailurePolicy:
 
 
 def attempt_kind(error: Exception) -> AttemptKind:
-    """What an error means for another try. A corrupt artifact may be whole in the store: it is tried again."""
+    """What an error means for another try. A lost artifact can be made again, and then it is worth one."""
     if isinstance(error, JobCrashed):
         return "crash"
-    if isinstance(error, CorruptArtifact):
+    if isinstance(error, CorruptArtifact | ArtifactMissing):
         return "unforeseen"
+    if out_of_space(error):
+        return "transient"
     if isinstance(error, PermanentError):
         return "permanent"
     if isinstance(error, TransientError):

@@ -30,6 +30,8 @@ class JobCommand(Frozen):
     title: str = ""
     started_at: datetime
     """When the stage took its event."""
+    snapshot: bool = False
+    """Copy what the event's URI names into the store; the stage is planned when it is there."""
 
     @property
     def fingerprint(self) -> str:

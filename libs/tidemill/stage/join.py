@@ -1,7 +1,8 @@
 """Joining: when every job of a stage has its result, the stage announces its own fact, once.
 
 Any worker that finishes a job, and the planner that finds every result there, may join; the stage record is created
-once and whoever comes later announces the same recorded event, which the stream keeps once.
+once and whoever comes later announces the same recorded event, which the stream keeps once. A stage that had to be
+worked again, since what it made was lost, announces its event once more under a number of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Generic
 
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
-from tidemill.contracts import EVENTS, ArtifactRef, Recipe, ResourceUsage, StageEvent
+from tidemill.contracts import Recipe, ResourceUsage, StageEvent
 from tidemill.contracts.recipe import parse_recipe
 from tidemill.records import RecordStore
 from tidemill.records.schema import ResultRecord, StageRecord
 from tidemill.stage.definition import E, JobResult, R, S, Stage
 from tidemill.stage.fingerprint import stage_fingerprint
+from tidemill.stage.remaking import LostForGood, again, announced_event, made_by
+from tidemill.stage.results import Results
 from tidemill.stage.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -34,26 +37,33 @@ class Joiner(Generic[E, S, R]):
         self._store = store
         self._records = records
         self._runs = runs
-
-    async def results(self, project: str, fingerprints: Sequence[str]) -> dict[str, ResultRecord]:
-        """The results that exist, by fingerprint."""
-        found: dict[str, ResultRecord] = {}
-        for fingerprint in fingerprints:
-            record = await self._records.result(project, fingerprint)
-            if record is not None and await self._complete(record):
-                found[fingerprint] = record
-        return found
+        self.results = Results(records, store)
 
     async def join(
-        self, event: E, fingerprints: Sequence[str], results: Mapping[str, ResultRecord], started_at: datetime
+        self,
+        event: E,
+        fingerprints: Sequence[str],
+        results: Mapping[str, ResultRecord],
+        started_at: datetime,
+        *,
+        worked: bool = False,
     ) -> None:
         """Announce the stage; ``results`` holds every fingerprint. A run that was ended meanwhile announces nothing.
 
+        ``worked`` says that one of the results was made just now: where the stage was announced before, what it had
+        made was lost, and the next stage is to hear of it again.
+
         Raises:
             TransientError: a record or the announcement could not be written; joining again completes it.
+            LostForGood: what the stage announced before is lost, and came out differently this time.
         """
-        if await self.announce_again(event):
+        if await self.announce_again(event, announcement=again() if worked else 1):
             return
+        if await self._records.stage(event.project, event.run_id, self._stage.name) is not None:
+            raise LostForGood(
+                f"what {self._stage.name} made for this run is lost, and working it again gave other bytes, so that "
+                "the run cannot go on from there; publish the dataset again"
+            )
         record = await self._record(event, fingerprints, results, started_at)
         if not await self._runs.reach(event.project, event.run_id, self._stage.name):
             log.info("run %s is not running any more; %s announces nothing", event.run_id, self._stage.name)
@@ -63,21 +73,21 @@ class Joiner(Generic[E, S, R]):
             return
         await self._announce(record)
 
-    async def announce_again(self, event: E) -> bool:
-        """Announce what the run's stage announced before; False when it is not on record yet.
+    async def announce_again(self, event: E, *, announcement: int = 1) -> bool:
+        """Announce what the run's stage announced before; False when it is not on record yet, or lost what it made.
 
         The stream keeps the same announcement once, and a consumer that has seen it does nothing.
         """
         record = await self._records.stage(event.project, event.run_id, self._stage.name)
-        if record is None:
+        if record is None or not await self.results.all_exist(made_by(announced_event(record), event)):
             return False
         if await self._runs.reach(event.project, event.run_id, self._stage.name):
-            await self._announce(record)
+            await self._announce(record, announcement)
         return True
 
-    async def _announce(self, record: StageRecord) -> None:
+    async def _announce(self, record: StageRecord, announcement: int = 1) -> None:
         fact = announced_event(record)
-        await self._bus.announce(fact, fingerprint=record.fingerprint)
+        await self._bus.announce(fact, fingerprint=record.fingerprint, announcement=announcement)
         log.info("run %s: %s announced %s", fact.run_id, self._stage.name, record.subject)
 
     async def recipe(self, event: E) -> Recipe:
@@ -116,14 +126,3 @@ class Joiner(Generic[E, S, R]):
             usage=record.usage,
             cached=record.run_id != run_id,
         )
-
-    async def _complete(self, record: ResultRecord) -> bool:
-        refs: list[ArtifactRef] = list(record.artifacts.values())
-        return all([await self._store.exists(ref) for ref in refs])
-
-
-def announced_event(record: StageRecord) -> StageEvent:
-    """The event that a stage announced, as it is on record."""
-    event = EVENTS[record.subject].model_validate(record.event)
-    assert isinstance(event, StageEvent)
-    return event

@@ -1,6 +1,7 @@
 """Planning: a stage takes its event, plans its jobs, and queues the ones that have no result yet.
 
-When every result exists already (the same dataset and recipe in another run), the stage is joined at once.
+When every result exists already (the same dataset and recipe in another run), the stage is joined at once. A dataset
+that is named by a URI is copied into the store first, by a job of its own (see ``snapshot``).
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from tidemill.bus.cloudevents import derived_run_id, parse_event
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
 from tidemill.contracts import DatasetPublished, RecipeError
-from tidemill.errors import Cancelled, HandedBack, PermanentError, TidemillError, TransientError
+from tidemill.errors import PermanentError, TidemillError, TransientError
 from tidemill.stage.definition import E, Job, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.fingerprint import hardware_class, job_fingerprint
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
 from tidemill.stage.runs import Runs
-from tidemill.stage.snapshot import Snapshotter
+from tidemill.stage.snapshot import SOURCE, snapshot_command, snapshot_fingerprint
 from tidemill.telemetry import run_scope, span
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,12 @@ class Planner(Generic[E, S, R]):
         runs: Runs,
         joiner: Joiner[E, S, R],
         failures: FailurePolicy,
-        snapshotter: Snapshotter | None,
     ) -> None:
         self._stage = stage
         self._bus = bus
         self._runs = runs
         self._joiner = joiner
         self._failures = failures
-        self._snapshotter = snapshotter
 
     async def on_event(self, delivery: Delivery) -> None:
         """Handle one delivery of the stage's event. An event for a run that has ended is dropped with a log line."""
@@ -60,11 +59,10 @@ class Planner(Generic[E, S, R]):
                 log.info("run %s is %s: %s is not planned", event.run_id, status.state, self._stage.name)
                 return
             try:
-                await self._plan(event, delivery)
+                cause = delivery.headers.get("ce-id") or f"{delivery.stream}:{delivery.sequence}"
+                await self.plan(event, cause, status.epoch)
             except TransientError:
                 raise
-            except (Cancelled, HandedBack) as stopped:
-                await self._failures.stopped(event.project, event.run_id, stopped)
             except Exception as error:
                 await self._failures.planning_failed(event, delivery, error, status.epoch)
 
@@ -76,7 +74,15 @@ class Planner(Generic[E, S, R]):
             raise PermanentError(f"{self._stage.name} takes {self._stage.consumes.subject}, not {delivery.subject}")
         return event
 
-    async def _plan(self, event: E, delivery: Delivery) -> None:
+    async def plan(self, event: E, cause: str, epoch: int) -> None:
+        """Queue the jobs of ``event`` that have no result, or join the stage when none is missing.
+
+        ``cause`` names what brought the event: each job is queued once for each cause.
+
+        Raises:
+            PermanentError: the recipe is none, or what it names cannot be used.
+            TransientError: something is out of reach; planning again completes it.
+        """
         if await self._joiner.announce_again(event):
             return
         started_at = datetime.now(UTC)
@@ -84,19 +90,22 @@ class Planner(Generic[E, S, R]):
             recipe = await self._joiner.recipe(event)
         except RecipeError as error:
             raise PermanentError(str(error)) from None
-        if isinstance(event, DatasetPublished) and event.source is None and self._snapshotter is not None:
-            source = await self._snapshotter.snapshot(event)
-            event = event.model_copy(update={"source": source})
+        if isinstance(event, DatasetPublished) and event.source is None and self._stage.snapshot is not None:
+            fingerprint = snapshot_fingerprint(event, epoch)
+            snapshot = await self._joiner.results.find(event.project, fingerprint)
+            if snapshot is None:
+                await self._queue(snapshot_command(event, fingerprint, started_at), cause)
+                return
+            event = event.model_copy(update={"source": snapshot.artifacts[SOURCE]})
         jobs = await asyncio.to_thread(self._stage.plan, event, recipe)  # it may hash a base model or ask the hub
         fingerprints = self._fingerprints(event, jobs)
-        results = await self._joiner.results(event.project, fingerprints)
+        results = await self._joiner.results.found(event.project, fingerprints)
         missing = [index for index, fingerprint in enumerate(fingerprints) if fingerprint not in results]
         if not missing:
             await self._joiner.join(event, fingerprints, results, started_at)
             return
-        cause = delivery.headers.get("ce-id") or f"{delivery.stream}:{delivery.sequence}"
         for index in missing:
-            await self._queue(event, jobs[index], index, fingerprints, started_at, cause)
+            await self._queue(self._command(event, jobs[index], index, fingerprints, started_at), cause)
         log.info("run %s: %s queued %d of %d jobs", event.run_id, self._stage.name, len(missing), len(jobs))
 
     def _fingerprints(self, event: E, jobs: Sequence[Job[S]]) -> list[str]:
@@ -110,10 +119,8 @@ class Planner(Generic[E, S, R]):
             for job in jobs
         ]
 
-    async def _queue(
-        self, event: E, job: Job[S], index: int, fingerprints: list[str], started_at: datetime, cause: str
-    ) -> None:
-        command = JobCommand(
+    def _command(self, event: E, job: Job[S], index: int, fingerprints: list[str], started_at: datetime) -> JobCommand:
+        return JobCommand(
             project=event.project,
             run_id=event.run_id,
             stage=self._stage.name,
@@ -126,9 +133,11 @@ class Planner(Generic[E, S, R]):
             title=job.title,
             started_at=started_at,
         )
+
+    async def _queue(self, command: JobCommand, cause: str) -> None:
         await self._bus.publish_durably(
             JOBS,
-            job_subject(self._stage.name, job.resource_class, event.project),
+            job_subject(command.stage, command.resource_class, command.project, command.run_id),
             command.model_dump_json().encode(),
             {"Nats-Msg-Id": command.message_id(cause), "content-type": "application/json"},
         )

@@ -76,9 +76,11 @@ class Runs:
         error: str,
         kind: Literal["permanent", "exhausted"],
         delivery: Delivery,
+        passed: bool = False,
     ) -> None:
         """End the run as failed and keep ``delivery``, the stage's event, in the dead letters.
 
+        A stage that the run has passed does not fail it, unless ``passed`` says that what it had made is lost.
         Safe to repeat: everything is written once, the KV entry last, so a crash in between is completed by the
         redelivery. A run that ended otherwise in the meantime stays as it is.
 
@@ -87,7 +89,7 @@ class Runs:
         """
         now = await self.status(project, run_id)
         # A redelivery of what was passed long ago. Registration claims its stage first, and may fail after that.
-        if stage != "register" and (stage in now.reached or "register" in now.reached):
+        if not passed and stage != "register" and (stage in now.reached or "register" in now.reached):
             log.warning("run %s has passed %s: %s does not fail it", run_id, stage, error)
             return
         epoch = now.epoch

@@ -11,12 +11,12 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from pydantic import ValidationError
 
@@ -24,7 +24,7 @@ from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus, Lease, LeaseLost, Leases
 from tidemill.bus.consumers import Retry
 from tidemill.bus.delivery import Delivery
-from tidemill.contracts import EVENTS, ArtifactRef, RunProgressed
+from tidemill.contracts import EVENTS, ArtifactKind, ArtifactRef, RunProgressed
 from tidemill.errors import Cancelled, HandedBack, PermanentError, TransientError
 from tidemill.jobs import JobOutcome, JobRunner, Progress
 from tidemill.jobs.outcome import spans_of
@@ -35,12 +35,13 @@ from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import LEAVING_DELAY, FailurePolicy
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
+from tidemill.stage.planner import Planner
 from tidemill.stage.runs import Runs
+from tidemill.stage.snapshot import SOURCE
 from tidemill.telemetry import current_traceparent, export, run_scope, span
 
 log = logging.getLogger(__name__)
 
-BUSY_DELAY = 1.0
 LEASE_HELD_DELAY = 1.0
 
 
@@ -66,6 +67,7 @@ class Worker(Generic[E, S, R]):
         records: RecordStore,
         runs: Runs,
         joiner: Joiner[E, S, R],
+        planner: Planner[E, S, R],
         failures: FailurePolicy,
         runner: JobRunner,
         workplace: Workplace,
@@ -76,6 +78,7 @@ class Worker(Generic[E, S, R]):
         self._records = records
         self._runs = runs
         self._joiner = joiner
+        self._planner = planner
         self._failures = failures
         self._runner = runner
         self._workplace = workplace
@@ -96,8 +99,6 @@ class Worker(Generic[E, S, R]):
         """Handle one delivery of a job of this stage."""
         if self._leaving:
             raise Retry(LEAVING_DELAY)
-        if not self._idle.is_set():  # of two resource classes, one brought a job while the other's is worked on
-            raise Retry(BUSY_DELAY)
         self._idle.clear()
         try:
             command = _parse(delivery)
@@ -112,11 +113,12 @@ class Worker(Generic[E, S, R]):
             log.info("run %s is %s: its job of %s is dropped", command.run_id, status.state, self._stage.name)
             return
         try:
-            if not await self._joiner.results(command.project, [command.fingerprint]):
+            worked = await self._joiner.results.find(command.project, command.fingerprint) is None
+            if worked:
                 title = f" {command.title}" if command.title else ""
                 with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
                     await self._leased(command)
-            await self._join_if_last(command)
+            await self._go_on(command, status.epoch, worked)
         except (Cancelled, HandedBack) as stopped:
             await self._failures.stopped(command.project, command.run_id, stopped)
         except (Retry, LeaseLost):
@@ -187,46 +189,54 @@ class Worker(Generic[E, S, R]):
             if not await self._records.add_checkpoint(command.project, record):
                 raise LeaseLost(f"a later owner of {command.fingerprint} has written a checkpoint")
 
-        spec = self._stage.spec.model_validate(command.spec)
-        outcome: JobOutcome[R] = await self._runner.run(
-            self._stage.work, spec, inputs, output,
+        outcome: JobOutcome[R] = await self._runner.run_call(
+            *self._call(command, inputs, output),
             on_progress=progressed, on_checkpoint=checkpointed, traceparent=current_traceparent(),
         )  # fmt: skip
         export(outcome.spans)
         return outcome
 
+    def _call(self, command: JobCommand, inputs: Inputs, output: Path) -> tuple[Any, ...]:
+        """The function of the stage that the child is to call, and its arguments."""
+        if command.snapshot:
+            (output / SOURCE).mkdir()
+            return self._stage.snapshot, self._event(command), output / SOURCE
+        return self._stage.work, self._stage.spec.model_validate(command.spec), inputs, output
+
     async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> None:
+        outputs: Mapping[str, ArtifactKind] = {SOURCE: "source"} if command.snapshot else self._stage.outputs
         artifacts: dict[str, ArtifactRef] = {}
-        for name, kind in self._stage.outputs.items():
+        for name, kind in outputs.items():
             if (output / name).is_dir():
                 artifacts[name] = await self._store.put(output / name, kind=kind)
         await self._leases.renew(lease)  # fencing: an owner that was paused and lost its lease does not commit
         record = ResultRecord(
             fingerprint=command.fingerprint,
             stage=self._stage.name,
-            result=outcome.value.model_dump(mode="json"),
+            result={} if command.snapshot else outcome.value.model_dump(mode="json"),
             artifacts=artifacts,
             usage=outcome.usage,
             committed_at=datetime.now(UTC),
             run_id=command.run_id,
         )
-        winner = await self._records.create_result(command.project, record)
-        if winner != record:
+        winner = await self._joiner.results.commit(command.project, record)
+        if winner is not record:
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
-        for name, ref in winner.artifacts.items():
-            if not await self._store.exists(ref):
-                raise PermanentError(
-                    f"the result of {self._stage.name} names the artifact {ref.digest} ({name}), which the store does "
-                    "not have any more; restore it, or publish with --no-cache to work everything again"
-                )
 
-    async def _join_if_last(self, command: JobCommand) -> None:
-        results = await self._joiner.results(command.project, command.fingerprints)
-        if len(results) < len(set(command.fingerprints)):
+    async def _go_on(self, command: JobCommand, epoch: int, worked: bool) -> None:
+        """Join the stage if this was its last job; plan it when its dataset has come into the store."""
+        event = self._event(command)
+        if command.snapshot:
+            await self._planner.plan(event, command.fingerprint, epoch)
             return
+        results = await self._joiner.results.found(command.project, command.fingerprints)
+        if len(results) == len(set(command.fingerprints)):
+            await self._joiner.join(event, command.fingerprints, results, command.started_at, worked=worked)
+
+    def _event(self, command: JobCommand) -> E:
         event = EVENTS[self._stage.consumes.subject].model_validate(command.event)
         assert isinstance(event, self._stage.consumes)
-        await self._joiner.join(event, command.fingerprints, results, command.started_at)
+        return event
 
     @asynccontextmanager
     async def _watched(self, command: JobCommand, lease: Lease) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ import pytest
 from tidemill.artifacts import ObjectArtifactStore, open_store
 from tidemill.artifacts.manifest import FileEntry, Manifest, Shard, manifest_key, object_key, read_manifest
 from tidemill.contracts import ArtifactRef
-from tidemill.errors import CorruptArtifact, InvalidInput, NotFound
+from tidemill.errors import ArtifactMissing, CorruptArtifact, InvalidInput, NotFound
 
 SHARD_SIZE = 1000
 
@@ -178,6 +178,26 @@ class ArtifactStoreContract:
             await store.read(ref, "nested/deep/labels.json")
         with pytest.raises(CorruptArtifact):
             await store.fetch(ref, tmp_path / "into")
+        assert await store.put(directory, kind="dataset") == ref
+        await store.fetch(ref, tmp_path / "into")
+        assert contents(tmp_path / "into") == FILES
+
+    async def test_quarantine_takes_what_is_damaged_out_of_the_way_so_that_putting_again_heals(
+        self, store: ObjectArtifactStore, directory: Path, tmp_path: Path
+    ) -> None:
+        ref = await store.put(directory, kind="dataset")
+        assert await store.quarantine(ref) == []
+        first, second, *_ = await shards_of(store, ref)
+        await damage(store, first.sha256)  # of the same size, so that no put would notice
+        await store.objects.delete([object_key(second.sha256)])
+        assert sorted(await store.quarantine(ref)) == sorted([object_key(first.sha256), object_key(second.sha256)])
+        assert not await store.exists(ref)
+        assert [key async for key in store.objects.keys("artifacts/quarantine")] == [
+            f"artifacts/quarantine/{first.sha256}"
+        ]
+        with pytest.raises(ArtifactMissing) as missing:
+            await store.fetch(ref, tmp_path / "into")
+        assert missing.value.artifact == ref
         assert await store.put(directory, kind="dataset") == ref
         await store.fetch(ref, tmp_path / "into")
         assert contents(tmp_path / "into") == FILES

@@ -1,19 +1,25 @@
 """A small stage for tests of the stage machinery: its jobs do what the dataset's URI says.
 
 ``test:ok``, ``test:slow``, ``test:crash``, ``test:permanent``, ``test:unforeseen``, ``test:flaky`` (crashes until the
-file named by the fragment exists, which it makes); ``?jobs=3`` plans several jobs.
+file named by the fragment exists, which it makes), ``test:full`` (finds a full disk until that file exists),
+``test:random`` (never leaves the same bytes twice); ``?jobs=3`` plans several jobs.
+
+``copy_stage`` follows it: it copies the dataset, so that there is a stage with an input.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
+import shutil
 import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPublished, Frozen, Recipe
+from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPrepared, DatasetPublished, Frozen, Recipe
 from tidemill.errors import HandedBack, PermanentError
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.stage import Job, JobResult, Stage
@@ -54,6 +60,8 @@ def echo(spec: EchoSpec, inputs: Inputs, output: Path, report: ProgressReport) -
     if spec.behaviour == "flaky" and not Path(spec.marker).exists():
         Path(spec.marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if spec.behaviour == "full" and not Path(spec.marker).exists():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if spec.behaviour == "permanent":
         raise PermanentError("row 3, column 标签: nothing there; fill it in")
     if spec.behaviour == "unforeseen":
@@ -62,7 +70,9 @@ def echo(spec: EchoSpec, inputs: Inputs, output: Path, report: ProgressReport) -
         _slowly(inputs, output, report)
     for name in ("dataset", "recipe"):
         (output / name).mkdir()
-        (output / name / "part.txt").write_text(f"{name} {spec.behaviour} {spec.part}")
+        chance = secrets.token_hex(8) if spec.behaviour == "random" else ""
+        (output / name / "part.txt").write_text(f"{name} {spec.behaviour} {spec.part} {chance}")
+        (output / name / "recipe.json").write_text("{}")
     return EchoResult(part=spec.part, pid=os.getpid())
 
 
@@ -100,6 +110,60 @@ def echo_stage() -> Stage[DatasetPublished, EchoSpec, EchoResult]:
         join=join_echo,
         preload=("tidemill.testing.stages",),
         snapshot=snapshot_echo,
+    )
+
+
+class CopySpec(Frozen):
+    """Copy the dataset as it is."""
+
+    name: str
+
+
+class CopyResult(Frozen):
+    """How many files were copied."""
+
+    files: int
+
+
+def plan_copy(event: DatasetIngested, recipe: Recipe) -> Sequence[Job[CopySpec]]:
+    """One job."""
+    return [Job(CopySpec(name=event.name), inputs={"dataset": event.dataset})]
+
+
+def copy(spec: CopySpec, inputs: Inputs, output: Path, report: ProgressReport) -> CopyResult:
+    """Copy the dataset."""
+    shutil.copytree(inputs["dataset"], output / "dataset", copy_function=shutil.copyfile)
+    return CopyResult(files=len(list((output / "dataset").iterdir())))
+
+
+def join_copy(event: DatasetIngested, recipe: Recipe, results: Sequence[JobResult[CopyResult]]) -> DatasetPrepared:
+    """The copy is the prepared dataset."""
+    return DatasetPrepared(
+        project=event.project,
+        run_id=event.run_id,
+        name=event.name,
+        recipe=event.recipe,
+        ingested=event.dataset,
+        dataset=results[0].artifacts["dataset"],
+        task=event.task,
+        parts=event.parts,
+        labels=[],
+    )
+
+
+def copy_stage() -> Stage[DatasetIngested, CopySpec, CopyResult]:
+    """The stage behind ``echo_stage``."""
+    return Stage(
+        name="preprocess",
+        consumes=DatasetIngested,
+        revision=1,
+        spec=CopySpec,
+        result=CopyResult,
+        outputs={"dataset": "dataset"},
+        plan=plan_copy,
+        work=copy,
+        join=join_copy,
+        preload=("tidemill.testing.stages",),
     )
 
 

@@ -1,0 +1,92 @@
+"""Making again what was lost: an artifact that cannot be read is made anew by the stage of the run that made it.
+
+The damaged object is taken out of the way, and the event that the making stage took is announced again. Its result
+does not count any more (see ``results``), so it works again; when the same bytes come out the run goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Literal
+
+from tidemill.artifacts import ArtifactStore
+from tidemill.bus import Bus
+from tidemill.contracts import EVENTS, ArtifactRef, DatasetIngested, Event, StageEvent
+from tidemill.errors import PermanentError
+from tidemill.records import RecordStore
+from tidemill.records.schema import StageRecord
+
+log = logging.getLogger(__name__)
+
+Remaking = Literal["asked", "intact", "impossible"]
+"""``asked``: its stage works again. ``intact``: the store's copy is good. ``impossible``: no stage of it made that."""
+
+
+class LostForGood(PermanentError):
+    """What a stage announced is lost and came out differently when it worked again: the run cannot go on."""
+
+
+class Remaker:
+    """Has lost artifacts made again."""
+
+    def __init__(self, bus: Bus, store: ArtifactStore, records: RecordStore) -> None:
+        self._bus = bus
+        self._store = store
+        self._records = records
+
+    async def remake(self, project: str, run_id: str, artifact: ArtifactRef) -> Remaking:
+        """See to it that ``artifact``, which could not be read, is there again.
+
+        Raises:
+            TransientError: store or bus are out of reach.
+        """
+        damaged = await self._store.quarantine(artifact)
+        if not damaged:
+            return "intact"
+        log.error("run %s: %s artifact %s is lost or damaged: %s", run_id, artifact.kind, artifact.digest, damaged[0])
+        cause = await self._cause(project, run_id, artifact)
+        if cause is None:
+            return "impossible"
+        event, fingerprint = cause
+        await self._bus.announce(event, fingerprint=fingerprint, announcement=again())
+        log.warning("run %s: %s is announced again, so that it is made anew", run_id, event.subject)
+        return "asked"
+
+    async def _cause(self, project: str, run_id: str, artifact: ArtifactRef) -> tuple[Event, str] | None:
+        """The event that the stage which made ``artifact`` took, and its fingerprint."""
+        run = await self._records.run(project, run_id)
+        if run is None:
+            return None
+        cause: tuple[Event, str] = (run.event, "published")
+        for record in await self._records.stages(project, run_id):
+            event = announced_event(record)
+            if artifact in made_by(event, cause[0]):
+                return cause
+            cause = (event, record.fingerprint)
+        return None
+
+
+def again() -> int:
+    """A number for announcing a fact once more: it grows, also over restarts and from process to process."""
+    return time.time_ns() // 1_000_000
+
+
+def announced_event(record: StageRecord) -> StageEvent:
+    """The event that a stage announced, as it is on record."""
+    event = EVENTS[record.subject].model_validate(record.event)
+    assert isinstance(event, StageEvent)
+    return event
+
+
+def made_by(event: StageEvent, cause: Event) -> list[ArtifactRef]:
+    """The artifacts that a stage made: those that its event names and the event that it took does not."""
+    given = _artifacts(cause)
+    if isinstance(event, DatasetIngested):  # the dataset as somebody brought it
+        given.append(event.source)
+    return [ref for ref in _artifacts(event) if ref not in given]
+
+
+def _artifacts(event: Event) -> list[ArtifactRef]:
+    values = (getattr(event, name) for name in type(event).model_fields)
+    return [value for value in values if isinstance(value, ArtifactRef)]
