@@ -57,6 +57,8 @@ class Arena:
     """Fingerprints whose job child was killed: once each, since three crashes end a run."""
     events_lost_at: list[datetime] = field(default_factory=list)
     """When the EVENTS stream was emptied or deleted."""
+    over: bool = False
+    """Every run has ended and no other comes."""
     _claims: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     @asynccontextmanager
@@ -121,6 +123,8 @@ class Arena:
         """
         pids = {self.platform.pid(name): name for service in STAGE_OF for name in self.platform.replicas(service)}
         for _ in range(100):
+            if self.over:
+                break
             for fingerprint, pid in sorted((await self.holders()).items()):
                 if pid in pids:
                     return fingerprint, pids[pid], pid

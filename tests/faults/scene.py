@@ -14,7 +14,7 @@ from tests.faults.audit import Audit, Violation
 from tests.faults.orders import draw_orders
 from tests.faults.platform import HurtPlatform, Scene
 from tests.faults.runs import Runs, Tracked
-from tests.faults.schedule import Injection, Schedule, draw
+from tests.faults.schedule import LANES, Injection, Schedule, draw
 from tests.faults.watching import Watch
 
 SLOW_EPOCHS = {"quick": 60, "real": 150}
@@ -95,12 +95,19 @@ async def _hurt(plan: Plan, arena: Arena, said: Callable[[str], None], progress:
 
     async def in_step(number: int) -> Tracked:
         # Runs wait for faults as faults wait for runs, so that there is always something to hurt.
-        while kinds and number - plan.at_once > len(schedule.done) / max(share, 0.01):
+        later = len(orders) - plan.at_once
+        while kinds and number >= plan.at_once + later * (len(schedule.done) + LANES) / len(kinds):
             await asyncio.sleep(0.2)
         return await arena.runs.carry_out(orders[number])
 
     following = [asyncio.create_task(in_step(number)) for number in range(len(orders))]
     hurting = asyncio.create_task(schedule.carry_out())
+
+    async def over() -> None:
+        await asyncio.wait(following)
+        arena.over = True
+
+    ending = asyncio.create_task(over())
     while not hurting.done():
         ended = sum(run.outcome is not None for run in arena.runs.tracked)
         progress(
@@ -111,6 +118,7 @@ async def _hurt(plan: Plan, arena: Arena, said: Callable[[str], None], progress:
     hurting.result()
     await arena.platform.heal()
     done, late = await asyncio.wait(following, timeout=plan.deadline)
+    ending.cancel()
     for task in late:
         task.cancel()
     for task in done:

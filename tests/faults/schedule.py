@@ -79,6 +79,9 @@ class Schedule:
         at = time.monotonic() - self._began
         reason = ""
         for _ in range(TRIES):
+            if self._arena.over:
+                reason = reason or "no run was left that it could hit"
+                break
             try:
                 hit = await kind.inject(self._arena, chance)
             except NotNow as missed:

@@ -58,7 +58,10 @@ async def versions(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation
         if one.outcome is None or one.outcome.state != "finished":
             continue
         stage = next(stage for stage in one.stages if stage.stage == "compress")
-        digest = announced_event(stage).model.digest  # type: ignore[attr-defined]
+        model = announced_event(stage).model  # type: ignore[attr-defined]
+        digest = model.digest
+        if not await arena.platform.store.exists(model):
+            found.append(Violation("half-written", one.run_id, f"finished, but its model {digest} is not in the store"))
         name = one.record.event.name
         mine = [version.version for version in registered[name] if version.event.model.digest == digest]
         if mine != [one.outcome.version]:
