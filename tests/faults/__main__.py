@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ S3_SHARE = 0.25
 def main() -> int:
     """0 when every promise held."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # disks are unmounted and processes ended all the same
     console = Console(width=None if sys.stdout.isatty() else 140)
     folder = Path(options.folder or tempfile.mkdtemp(prefix="tidemill-faults-"))
     console.print(f"seed {options.seed}; logs and data below {folder}")

@@ -63,21 +63,18 @@ async def play(plan: Plan, folder: Path, *, said: Callable[[str], None], progres
         runs = Runs(platform, watch, plan.seed, at_once=plan.at_once)
         arena = Arena(platform, watch, runs)
         schedule = await _hurt(plan, arena, said, progress)
-        await platform.heal()
-        findings.injections = schedule.done
         audit = Audit(arena, schedule.done)
+        progress(f"{plan.scene}: the audit")
         await audit.running()
+        findings.injections = schedule.done
         findings.violations += audit.violations
+        findings.runs, findings.strays = len(runs.tracked), audit.strays
+        findings.states = Counter(run.outcome.state if run.outcome else "lost" for run in runs.tracked)
     finally:
         left = await platform.stop()
-        findings.violations += [
-            Violation("orphan", "", f"process {pid} was left after everything stopped") for pid in left
-        ]
-    findings.violations += Audit.stopped(platform)
-    await platform.clean_up()
-    findings.runs = len(runs.tracked)
-    findings.strays = audit.strays
-    findings.states = Counter(run.outcome.state if run.outcome else "lost" for run in runs.tracked)
+        findings.violations += [Violation("orphan", "", f"process {pid} outlived its platform") for pid in left]
+        findings.violations += Audit.stopped(platform)
+        await platform.clean_up()
     findings.seconds = time.monotonic() - began
     return findings
 
