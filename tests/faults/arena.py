@@ -51,8 +51,8 @@ class Arena:
     runs: Runs
     corrupted: set[str] = field(default_factory=set)
     """sha256 of objects that were damaged or deleted."""
-    damaged_runs: set[str] = field(default_factory=set)
-    """Runs that needed such an object when it was damaged."""
+    damaged: set[str] = field(default_factory=set)
+    """Digests of the artifacts that they belonged to."""
     child_kills: set[str] = field(default_factory=set)
     """Fingerprints whose job child was killed: once each, since three crashes end a run."""
     events_lost_at: list[datetime] = field(default_factory=list)

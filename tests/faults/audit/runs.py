@@ -62,8 +62,8 @@ def _unexpected(arena: Arena, one: RunOnRecord) -> str | None:
         return (
             None if run is not None and run.cancelled and not run.retried else f"nobody cancelled it: {_words(outcome)}"
         )
-    damaged = [sha for sha in arena.corrupted if sha in (outcome.error or "")]
-    return None if damaged else f"a healthy run {_words(outcome)}"
+    named = any(name in (outcome.error or "") for name in arena.corrupted | arena.damaged)
+    return None if named else f"a healthy run {_words(outcome)}"
 
 
 def _words(outcome: Any) -> str:

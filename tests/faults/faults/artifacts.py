@@ -49,7 +49,7 @@ async def _needed_object(arena: Arena, chance: random.Random) -> tuple[str, str]
     manifest = read_manifest(data, ref.digest.removeprefix("sha256:"))
     sha256 = chance.choice([shard.sha256 for entry in manifest.files for shard in entry.shards])
     arena.corrupted.add(sha256)
-    arena.damaged_runs.add(run_id)
+    arena.damaged.add(ref.digest)
     return run_id, sha256
 
 
