@@ -57,6 +57,8 @@ class Arena:
     """Fingerprints whose job child was killed: once each, since three crashes end a run."""
     events_lost_at: list[datetime] = field(default_factory=list)
     """When the EVENTS stream was emptied or deleted."""
+    slowness: float = 1.0
+    """How much longer than quick work the work takes: patience grows with it."""
     over: bool = False
     """Every run has ended and no other comes."""
     _claims: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -81,8 +83,8 @@ class Arena:
                 answer = condition()
                 if answer if isinstance(answer, bool) else await answer:
                     return time.monotonic() - began
-            if time.monotonic() - began > patience:
-                raise NotRecovered(f"not recovered after {patience:.0f} s")
+            if time.monotonic() - began > patience * self.slowness:
+                raise NotRecovered(f"not recovered after {patience * self.slowness:.0f} s")
             await asyncio.sleep(POLL)
 
     async def until_a_step(self) -> float:

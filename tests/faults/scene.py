@@ -18,6 +18,7 @@ from tests.faults.schedule import LANES, Injection, Schedule, draw
 from tests.faults.watching import Watch
 
 SLOW_EPOCHS = {"quick": 60, "real": 150}
+SLOWNESS = {"quick": 1.0, "real": 3.0}
 
 
 @dataclass
@@ -61,7 +62,7 @@ async def play(plan: Plan, folder: Path, *, said: Callable[[str], None], progres
         watch = Watch()
         await watch.follow(platform.nats)
         runs = Runs(platform, watch, plan.seed, at_once=plan.at_once)
-        arena = Arena(platform, watch, runs)
+        arena = Arena(platform, watch, runs, slowness=SLOWNESS[plan.work])
         schedule = await _hurt(plan, arena, said, progress)
         audit = Audit(arena, schedule.done)
         progress(f"{plan.scene}: the audit")
@@ -114,7 +115,7 @@ async def _hurt(plan: Plan, arena: Arena, said: Callable[[str], None], progress:
         await asyncio.wait({hurting}, timeout=1.0)
     hurting.result()
     await arena.platform.heal()
-    done, late = await asyncio.wait(following, timeout=plan.deadline)
+    done, late = await asyncio.wait(following, timeout=plan.deadline * arena.slowness)
     ending.cancel()
     for task in late:
         task.cancel()
