@@ -15,6 +15,7 @@ from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
 from services.registry.live import Live
+from services.registry.overdue import Overdue
 from services.registry.projection import Projection
 from services.registry.reconciler import Reconciler
 from services.registry.registration import Registrar
@@ -27,6 +28,7 @@ from tidemill.bus.consumers import subscribe
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
 from tidemill.stage.application import announce_ready, connect
+from tidemill.stage.ledger import Ledger
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import configure, shutdown
 
@@ -130,6 +132,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     projection = Projection(records, database)
     serving = Serving(bus, records)
     dead_letters = DeadLetters(bus)
+    prices = settings.prices.book()
     registrar = Registrar(
         bus=bus, records=records, store=store, runs=runs, projection=projection, serving=serving,
         max_attempts=settings.max_attempts,
@@ -140,11 +143,16 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     )  # fmt: skip
     subscribers = Subscribers(
         bus=bus, projection=projection, registrar=registrar, commands=commands,
-        answers=Answers(database, projection, dead_letters, live), live=live,
+        answers=Answers(database, projection, dead_letters, live, prices), live=live,
+    )  # fmt: skip
+    leases = Leases(bus)
+    overdue = Overdue(
+        ledger=Ledger(bus), leases=leases, records=records, runs=runs, projection=projection, prices=prices,
+        ack_wait=platform.ack_wait,
     )  # fmt: skip
     reconciler = Reconciler(
-        leases=Leases(bus), backlog=Backlog(bus), records=records, runs=runs, projection=projection,
-        registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
+        leases=leases, backlog=Backlog(bus), records=records, runs=runs, projection=projection,
+        registrar=registrar, commands=commands, database=database, live=live, overdue=overdue, owner=f"registry@{instance}",
         every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(subscribers, reconciler, projection, serving, fresh)

@@ -17,6 +17,7 @@ from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
 from services.registry.live import Live
+from services.registry.overdue import Overdue
 from services.registry.projection import Projection
 from services.registry.registration import Registrar
 from services.registry.repositories import Runs as RunTable
@@ -59,6 +60,7 @@ class Reconciler:
         commands: Commands,
         database: Database,
         live: Live,
+        overdue: Overdue,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -72,6 +74,7 @@ class Reconciler:
         self._commands = commands
         self._database = database
         self._live = live
+        self._overdue = overdue
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -100,6 +103,7 @@ class Reconciler:
         now = time.monotonic()
         if self._listed_at is None or now - self._listed_at >= self._after:
             await self._projection.catch_up(everything=False)
+            await self._overdue.put_lost_tries_on_record()
             self._listed_at = now
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}
@@ -128,6 +132,9 @@ class Reconciler:
         return self._lease is not None
 
     async def _look(self, run: RunEntry, now: float) -> None:
+        due = run.deadline is not None and datetime.now(UTC) >= run.deadline
+        if due and await self._overdue.end(run.project, run.run_id) is not None:
+            return
         status = await self._runs.status(run.project, run.run_id)
         key = (run.project, run.run_id)
         seen = (run.epoch, run.stage, status)

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from pydantic_settings import SettingsConfigDict
 
-from tidemill.settings import PlatformSettings, StageSettings
+from tidemill.settings import PlatformSettings, RunSettings
 
 
-class RegistrySettings(StageSettings):
+class RegistrySettings(RunSettings):
     """Environment variables ``TIDEMILL_REGISTRY_…``."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)

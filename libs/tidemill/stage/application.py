@@ -20,10 +20,13 @@ from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.bus.subjects import JOBS, job_filter
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
-from tidemill.settings import PlatformSettings, StageSettings
+from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings
+from tidemill.stage.attempts import Attempts
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.join import Joiner
+from tidemill.stage.ledger import Ledger
+from tidemill.stage.limits import LimitPolicy
 from tidemill.stage.planner import Planner
 from tidemill.stage.runs import Runs
 from tidemill.stage.scratch import own_scratch
@@ -37,7 +40,7 @@ WARM_UP_DELAY = 1.0
 """Seconds after its start before a service imports what its jobs need: the others are starting on the same cores.
 A job that comes earlier starts the imports itself."""
 
-SettingsT = TypeVar("SettingsT", bound=StageSettings)
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
 def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStream:
@@ -65,8 +68,11 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         if stage.snapshot is not None and snapshot_runner is not None:
             snapshotter = Snapshotter(stage.snapshot, snapshot_runner, store, bus, runs, scratch)
         planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures, snapshotter=snapshotter)
+        ledger = Ledger(bus)
         worker = Worker(
             stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, failures=failures, runner=runner,
+            attempts=Attempts(ledger, records, instance),
+            limits=LimitPolicy(records, ledger, settings.prices.book(), settings.time_limit),
             workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.ack_wait, settings.shutdown_grace),
         )  # fmt: skip
         worker_of.append(worker)

@@ -11,8 +11,6 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,11 +29,14 @@ from tidemill.jobs.outcome import spans_of
 from tidemill.jobs.report import Inputs
 from tidemill.records import RecordStore
 from tidemill.records.schema import CheckpointRecord, ResultRecord
+from tidemill.stage.attempts import Attempts, Try
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import LEAVING_DELAY, FailurePolicy
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
+from tidemill.stage.limits import LimitPolicy
 from tidemill.stage.runs import Runs
+from tidemill.stage.watch import JobWatch
 from tidemill.telemetry import current_traceparent, export, run_scope, span
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class Worker(Generic[E, S, R]):
         joiner: Joiner[E, S, R],
         failures: FailurePolicy,
         runner: JobRunner,
+        attempts: Attempts,
+        limits: LimitPolicy,
         workplace: Workplace,
     ) -> None:
         self._stage = stage
@@ -80,6 +83,12 @@ class Worker(Generic[E, S, R]):
         self._runner = runner
         self._workplace = workplace
         self._leases = Leases(bus)
+        self._attempts = attempts
+        self._limits = limits
+        self._watch = JobWatch(
+            runner=runner, runs=runs, leases=self._leases, attempts=attempts,
+            ack_wait=workplace.ack_wait, grace=workplace.shutdown_grace,
+        )  # fmt: skip
         self._leaving = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -112,12 +121,16 @@ class Worker(Generic[E, S, R]):
             log.info("run %s is %s: its job of %s is dropped", command.run_id, status.state, self._stage.name)
             return
         try:
-            if not await self._joiner.results(command.project, [command.fingerprint]):
+            found = await self._joiner.results(command.project, [command.fingerprint])
+            if found:
+                await self._attempts.settle(found[command.fingerprint], command.project)
+            else:
                 title = f" {command.title}" if command.title else ""
                 with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
-                    await self._leased(command)
+                    await self._leased(command, status.epoch)
             await self._join_if_last(command)
         except (Cancelled, HandedBack) as stopped:
+            export(spans_of(stopped))
             await self._failures.stopped(command.project, command.run_id, stopped)
         except (Retry, LeaseLost):
             raise
@@ -125,7 +138,7 @@ class Worker(Generic[E, S, R]):
             export(spans_of(error))
             await self._failures.job_failed(command, error, status.epoch)
 
-    async def _leased(self, command: JobCommand) -> None:
+    async def _leased(self, command: JobCommand, epoch: int) -> None:
         lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)
         if lease is None:
             raise Retry(LEASE_HELD_DELAY)
@@ -133,12 +146,14 @@ class Worker(Generic[E, S, R]):
             last = await self._records.latest_checkpoint(command.project, command.fingerprint)
             if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
                 lease.token = last.token + 1
-            async with self._watched(command, lease):
-                await self._work(command, lease, last)
+            async with self._attempts.begun(command, epoch, lambda: self._runner.usage_so_far) as attempt:
+                limits = await self._limits.of(command, epoch)
+                async with self._watch.over(command, lease, attempt, limits):
+                    await self._work(command, lease, last, attempt)
         finally:
             await self._leases.release(lease)
 
-    async def _work(self, command: JobCommand, lease: Lease, last: CheckpointRecord | None) -> None:
+    async def _work(self, command: JobCommand, lease: Lease, last: CheckpointRecord | None, attempt: Try) -> None:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
         try:
@@ -146,7 +161,8 @@ class Worker(Generic[E, S, R]):
             output = folder / "output"
             output.mkdir()
             outcome = await self._run_child(command, lease, inputs, output)
-            await self._commit(command, lease, outcome, output)
+            attempt.worked(outcome.usage)
+            await self._commit(command, lease, outcome, output, attempt)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -195,7 +211,9 @@ class Worker(Generic[E, S, R]):
         export(outcome.spans)
         return outcome
 
-    async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> None:
+    async def _commit(
+        self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: Try
+    ) -> None:
         artifacts: dict[str, ArtifactRef] = {}
         for name, kind in self._stage.outputs.items():
             if (output / name).is_dir():
@@ -209,9 +227,11 @@ class Worker(Generic[E, S, R]):
             usage=outcome.usage,
             committed_at=datetime.now(UTC),
             run_id=command.run_id,
+            attempt_id=attempt.attempt_id,
         )
         winner = await self._records.create_result(command.project, record)
         if winner != record:
+            attempt.superseded = True
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
         for name, ref in winner.artifacts.items():
             if not await self._store.exists(ref):
@@ -227,46 +247,6 @@ class Worker(Generic[E, S, R]):
         event = EVENTS[self._stage.consumes.subject].model_validate(command.event)
         assert isinstance(event, self._stage.consumes)
         await self._joiner.join(event, command.fingerprints, results, command.started_at)
-
-    @asynccontextmanager
-    async def _watched(self, command: JobCommand, lease: Lease) -> AsyncIterator[None]:
-        """Renew the lease, and stop the child when the run is ended or the lease is lost."""
-        lost: list[LeaseLost] = []
-        over = False
-
-        async def stop() -> None:
-            while not over:  # again: the child may not have been started yet
-                await self._runner.cancel()
-                await asyncio.sleep(0.1)
-
-        async def renew() -> None:
-            while not over:
-                await asyncio.sleep(self._workplace.ack_wait.total_seconds() / 3)
-                try:
-                    await self._leases.renew(lease)
-                except LeaseLost as error:
-                    lost.append(error)
-                    await stop()
-                except TransientError as error:
-                    log.warning("%s; the job goes on", error)
-
-        async def watch() -> None:
-            await self._runs.ended(command.project, command.run_id)
-            await stop()
-
-        tasks = [asyncio.create_task(renew()), asyncio.create_task(watch())]
-        try:
-            yield
-        except Cancelled:
-            if lost:
-                raise lost[0] from None
-            raise
-        finally:
-            over = True
-            while not all(task.done() for task in tasks):
-                for task in tasks:
-                    task.cancel()  # again: Python 3.11's wait_for, inside nats-py, can swallow a cancellation
-                await asyncio.wait(tasks, timeout=1)
 
 
 def _parse(delivery: Delivery) -> JobCommand:
