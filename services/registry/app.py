@@ -152,7 +152,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     )  # fmt: skip
     reconciler = Reconciler(
         leases=leases, backlog=Backlog(bus), records=records, runs=runs, projection=projection,
-        registrar=registrar, commands=commands, database=database, live=live, overdue=overdue, owner=f"registry@{instance}",
-        every=settings.reconcile_every, after=settings.reconcile_after,
+        registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
+        owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(subscribers, reconciler, projection, serving, fresh)

@@ -28,7 +28,7 @@ from tidemill.telemetry import SpanRecord, current_parent_id, current_traceparen
 log = logging.getLogger(__name__)
 
 
-class Try:
+class AttemptInHand:
     """A try in hand."""
 
     def __init__(self, entry: LedgerEntry, page: Page | None, so_far: Callable[[], ResourceUsage]) -> None:
@@ -67,7 +67,9 @@ class Attempts:
         self._instance = instance
 
     @asynccontextmanager
-    async def begun(self, command: JobCommand, epoch: int, so_far: Callable[[], ResourceUsage]) -> AsyncIterator[Try]:
+    async def begun(
+        self, command: JobCommand, epoch: int, so_far: Callable[[], ResourceUsage]
+    ) -> AsyncIterator[AttemptInHand]:
         """A try, under the job's lease: in the ledger while the block runs, on record when it ended badly.
 
         Raises:
@@ -80,7 +82,7 @@ class Attempts:
             fingerprint=command.fingerprint, instance=self._instance, title=command.title, started_at=now,
             last_seen=now, traceparent=current_traceparent(), parent_id=current_parent_id(),
         )  # fmt: skip
-        attempt = Try(entry, await self._opened(entry), so_far)
+        attempt = AttemptInHand(entry, await self._opened(entry), so_far)
         try:
             yield attempt
         except Exception as error:
@@ -88,7 +90,7 @@ class Attempts:
             raise
         await self._ended(attempt, command)
 
-    async def keep_up(self, attempt: Try) -> None:
+    async def keep_up(self, attempt: AttemptInHand) -> None:
         """Tell the ledger what the try used so far. An outage costs exactness alone, so it is only logged."""
         if attempt._page is None:
             attempt._page = await self._opened(attempt.now())
@@ -125,7 +127,7 @@ class Attempts:
             log.warning("%s; should this worker be killed, what it used is not known", error)
             return None
 
-    async def _ended(self, attempt: Try, command: JobCommand) -> None:
+    async def _ended(self, attempt: AttemptInHand, command: JobCommand) -> None:
         if attempt.superseded:
             record = _record(attempt, "lost", "another worker committed its result first")
         elif len(command.fingerprints) > 1:
@@ -134,7 +136,7 @@ class Attempts:
             record = None
         await self._close(attempt, record)
 
-    async def _failed(self, attempt: Try, error: Exception) -> None:
+    async def _failed(self, attempt: AttemptInHand, error: Exception) -> None:
         kind = attempt_kind(error)
         usage = usage_of(error)
         if not usage.attempts:
@@ -146,7 +148,7 @@ class Attempts:
         vars(error)["_attempt"] = record
         await self._close(attempt, record)
 
-    async def _close(self, attempt: Try, record: AttemptRecord | None) -> None:
+    async def _close(self, attempt: AttemptInHand, record: AttemptRecord | None) -> None:
         try:
             if record is not None:
                 await self._records.add_attempt(attempt.entry.project, record)
@@ -165,11 +167,12 @@ async def put_on_record(entry: LedgerEntry, records: RecordStore) -> bool:
     """
     result = await records.result(entry.project, entry.fingerprint)
     done = result is not None and result.attempt_id == entry.attempt_id
-    silent = f"its worker {entry.instance} went without a word"
+    silent = "" if done else f"its worker {entry.instance} went without a word"
     record = AttemptRecord(
         attempt_id=entry.attempt_id, run_id=entry.run_id, epoch=entry.epoch, stage=entry.stage,
-        fingerprint=entry.fingerprint, kind="finished" if done else "lost", error="" if done else silent, at=datetime.now(UTC), started_at=entry.started_at,
-        ended_at=entry.last_seen, instance=entry.instance, usage=result.usage if result is not None and done else entry.usage,
+        fingerprint=entry.fingerprint, kind="finished" if done else "lost", error=silent, at=datetime.now(UTC),
+        started_at=entry.started_at, ended_at=entry.last_seen, instance=entry.instance,
+        usage=result.usage if result is not None and done else entry.usage,
     )  # fmt: skip
     if not await records.add_attempt(entry.project, record) or done:
         return False
@@ -201,7 +204,7 @@ def attempt_kind(error: Exception) -> AttemptKind:
     return next((kind for of, kind in kinds if isinstance(error, of)), "unforeseen")
 
 
-def _record(attempt: Try, kind: AttemptKind, error: str, usage: ResourceUsage | None = None) -> AttemptRecord:
+def _record(attempt: AttemptInHand, kind: AttemptKind, error: str, usage: ResourceUsage | None = None) -> AttemptRecord:
     entry, now = attempt.entry, datetime.now(UTC)
     return AttemptRecord(
         attempt_id=entry.attempt_id, run_id=entry.run_id, epoch=entry.epoch, stage=entry.stage,

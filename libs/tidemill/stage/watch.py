@@ -12,7 +12,7 @@ from tidemill.bus import Lease, LeaseLost, Leases
 from tidemill.errors import Cancelled, HandedBack, TidemillError, TransientError
 from tidemill.jobs import JobRunner
 from tidemill.jobs.outcome import spans_of, usage_of, with_account
-from tidemill.stage.attempts import Attempts, Try
+from tidemill.stage.attempts import AttemptInHand, Attempts
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.limits import LimitReached, Limits
 from tidemill.stage.runs import Runs
@@ -43,7 +43,9 @@ class JobWatch:
         self._grace = grace.total_seconds()
 
     @asynccontextmanager
-    async def over(self, command: JobCommand, lease: Lease, attempt: Try, limits: Limits) -> AsyncIterator[None]:
+    async def over(
+        self, command: JobCommand, lease: Lease, attempt: AttemptInHand, limits: Limits
+    ) -> AsyncIterator[None]:
         """Watch while the block runs.
 
         Raises:
@@ -96,7 +98,7 @@ class JobWatch:
                     task.cancel()  # again: Python 3.11's wait_for, inside nats-py, can swallow a cancellation
                 await asyncio.wait(tasks, timeout=1)
 
-    async def _limit(self, attempt: Try, limits: Limits, over: asyncio.Event) -> LimitReached | None:
+    async def _limit(self, attempt: AttemptInHand, limits: Limits, over: asyncio.Event) -> LimitReached | None:
         """The limit that was reached, when it is; None when the job was over before."""
         while not over.is_set():
             await asyncio.sleep(max(_SHORTEST_LOOK, min(self._beat, limits.left(attempt.usage))))

@@ -29,7 +29,7 @@ from tidemill.jobs.outcome import spans_of
 from tidemill.jobs.report import Inputs
 from tidemill.records import RecordStore
 from tidemill.records.schema import CheckpointRecord, ResultRecord
-from tidemill.stage.attempts import Attempts, Try
+from tidemill.stage.attempts import AttemptInHand, Attempts
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import LEAVING_DELAY, FailurePolicy
 from tidemill.stage.job_command import JobCommand
@@ -153,7 +153,9 @@ class Worker(Generic[E, S, R]):
         finally:
             await self._leases.release(lease)
 
-    async def _work(self, command: JobCommand, lease: Lease, last: CheckpointRecord | None, attempt: Try) -> None:
+    async def _work(
+        self, command: JobCommand, lease: Lease, last: CheckpointRecord | None, attempt: AttemptInHand
+    ) -> None:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
         try:
@@ -212,7 +214,7 @@ class Worker(Generic[E, S, R]):
         return outcome
 
     async def _commit(
-        self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: Try
+        self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: AttemptInHand
     ) -> None:
         artifacts: dict[str, ArtifactRef] = {}
         for name, kind in self._stage.outputs.items():
