@@ -54,7 +54,7 @@ class PriceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_PRICE_", frozen=True)
 
-    book_file: Path | None = Field(default=None, validation_alias="TIDEMILL_PRICE_BOOK")
+    book: Path | None = None
     """A YAML file with the same names in lower case: ``{currency: CHF, cpu_hour: 0.05}``."""
     currency: str | None = None
     cpu_hour: float | None = None
@@ -64,18 +64,18 @@ class PriceSettings(BaseSettings):
     written_gib: float | None = None
     wall_hour: float | None = None
 
-    def book(self) -> Prices:
-        """The price book.
+    def read(self) -> Prices:
+        """The price book with what the environment says instead.
 
         Raises:
             InvalidInput: its file cannot be read, or holds what is no price; names it.
         """
         prices = {name: value for name in Prices.model_fields if (value := getattr(self, name)) is not None}
-        listed = _price_book(self.book_file) if self.book_file is not None else {}
+        listed = _price_book(self.book) if self.book is not None else {}
         unknown = [name for name in listed if name not in Prices.model_fields]
         if unknown:
             raise InvalidInput(
-                f"price book {self.book_file}: {unknown[0]!r} is no price; known: {', '.join(Prices.model_fields)}"
+                f"price book {self.book}: {unknown[0]!r} is no price; known: {', '.join(Prices.model_fields)}"
             )
         try:
             return Prices.model_validate({**listed, **prices})

@@ -132,7 +132,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     projection = Projection(records, database)
     serving = Serving(bus, records)
     dead_letters = DeadLetters(bus)
-    prices = settings.prices.book()
+    prices = settings.prices.read()
     registrar = Registrar(
         bus=bus, records=records, store=store, runs=runs, projection=projection, serving=serving,
         max_attempts=settings.max_attempts,

@@ -72,7 +72,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         worker = Worker(
             stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, failures=failures, runner=runner,
             attempts=Attempts(ledger, records, instance),
-            limits=LimitPolicy(records, ledger, settings.prices.book(), settings.time_limit),
+            limits=LimitPolicy(records, ledger, settings.prices.read(), settings.time_limit),
             workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.ack_wait, settings.shutdown_grace),
         )  # fmt: skip
         worker_of.append(worker)
