@@ -125,14 +125,15 @@ class Worker(Generic[E, S, R]):
             if found:
                 await self._attempts.settle(found[command.fingerprint], command.project)
             else:
-                title = f" {command.title}" if command.title else ""
-                with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
-                    await self._leased(command, status.epoch)
+                await self._leased(command, status.epoch)
             await self._join_if_last(command)
         except (Cancelled, HandedBack) as stopped:
             export(spans_of(stopped))
             await self._failures.stopped(command.project, command.run_id, stopped)
-        except (Retry, LeaseLost):
+        except Retry:
+            raise
+        except LeaseLost as lost:
+            export(spans_of(lost))
             raise
         except Exception as error:
             export(spans_of(error))
@@ -142,16 +143,21 @@ class Worker(Generic[E, S, R]):
         lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)
         if lease is None:
             raise Retry(LEASE_HELD_DELAY)
+        title = f" {command.title}" if command.title else ""
         try:
-            last = await self._records.latest_checkpoint(command.project, command.fingerprint)
-            if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
-                lease.token = last.token + 1
-            async with self._attempts.begun(command, epoch, lambda: self._runner.usage_so_far) as attempt:
-                limits = await self._limits.of(command, epoch)
-                async with self._watch.over(command, lease, attempt, limits):
-                    await self._work(command, lease, last, attempt)
+            with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
+                await self._attempt(command, lease, epoch)
         finally:
             await self._leases.release(lease)
+
+    async def _attempt(self, command: JobCommand, lease: Lease, epoch: int) -> None:
+        last = await self._records.latest_checkpoint(command.project, command.fingerprint)
+        if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
+            lease.token = last.token + 1
+        async with self._attempts.begun(command, epoch, lambda: self._runner.usage_so_far) as attempt:
+            limits = await self._limits.of(command, epoch)
+            async with self._watch.over(command, lease, attempt, limits):
+                await self._work(command, lease, last, attempt)
 
     async def _work(
         self, command: JobCommand, lease: Lease, last: CheckpointRecord | None, attempt: AttemptInHand
