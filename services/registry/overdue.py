@@ -12,7 +12,7 @@ from services.registry.facts import RunFacts
 from services.registry.projection import Projection
 from tidemill.bus import Leases
 from tidemill.contracts import Prices, cost_of
-from tidemill.errors import TidemillError
+from tidemill.errors import TidemillError, TransientError
 from tidemill.records import RecordStore
 from tidemill.stage.attempts import put_on_record
 from tidemill.stage.ledger import Ledger
@@ -75,7 +75,12 @@ class Overdue:
         """Record the tries whose workers are gone and whose jobs nobody works on; their number."""
         now = datetime.now(UTC)
         lost = 0
-        for entry in await self._ledger.all():
+        try:
+            entries = await self._ledger.all()
+        except TransientError as error:  # the account must not keep runs from being helped
+            log.warning("tries that are lost may not be on record: %s", error)
+            return 0
+        for entry in entries:
             if entry.fresh(now, self._silence) or await self._leases.holder(entry.fingerprint) is not None:
                 continue
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ import pytest_asyncio
 
 from services.registry.database import Database
 from services.registry.rebuild import rebuild_into
+from services.registry.repositories import Runs
 from tests.registry.conftest import Bench, eventually, registry
 from tidemill.contracts import Budget, DatasetIngested, ResourceUsage, RetryRun, RunFailed, RunProgressed
 from tidemill.contracts.queries import ListDeadLetters, ShowModel, ShowRun
@@ -105,8 +105,11 @@ async def test_a_cancelled_runs_lost_try_is_put_on_record_by_the_registry(bench:
     assert (attempt.kind, attempt.usage) == ("lost", used)
     view = await eventually(lambda: _used(bench, run_id))
     assert view["cost"]["total"] == 3
-    await asyncio.sleep(0)
-    assert await ledger.read("default", f"lost-{run_id}") is None
+
+    async def closed() -> bool:
+        return await ledger.read("default", f"lost-{run_id}") is None
+
+    await eventually(closed)
 
 
 async def test_a_version_says_what_its_run_cost(bench: Bench) -> None:
@@ -120,8 +123,6 @@ async def test_a_rebuilt_database_shows_the_same_account(bench: Bench, tmp_path:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'again.db'}")
     await database.prepare()
     await rebuild_into(bench.records, database)
-    from services.registry.repositories import Runs
-
     async with database.reading() as session:
         rows = {run.run_id: run for run in await Runs(session).newest("default", limit=100)}
     await database.close()

@@ -96,16 +96,17 @@ class Ledger:
             page.entry = entry
 
     async def close(self, entry: LedgerEntry) -> None:
-        """Remove the entry of a try that is on record. Nothing happens when the place is another try's by now."""
+        """Remove the entry of a try that is on record. Nothing happens when the place is another try's by now.
+
+        Purged up to what was read, not deleted: markers of every fingerprint that ever was would stay for good.
+        """
         name = key(entry.project, entry.fingerprint)
         found = await self._found(name)
         if found is None or found[0].attempt_id != entry.attempt_id:
             return
         try:
-            bucket = await self._bus.bucket(ATTEMPTS_BUCKET)
-            await bucket.delete(name, last=found[1])
-        except KeyWrongLastSequenceError:
-            return
+            js = self._bus.jetstream
+            await js.purge_stream(f"KV_{ATTEMPTS_BUCKET}", seq=found[1] + 1, subject=f"$KV.{ATTEMPTS_BUCKET}.{name}")
         except UNREACHABLE as error:
             raise TransientError(f"the ledger's entry of {entry.fingerprint} cannot be removed: {error!r}") from error
 
