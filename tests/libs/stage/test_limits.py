@@ -105,3 +105,13 @@ async def _next_epoch(around: Surroundings, run_id: str, budget: Budget) -> None
     await around.records.create_epoch("default", run_id, record)
     await RunStates(around.bus).change("default", run_id, lambda _: RunStatus(epoch=2))
     await around.bus.announce(run.event, fingerprint="published", announcement=2)
+
+
+async def test_jobs_side_by_side_share_one_budget(around: Surroundings) -> None:
+    async with around.stage(prices=A_EURO_A_SECOND), around.stage(prices=A_EURO_A_SECOND):
+        run_id = await around.publish("test:slow?jobs=2&steps=40", {"max_cost": 3})
+        failed = await around.log.wait_for(RunFailed, run_id)
+        assert "of 3.00 EUR" in failed.error
+    attempts = await around.records.run_attempts("default", run_id)
+    assert len(attempts) == 2
+    assert all(0.5 < attempt.usage.wall_seconds < 3 for attempt in attempts), "neither used it up alone"
