@@ -17,6 +17,7 @@ from services.registry.live import Live
 from services.registry.projection import Projection
 from services.registry.repositories import Lineage, Models, Runs
 from services.registry.tables import AliasEntry, VersionEntry
+from tidemill.contracts import Prices
 from tidemill.contracts.queries import (
     QUESTION_TYPES,
     Answer,
@@ -44,11 +45,14 @@ _QUESTIONS: dict[str, type[Question]] = {question.subject: question for question
 class Answers:
     """Answers the questions of ``tidemill.contracts.queries``."""
 
-    def __init__(self, database: Database, projection: Projection, dead_letters: DeadLetters, live: Live) -> None:
+    def __init__(
+        self, database: Database, projection: Projection, dead_letters: DeadLetters, live: Live, prices: Prices
+    ) -> None:
         self._database = database
         self._projection = projection
         self._dead_letters = dead_letters
         self._live = live
+        self._prices = prices
         self._ways: dict[type[Question], Callable[[Any], Awaitable[Any]]] = {
             ListRuns: self.runs,
             ShowRun: self.run,
@@ -94,7 +98,7 @@ class Answers:
         if known is None:
             if await self._projection.run(question.project, question.run_id) is None:
                 raise NotFound(f"there is no run {question.run_id!r}; `tidemill runs list` shows the ones there are")
-        elif known.state == "running":
+        elif known.state != "finished":  # a worker may end its try after the run has ended
             try:
                 await self._projection.refresh(known)
             except TransientError as error:
@@ -102,7 +106,9 @@ class Answers:
         async with self._database.reading() as session:
             run = await Runs(session).get(question.project, question.run_id)
             assert run is not None
-            return views.run_view(run, await Runs(session).stages(question.project, question.run_id), self._live)
+            return views.run_view(
+                run, await Runs(session).stages(question.project, question.run_id), self._live, self._prices
+            )
 
     async def models(self, question: ListModels) -> list[ModelRow]:
         """All models."""
@@ -127,22 +133,23 @@ class Answers:
                 raise NotFound(f"there is no model {question.name!r}; `tidemill models list` shows the ones there are")
             aliases = await models.aliases(question.project, question.name)
             versions = await models.versions(question.project, question.name)
-            return views.model_view(model, aliases, [await _version(session, one, aliases) for one in versions])
+            return views.model_view(model, aliases, [await self._version(session, one, aliases) for one in versions])
 
     async def dead_letters(self, question: ListDeadLetters) -> list[DeadLetterView]:
         """The latest dead letters."""
         return await self._dead_letters.newest(question.project, question.limit)
 
-
-async def _version(session: AsyncSession, version: VersionEntry, aliases: Any) -> VersionView:
-    known: list[AliasEntry] = list(aliases)
-    dataset = str(version.event["dataset"]["digest"])
-    ingested = await Lineage(session).parents(version.project, dataset, "prepared-from")
-    source = (
-        await Lineage(session).parents(version.project, ingested[0].parent, "ingested-from") if ingested else []
-    )  # fmt: skip
-    stages = await Runs(session).stages(version.project, version.run_id)
-    return views.version_view(version, aliases=known, stages=stages, ingested=ingested, source=source)
+    async def _version(self, session: AsyncSession, version: VersionEntry, aliases: Any) -> VersionView:
+        known: list[AliasEntry] = list(aliases)
+        dataset = str(version.event["dataset"]["digest"])
+        ingested = await Lineage(session).parents(version.project, dataset, "prepared-from")
+        source = (
+            await Lineage(session).parents(version.project, ingested[0].parent, "ingested-from") if ingested else []
+        )  # fmt: skip
+        stages = await Runs(session).stages(version.project, version.run_id)
+        return views.version_view(
+            version, aliases=known, stages=stages, ingested=ingested, source=source, prices=self._prices
+        )
 
 
 def _parse(subject: str, body: bytes) -> Question:

@@ -14,6 +14,7 @@ from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
 from services.registry.live import Live
+from services.registry.overdue import Overdue
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
 from services.registry.reconciler import Reconciler
@@ -22,12 +23,13 @@ from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings, default_database_url
 from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
 from tidemill.artifacts import open_store
-from tidemill.bus import Bus
+from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.streams import stream_limits
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
 from tidemill.stage.application import announce_ready, when_reachable
+from tidemill.stage.ledger import Ledger
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import configure, shutdown
 
@@ -131,6 +133,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     projection = Projection(records, database)
     serving = Serving(bus, records)
     dead_letters = DeadLetters(bus)
+    prices = settings.prices.read()
     registrar = Registrar(
         bus=bus, records=records, store=store, runs=runs, projection=projection, serving=serving,
         max_attempts=settings.max_attempts,
@@ -141,12 +144,17 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     )  # fmt: skip
     subscribers = Subscribers(
         bus=bus, projection=projection, registrar=registrar, commands=commands,
-        answers=Answers(database, projection, dead_letters, live), live=live,
+        answers=Answers(database, projection, dead_letters, live, prices), live=live,
+    )  # fmt: skip
+    leases = Leases(bus)
+    overdue = Overdue(
+        ledger=Ledger(bus), leases=leases, records=records, runs=runs, projection=projection, prices=prices,
+        ack_wait=platform.ack_wait,
     )  # fmt: skip
     limits = stream_limits(settings.streams, platform.ack_wait)
     reconciler = Reconciler(
         bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
-        registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
-        every=settings.reconcile_every, after=settings.reconcile_after,
+        registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
+        owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(subscribers, reconciler, projection, serving, fresh)

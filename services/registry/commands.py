@@ -15,6 +15,7 @@ from services.registry.registration import Registrar
 from services.registry.serving import Serving
 from tidemill.bus import Bus, RunStatus
 from tidemill.contracts import (
+    Budget,
     CancelRun,
     Command,
     DatasetPublished,
@@ -93,12 +94,13 @@ class Commands:
             await self._registrar.complete(command.project, command.run_id, facts.outcome)
 
     async def retry(self, command: RetryRun) -> None:
-        """Start a run that failed or was cancelled again from the stage where it stopped.
+        """Start a run that failed or was cancelled again from the stage where it stopped, with the budget it is given.
 
         Raises:
             InvalidInput: the run has finished.
         """
-        facts = await self._next_epoch(await self._facts(command.project, command.run_id), "retried by a person")
+        facts = await self._facts(command.project, command.run_id)
+        facts = await self._next_epoch(facts, "retried by a person", command.budget)
         if facts.epoch > 1:
             await self.announce_reached(facts, announcement=facts.epoch)
 
@@ -176,12 +178,12 @@ class Commands:
         await self._runs.status(facts.project, facts.run_id)
         await self._runs.states.change(facts.project, facts.run_id, follow)
 
-    async def _next_epoch(self, facts: RunFacts, reason: str) -> RunFacts:
+    async def _next_epoch(self, facts: RunFacts, reason: str, budget: Budget | None = None) -> RunFacts:
         """A run that has ended, going on: on record first, then in the KV entry. One that goes on stays as it is."""
         if facts.outcome is not None:
             if facts.outcome.state == "finished":
                 raise InvalidInput(f"run {facts.run_id!r} has finished; publish its dataset again for another run")
-            epoch = EpochRecord(epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason)
+            epoch = EpochRecord(epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason, budget=budget)
             await self._records.create_epoch(facts.project, facts.run_id, epoch)
             facts = await self._facts(facts.project, facts.run_id)
 

@@ -54,7 +54,10 @@ class Projection:
         in here yet.
         """
         facts = await read_facts(self._records, run.project, run.run_id)
-        if facts is None or _rank(_run_entry(facts)) <= _rank(run):
+        if facts is None:
+            return False
+        entry = _run_entry(facts)
+        if (_rank(entry), entry.unfinished) == (_rank(run), run.unfinished) or _rank(entry) < _rank(run):
             return False
         if facts.state == "finished":
             await self.decisions(run.project)
@@ -136,6 +139,7 @@ def _rank(run: RunEntry) -> tuple[int, bool, int]:
 def _run_entry(facts: RunFacts) -> RunEntry:
     outcome = facts.outcome
     failed = outcome is not None and outcome.state == "failed"
+    allowed = facts.allowance
     return RunEntry(
         project=facts.project,
         run_id=facts.run_id,
@@ -152,6 +156,11 @@ def _run_entry(facts: RunFacts) -> RunEntry:
         reason=outcome.reason if outcome else "",
         traceparent=facts.record.traceparent,
         uri=facts.record.event.uri,
+        unfinished={
+            stage: usage.model_dump(mode="json") for stage, usage in facts.used.items() if stage not in facts.reached
+        },
+        budget=allowed.budget.model_dump(mode="json"),
+        deadline=allowed.deadline,
     )
 
 

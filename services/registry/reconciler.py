@@ -18,6 +18,7 @@ from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
 from services.registry.live import Live
+from services.registry.overdue import Overdue
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
 from services.registry.registration import Registrar
@@ -62,6 +63,7 @@ class Reconciler:
         commands: Commands,
         database: Database,
         live: Live,
+        overdue: Overdue,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -76,6 +78,7 @@ class Reconciler:
         self._commands = commands
         self._database = database
         self._live = live
+        self._overdue = overdue
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -105,6 +108,7 @@ class Reconciler:
         now = time.monotonic()
         if self._listed_at is None or now - self._listed_at >= self._after:
             await self._projection.catch_up(everything=False)
+            await self._overdue.put_lost_tries_on_record()
             self._listed_at = now
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}
@@ -141,6 +145,9 @@ class Reconciler:
                 log.info("this replica reconciles from now on")
 
     async def _look(self, run: RunEntry, waiting: Backlog, now: float) -> None:
+        due = run.deadline is not None and datetime.now(UTC) >= run.deadline
+        if due and await self._overdue.end(run.project, run.run_id) is not None:
+            return
         status = await self._runs.status(run.project, run.run_id)
         key = (run.project, run.run_id)
         seen = (run.epoch, run.stage, status)

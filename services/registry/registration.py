@@ -27,6 +27,7 @@ from tidemill.contracts import (
     RecipeError,
     RunFailed,
     RunFinished,
+    failure_kind,
     parse_recipe,
 )
 from tidemill.errors import NotFound, PermanentError, TransientError
@@ -222,7 +223,7 @@ def _ended(project: str, run_id: str, outcome: OutcomeRecord) -> RunFinished | R
     if outcome.state == "failed":
         return RunFailed(
             project=project, run_id=run_id, stage=outcome.stage or "register", error=outcome.error or "unknown",
-            kind="permanent" if outcome.reason == "permanent" else "exhausted",
+            kind=failure_kind(outcome.reason),
         )  # fmt: skip
     return RunFinished(
         project=project, run_id=run_id, state="cancelled" if outcome.state == "cancelled" else "finished",

@@ -7,10 +7,10 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from tidemill.settings import PlatformSettings, StageSettings, StreamSettings
+from tidemill.settings import PlatformSettings, RunSettings, StreamSettings
 
 
-class RegistrySettings(StageSettings):
+class RegistrySettings(RunSettings):
     """Environment variables ``TIDEMILL_REGISTRY_…``."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)

@@ -51,6 +51,12 @@ class RunEntry(SQLModel, table=True):
     reason: str = ""
     traceparent: str | None = None
     uri: str | None = None
+    unfinished: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    """``ResourceUsage`` by stage, of the tries of stages that are not done."""
+    budget: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    """The ``Budget`` of its latest epoch."""
+    deadline: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the wall time of its latest epoch is over."""
 
 
 class StageEntry(SQLModel, table=True):

@@ -11,9 +11,12 @@ from services.registry.tables import AliasEntry, LineageEdge, ModelEntry, RunEnt
 from tidemill.contracts import (
     STAGES,
     ArtifactRef,
+    Cost,
     ModelCompressed,
+    Prices,
     ResourceUsage,
     StageName,
+    cost_of,
 )
 from tidemill.contracts.queries import ModelRow, ModelView, RunRow, RunView, StageView, VersionView
 
@@ -37,8 +40,9 @@ def run_row(run: RunEntry) -> RunRow:
     )
 
 
-def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView:
+def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live, prices: Prices) -> RunView:
     """Everything about one run."""
+    used = usages(run, stages)
     done = {stage.stage: stage for stage in stages}
     ingested, prepared, trained, compressed = (
         done[name].event if name in done else {} for name in ("ingest", "preprocess", "train", "compress")
@@ -52,7 +56,7 @@ def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView
             "created_at": run.created_at,
             "ended_at": run.ended_at,
             "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
-            "stages": [_stage_view(run, name, done, live) for name in STAGES],
+            "stages": [_stage_view(run, name, done, live, used.get(name), prices) for name in STAGES],
             "error": run.error,
             "error_stage": run.error_stage,
             "model": run.name if run.version else None,
@@ -63,7 +67,9 @@ def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView
             "original": compressed.get("original"),
             "compressed": compressed.get("compressed"),
             "cross_validation": trained.get("cross_validation"),
-            "usage": ResourceUsage.total(usage(stage) for stage in stages),
+            "usage": ResourceUsage.total(used.values()),
+            "cost": cost_of(used.values(), prices),
+            "budget": run.budget,
             "trace_id": _trace_id(run.traceparent),
             "uri": run.uri,
             "rows": ingested.get("rows"),
@@ -77,6 +83,17 @@ def usage(stage: StageEntry) -> ResourceUsage:
     return ResourceUsage.model_validate({field: getattr(stage, field) for field in _USAGE})
 
 
+def usages(run: RunEntry, stages: Sequence[StageEntry]) -> dict[str, ResourceUsage]:
+    """What each stage of a run used, those that are not done included."""
+    done = {stage.stage: usage(stage) for stage in stages}
+    return {name: ResourceUsage.model_validate(part) for name, part in run.unfinished.items()} | done
+
+
+def cost(stages: Sequence[StageEntry], prices: Prices) -> Cost:
+    """What the stages of a run cost."""
+    return cost_of([usage(stage) for stage in stages], prices)
+
+
 def version_view(
     version: VersionEntry,
     *,
@@ -84,6 +101,7 @@ def version_view(
     stages: Sequence[StageEntry],
     ingested: Sequence[LineageEdge],
     source: Sequence[LineageEdge],
+    prices: Prices,
 ) -> VersionView:
     """One version of a model with what it came from."""
     event = ModelCompressed.model_validate(version.event)
@@ -104,6 +122,7 @@ def version_view(
         variants=event.variants,
         serving_variant=event.compressed.variant,
         usage=ResourceUsage.total(usage(stage) for stage in stages),
+        cost=cost(stages, prices),
     )
 
 
@@ -143,20 +162,28 @@ def parent(edges: Sequence[LineageEdge]) -> ArtifactRef | None:
     )
 
 
-def _stage_view(run: RunEntry, name: StageName, done: Mapping[str, StageEntry], live: Live) -> StageView:
+def _stage_view(
+    run: RunEntry,
+    name: StageName,
+    done: Mapping[str, StageEntry],
+    live: Live,
+    used: ResourceUsage | None,
+    prices: Prices,
+) -> StageView:
     stage = done.get(name)
+    account: dict[str, Any] = {"usage": used or ResourceUsage(), "cost": cost_of([used] if used else [], prices).total}
     if stage is not None:
         return StageView(
             name=name, state="finished", seconds=_seconds(stage.started_at, stage.finished_at),
-            cached=stage.cached, jobs=stage.jobs, usage=usage(stage), fraction=1.0,
+            cached=stage.cached, jobs=stage.jobs, fraction=1.0, **account,
         )  # fmt: skip
     if run.stage != name or run.state == "finished":
         return StageView(name=name, state="waiting")
     if run.state == "running":
         fraction, message = live.stage(run.project, run.run_id, name)
-        return StageView(name=name, state="running", fraction=fraction, message=message)
+        return StageView(name=name, state="running", fraction=fraction, message=message, **account)
     state: Any = run.state
-    return StageView(name=name, state=state, message=run.error or run.reason)
+    return StageView(name=name, state=state, message=run.error or run.reason, **account)
 
 
 def _evaluation(event: Mapping[str, Any]) -> Mapping[str, Any]:

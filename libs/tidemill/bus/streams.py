@@ -142,6 +142,7 @@ def bucket_configs(limits: StreamLimits) -> list[KeyValueConfig]:
             ttl=limits.lease_ttl.total_seconds(),
             replicas=limits.replicas,
         ),
+        KeyValueConfig(bucket=subjects.ATTEMPTS_BUCKET, history=1, replicas=limits.replicas),
         KeyValueConfig(bucket=subjects.DEPLOYMENTS_BUCKET, history=1, replicas=limits.replicas),
     ]
 

@@ -2,6 +2,7 @@
 
 from tidemill.contracts.commands import CancelRun, Command, PromoteVersion, ReplayDeadLetter, RetryRun
 from tidemill.contracts.deployments import DeployedVersion, Deployment
+from tidemill.contracts.economics import Budget, Cost, Economics, Prices, cost_of
 from tidemill.contracts.evaluation import ClassMetrics, EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import (
     EVENT_TYPES,
@@ -12,6 +13,7 @@ from tidemill.contracts.events import (
     DatasetPublished,
     DriftDetected,
     Event,
+    FailureKind,
     FeedbackReceived,
     ModelCompressed,
     ModelPromoted,
@@ -22,6 +24,7 @@ from tidemill.contracts.events import (
     RunProgressed,
     RunState,
     StageEvent,
+    failure_kind,
 )
 from tidemill.contracts.recipe import Recipe, RecipeError, parse_recipe
 from tidemill.contracts.references import (
@@ -45,9 +48,11 @@ __all__ = [
     "AlertRaised",
     "ArtifactKind",
     "ArtifactRef",
+    "Budget",
     "CancelRun",
     "ClassMetrics",
     "Command",
+    "Cost",
     "DatasetIngested",
     "DatasetPrepared",
     "DatasetPublished",
@@ -55,8 +60,10 @@ __all__ = [
     "Deployment",
     "Digest",
     "DriftDetected",
+    "Economics",
     "EvaluationSummary",
     "Event",
+    "FailureKind",
     "FeedbackReceived",
     "FoldSummary",
     "Frozen",
@@ -65,6 +72,7 @@ __all__ = [
     "ModelRegistered",
     "ModelTrained",
     "Name",
+    "Prices",
     "PromoteVersion",
     "Recipe",
     "RecipeError",
@@ -80,6 +88,8 @@ __all__ = [
     "StageEvent",
     "StageName",
     "VariantFigures",
+    "cost_of",
+    "failure_kind",
     "parse_recipe",
     "valid_name",
 ]

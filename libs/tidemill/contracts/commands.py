@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tidemill.contracts.economics import Budget
 from tidemill.contracts.references import Frozen, Name, RunId
 
 
@@ -24,6 +25,8 @@ class RetryRun(Frozen):
     command: Literal["retry-run"] = "retry-run"
     project: Name = "default"
     run_id: RunId
+    budget: Budget | None = None
+    """Limits from now on, where they differ from those that the run had."""
 
 
 class PromoteVersion(Frozen):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tidemill.contracts.economics import Budget, Cost
 from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import RunState
 from tidemill.contracts.references import ArtifactRef, Frozen, Name, RunId, StageName
@@ -27,6 +28,9 @@ class StageView(Frozen):
     cached: bool = False
     jobs: int = 0
     usage: ResourceUsage = ResourceUsage()
+    """Of all its tries in this run, interrupted ones included."""
+    cost: float | None = None
+    """Of ``usage``, in the currency of the run's cost; None where there is no price book."""
     fraction: float | None = None
     message: str = ""
 
@@ -55,6 +59,11 @@ class RunView(Frozen):
     compressed: VariantFigures | None = None
     cross_validation: FoldSummary | None = None
     usage: ResourceUsage = ResourceUsage()
+    """Of all stages and tries so far, but not of the try in hand."""
+    cost: Cost | None = None
+    """Of ``usage``, at the prices of the registry now; None where there is no price book."""
+    budget: Budget = Budget()
+    """The limits of its latest epoch."""
     trace_id: str | None = None
     uri: str | None = None
     rows: int | None = None
@@ -96,6 +105,8 @@ class VersionView(Frozen):
     variants: list[VariantFigures]
     serving_variant: str
     usage: ResourceUsage = ResourceUsage()
+    cost: Cost | None = None
+    """Of the run that registered it, at the prices of the registry now."""
 
 
 class ModelView(Frozen):

@@ -74,6 +74,12 @@ class Documents:
         found = await in_parallel(lambda key: self.read(key, kind), keys, limit=16)
         return [record for record in found if record is not None]
 
+    async def read_below(self, folder: str, kind: type[D]) -> list[D]:
+        """All records below ``folder``, at whatever depth, sorted by key."""
+        keys = sorted([key async for key in self.objects.keys(folder) if key.endswith(".json")])
+        found = await in_parallel(lambda key: self.read(key, kind), keys, limit=16)
+        return [record for record in found if record is not None]
+
     async def keys(self, folder: str) -> list[str]:
         """Keys of the records directly below ``folder``, sorted."""
         return sorted(

@@ -39,14 +39,18 @@ def epoch_key(project: str, run_id: str, epoch: int) -> str:
 
 
 def attempts_folder(project: str, run_id: str, fingerprint: str) -> str:
-    """A run's failed tries of one job."""
-    job = _part(fingerprint, "fingerprint")
-    return f"{project_folder(project)}/attempts/{_part(run_id, 'run id')}/{job}"
+    """A run's tries of one job."""
+    return f"{run_attempts_folder(project, run_id)}/{_part(fingerprint, 'fingerprint')}"
 
 
-def attempt_key(project: str, run_id: str, fingerprint: str, number: int) -> str:
-    """One failed try."""
-    return f"{attempts_folder(project, run_id, fingerprint)}/{number:06d}.json"
+def run_attempts_folder(project: str, run_id: str) -> str:
+    """A run's tries of all its jobs."""
+    return f"{project_folder(project)}/attempts/{_part(run_id, 'run id')}"
+
+
+def attempt_key(project: str, run_id: str, fingerprint: str, attempt_id: str) -> str:
+    """One try."""
+    return f"{attempts_folder(project, run_id, fingerprint)}/{_part(attempt_id, 'attempt id')}.json"
 
 
 def result_key(project: str, fingerprint: str, generation: int) -> str:

@@ -4,7 +4,7 @@
     records/<project>/runs/<run_id>/stages/<stage>.json       StageRecord: the event a stage announced
     records/<project>/runs/<run_id>/outcomes/<epoch>.json     OutcomeRecord: how an epoch ended; a retry starts the next
     records/<project>/runs/<run_id>/epochs/<epoch>.json       EpochRecord: a retry, from the second epoch on
-    records/<project>/attempts/<run_id>/<fingerprint>/<n>.json  AttemptRecord: a crash or an error of one job
+    records/<project>/attempts/<run_id>/<fingerprint>/<attempt id>.json  AttemptRecord: a try of one job
     records/<project>/results/<fingerprint>.json              ResultRecord: the commit of a job
     records/<project>/results/<fingerprint>.<generation>.json   from the second on: its artifacts were lost before
     records/<project>/checkpoints/<fingerprint>/<token>-<n>.json  CheckpointRecord
@@ -17,11 +17,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import uuid4
 
 from pydantic import Field
 
 from tidemill.contracts import (
     ArtifactRef,
+    Budget,
+    Cost,
     DatasetPublished,
     Frozen,
     ModelCompressed,
@@ -70,6 +73,8 @@ class OutcomeRecord(Frozen):
     version: int | None = None
     promoted: bool = False
     reason: str = ""
+    cost: Cost | None = None
+    """What the run cost when its budget stopped it, at the prices of that moment."""
 
 
 class EpochRecord(Frozen):
@@ -78,18 +83,37 @@ class EpochRecord(Frozen):
     epoch: int = Field(ge=2)
     started_at: datetime
     reason: str = ""
+    budget: Budget | None = None
+    """Limits from this epoch on, where they differ from those before."""
+
+
+AttemptKind = Literal[
+    "crash", "transient", "permanent", "unforeseen", "handed-back", "cancelled", "lost", "budget", "time-limit",
+    "finished",
+]  # fmt: skip
 
 
 class AttemptRecord(Frozen):
-    """One failed try of a job: a crash, an error. Counted against the limit within its epoch."""
+    """One try of a job, and how it ended. Crashes and unforeseen errors count towards the limit within its epoch.
 
+    ``lost`` is one whose worker went without a word, as far as its last sign of life tells. ``finished`` is on record
+    where a stage has several jobs, so that a stage that never ends still says what it used.
+    """
+
+    attempt_id: str = Field(default_factory=lambda: uuid4().hex)
     run_id: RunId
     epoch: int
     stage: StageName
     fingerprint: str
-    kind: Literal["crash", "transient", "permanent", "unforeseen"]
+    kind: AttemptKind
     error: str
     at: datetime
+    """When it ended; of a lost one, when that was noticed."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    """``at``, or the last sign of life of a lost one."""
+    instance: str = ""
+    """The worker."""
     usage: ResourceUsage = ResourceUsage()
 
 
@@ -107,6 +131,8 @@ class ResultRecord(Frozen):
     committed_at: datetime
     run_id: RunId
     """The run whose job made it; others adopt it."""
+    attempt_id: str | None = None
+    """The try that made it."""
 
 
 class CheckpointRecord(Frozen):

@@ -119,10 +119,14 @@ class Joiner(Generic[E, S, R]):
         self, event: E, fingerprints: Sequence[str], results: Mapping[str, ResultRecord], started_at: datetime
     ) -> StageRecord:
         made_here = [results[f].usage for f in fingerprints if results[f].run_id == event.run_id]
+        attempts = await self._records.run_attempts(event.project, event.run_id)
+        in_vain = [one.usage for one in attempts if one.stage == self._stage.name and one.kind != "finished"]
         joined = self._stage.join(
             event, await self.recipe(event), [self._job_result(results[f], event.run_id) for f in fingerprints]
         )
-        fact = joined.model_copy(update={"usage": ResourceUsage.total(made_here), "use_cache": event.use_cache})
+        fact = joined.model_copy(
+            update={"usage": ResourceUsage.total([*made_here, *in_vain]), "use_cache": event.use_cache}
+        )
         return StageRecord(
             stage=self._stage.name,
             subject=fact.subject,

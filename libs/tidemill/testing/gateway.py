@@ -72,6 +72,8 @@ class ScriptedGateway:
     published: list[dict[str, Any]] = field(default_factory=list)
     predictions: list[list[Any]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    """What came with the commands."""
     publish_problem: tuple[int, dict[str, Any]] | None = None
     port: int = field(default_factory=free_port)
     stopping: bool = False
@@ -159,6 +161,7 @@ class ScriptedGateway:
     async def _command(self, request: Request) -> Response:
         action = request.path_params["action"]
         self.commands.append(action)
+        self.bodies.append(await request.body())
         self.view = self.view | {"state": "cancelled" if action.endswith(":cancel") else "running"}
         return JSONResponse({"status": "accepted", "detail": action}, 202)
 

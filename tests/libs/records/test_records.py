@@ -110,14 +110,21 @@ async def test_stages_and_outcomes_come_in_their_order(records: RecordStore) -> 
     assert await records.outcomes("default", "b") == []
 
 
-async def test_attempts_take_the_next_free_number(records: RecordStore) -> None:
-    def attempt(error: str, run_id: str = "a") -> AttemptRecord:
-        return AttemptRecord(run_id=run_id, epoch=1, stage="train", fingerprint="f", kind="crash", error=error, at=NOW)
+async def test_a_try_is_recorded_once_under_its_id(records: RecordStore) -> None:
+    def attempt(error: str, run_id: str = "a", **changes: object) -> AttemptRecord:
+        values = {"run_id": run_id, "epoch": 1, "stage": "train", "fingerprint": "f", "kind": "crash", "error": error}
+        return AttemptRecord.model_validate(values | {"at": NOW} | changes)
 
-    numbers = await asyncio.gather(*(records.add_attempt("default", attempt(str(n))) for n in range(12)))
-    assert sorted(numbers) == list(range(1, 13))
+    assert all(await asyncio.gather(*(records.add_attempt("default", attempt(str(n))) for n in range(12))))
     assert len(await records.attempts("default", "a", "f")) == 12
-    assert await records.add_attempt("default", attempt("other run", run_id="b")) == 1
+    lost = attempt("went without a word", attempt_id="one", kind="lost")
+    assert await records.add_attempt("default", lost)
+    assert not await records.add_attempt("default", attempt("woke up", attempt_id="one"))
+    assert await records.add_attempt("default", attempt("other job", fingerprint="g"))
+    assert await records.add_attempt("default", attempt("other run", run_id="b"))
+    assert len(await records.attempts("default", "a", "f")) == 13
+    assert len(await records.run_attempts("default", "a")) == 14
+    assert lost in await records.run_attempts("default", "a")
 
 
 async def test_of_sixteen_commits_one_wins_and_all_adopt_it(objects: Objects) -> None:
