@@ -119,7 +119,7 @@ class Joiner(Generic[E, S, R]):
 
     async def _complete(self, record: ResultRecord) -> bool:
         refs: list[ArtifactRef] = list(record.artifacts.values())
-        return all([await self._store.exists(ref) for ref in refs])
+        return all([await self._store.adopt(ref) for ref in refs])
 
 
 def announced_event(record: StageRecord) -> StageEvent:

@@ -153,7 +153,7 @@ class Worker(Generic[E, S, R]):
     async def _fetch(self, command: JobCommand, folder: Path, last: CheckpointRecord | None) -> Inputs:
         paths = {name: await self._store.fetch(ref, folder / "inputs" / name) for name, ref in command.inputs.items()}
         checkpoint = None
-        if last is not None and await self._store.exists(last.artifact):
+        if last is not None and await self._store.adopt(last.artifact):
             checkpoint = await self._store.fetch(last.artifact, folder / "checkpoint")
             log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, last.number)
         return Inputs(paths=paths, checkpoint=checkpoint)
@@ -214,7 +214,7 @@ class Worker(Generic[E, S, R]):
         if winner != record:
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
         for name, ref in winner.artifacts.items():
-            if not await self._store.exists(ref):
+            if not await self._store.adopt(ref):
                 raise PermanentError(
                     f"the result of {self._stage.name} names the artifact {ref.digest} ({name}), which the store does "
                     "not have any more; restore it, or publish with --no-cache to work everything again"
