@@ -1,6 +1,14 @@
 """The contracts between services: events, commands, the recipe and references. Pydantic and nothing else."""
 
-from tidemill.contracts.commands import CancelRun, Command, PromoteVersion, ReplayDeadLetter, RetryRun
+from tidemill.contracts.commands import (
+    CancelRun,
+    Command,
+    DeleteDataset,
+    DeleteModel,
+    PromoteVersion,
+    ReplayDeadLetter,
+    RetryRun,
+)
 from tidemill.contracts.deployments import DeployedVersion, Deployment
 from tidemill.contracts.evaluation import ClassMetrics, EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import (
@@ -51,6 +59,8 @@ __all__ = [
     "DatasetIngested",
     "DatasetPrepared",
     "DatasetPublished",
+    "DeleteDataset",
+    "DeleteModel",
     "DeployedVersion",
     "Deployment",
     "Digest",

@@ -210,7 +210,7 @@ async def test_a_collection_that_was_paused_for_minutes_deletes_nothing_more(
 
     objects, steps = stepping(house.url, 10**6, paused)
     await house.collect(objects=objects, dry_run=True)
-    objects, steps = stepping(house.url, len(steps) + 4, paused)
+    objects, steps = stepping(house.url, len(steps) + 5, paused)
     with pytest.raises(TransientError, match="taken over"):
         await house.collect(objects=objects)
     assert steps[-2].startswith("look_up artifacts/condemned/")
