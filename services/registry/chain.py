@@ -47,10 +47,7 @@ def version_of(chain: Chain, name: str, *, run_id: str, digest: str) -> VersionR
 def deleted_runs(chain: Chain) -> set[str]:
     """The runs whose datasets were deleted."""
     return {
-        run_id
-        for record in chain
-        if isinstance(record.decision, DatasetDeleted)
-        for run_id in record.decision.runs
+        run_id for record in chain if isinstance(record.decision, DatasetDeleted) for run_id in record.decision.runs
     }
 
 

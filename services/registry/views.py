@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +15,13 @@ from tidemill.contracts import (
     ResourceUsage,
     StageName,
 )
-from tidemill.contracts.queries import ModelRow, ModelView, RunRow, RunView, StageView, VersionView
+from tidemill.contracts.queries import DatasetRow, ModelRow, ModelView, RunRow, RunView, StageView, VersionView
 
 _USAGE = tuple(ResourceUsage.model_fields)
 
 
-def run_row(run: RunEntry) -> RunRow:
-    """One run in a list."""
+def run_row(run: RunEntry, deleted: Set[tuple[str, int]]) -> RunRow:
+    """One run in a list; ``deleted`` are the names and numbers of deleted versions."""
     return RunRow.model_validate(
         {
             "run_id": run.run_id,
@@ -32,12 +32,15 @@ def run_row(run: RunEntry) -> RunRow:
             "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
             "model": run.name if run.version else None,
             "version": run.version,
+            "version_deleted": _deleted(run, deleted),
             "error": run.error,
         }
     )
 
 
-def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView:
+def run_view(
+    run: RunEntry, stages: Sequence[StageEntry], live: Live, deleted: Set[tuple[str, int]], dataset_deleted: bool
+) -> RunView:
     """Everything about one run."""
     done = {stage.stage: stage for stage in stages}
     ingested, prepared, trained, compressed = (
@@ -57,6 +60,8 @@ def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView
             "error_stage": run.error_stage,
             "model": run.name if run.version else None,
             "version": run.version,
+            "version_deleted": _deleted(run, deleted),
+            "dataset_deleted": dataset_deleted,
             "promoted": run.promoted,
             "reason": "" if run.state == "failed" else run.reason,
             "metrics": _evaluation(compressed).get("metrics", {}),
@@ -84,6 +89,7 @@ def version_view(
     stages: Sequence[StageEntry],
     ingested: Sequence[LineageEdge],
     source: Sequence[LineageEdge],
+    dataset_deleted: bool,
 ) -> VersionView:
     """One version of a model with what it came from."""
     event = ModelCompressed.model_validate(version.event)
@@ -96,6 +102,7 @@ def version_view(
         run_id=version.run_id,
         model=event.model,
         dataset=event.dataset,
+        dataset_deleted=dataset_deleted,
         ingested=parent(ingested),
         source=parent(source),
         recipe=event.recipe,
@@ -131,6 +138,38 @@ def model_row(
     return ModelRow(
         name=model.name, task=model.task, versions=count, champion=champion, metrics=metrics, updated_at=max(times)
     )
+
+
+def dataset_rows(runs: Sequence[RunEntry], prepared: Sequence[StageEntry], deleted: Set[str]) -> list[DatasetRow]:
+    """All datasets by name; ``runs`` and ``prepared`` come oldest first, ``deleted`` are the runs without datasets."""
+    return [
+        _dataset_row(name, [run for run in runs if run.name == name], prepared, deleted)
+        for name in sorted({run.name for run in runs})
+    ]  # fmt: skip
+
+
+def _dataset_row(name: str, runs: Sequence[RunEntry], prepared: Sequence[StageEntry], deleted: Set[str]) -> DatasetRow:
+    ids = {run.run_id for run in runs if run.run_id not in deleted or run.state == "running"}
+    events = [stage.event for stage in prepared if stage.run_id in ids]
+    ingested = [event for event in events if "source" in event]
+    refs = {
+        ref["digest"]: ref["size_bytes"] for event in events for key in ("source", "dataset") if (ref := event.get(key))
+    }
+    return DatasetRow(
+        name=name,
+        task=events[-1]["task"] if events else None,
+        versions=len({event["dataset"]["digest"] for event in ingested}),
+        rows=ingested[-1]["rows"] if ingested else None,
+        size_bytes=sum(refs.values()),
+        runs=len(runs),
+        running=sum(run.state == "running" for run in runs),
+        deleted=not ids,
+        updated_at=max(run.ended_at or run.created_at for run in runs),
+    )
+
+
+def _deleted(run: RunEntry, deleted: Set[tuple[str, int]]) -> bool:
+    return run.version is not None and (run.name, run.version) in deleted
 
 
 def parent(edges: Sequence[LineageEdge]) -> ArtifactRef | None:

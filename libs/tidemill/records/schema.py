@@ -143,6 +143,8 @@ class ModelDeleted(Frozen):
     kind: Literal["model-deleted"] = "model-deleted"
     name: Name
     versions: tuple[int, ...] = Field(min_length=1)
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
     reason: str = "deleted by a person"
 
 
@@ -153,6 +155,8 @@ class DatasetDeleted(Frozen):
     name: Name
     runs: tuple[RunId, ...] = Field(min_length=1)
     """Those that had ended when it was decided and were not deleted before."""
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
     reason: str = "deleted by a person"
 
 
