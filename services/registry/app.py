@@ -14,6 +14,7 @@ from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
+from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.projection import Projection
 from services.registry.reconciler import Reconciler
@@ -26,6 +27,7 @@ from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
+from tidemill.garbage import Policy
 from tidemill.stage.application import announce_ready, connect
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import configure, shutdown
@@ -142,9 +144,12 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
         bus=bus, projection=projection, registrar=registrar, commands=commands,
         answers=Answers(database, projection, dead_letters, live), live=live,
     )  # fmt: skip
+    leases = Leases(bus)
+    housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
     reconciler = Reconciler(
-        leases=Leases(bus), backlog=Backlog(bus), records=records, runs=runs, projection=projection,
-        registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
+        leases=leases, backlog=Backlog(bus), records=records, runs=runs, projection=projection,
+        registrar=registrar, commands=commands, database=database, live=live,
+        housekeeping=housekeeping, owner=f"registry@{instance}",
         every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(subscribers, reconciler, projection, serving, fresh)

@@ -1,4 +1,4 @@
-"""What people ask for: cancel, retry, promote, delete, replay. Every command may be delivered twice and does its work once."""
+"""What people ask for: cancel, retry, promote, delete, replay. Every command may come twice and does its work once."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
+from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.projection import Projection
 from services.registry.registration import Registrar
@@ -59,6 +60,7 @@ class Reconciler:
         commands: Commands,
         database: Database,
         live: Live,
+        housekeeping: Housekeeping,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -72,6 +74,7 @@ class Reconciler:
         self._commands = commands
         self._database = database
         self._live = live
+        self._housekeeping = housekeeping
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -86,12 +89,14 @@ class Reconciler:
                 try:
                     if await self._elected():
                         await self.sweep()
+                        self._housekeeping.tick()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:
                     log.exception("reconciler: unforeseen error")
                 await asyncio.sleep(self._every)
         finally:
+            await self._housekeeping.stop()
             if self._lease is not None:
                 await self._leases.release(self._lease)
 

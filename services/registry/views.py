@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
@@ -142,28 +143,34 @@ def model_row(
 
 def dataset_rows(runs: Sequence[RunEntry], prepared: Sequence[StageEntry], deleted: Set[str]) -> list[DatasetRow]:
     """All datasets by name; ``runs`` and ``prepared`` come oldest first, ``deleted`` are the runs without datasets."""
+    by_name: dict[str, list[RunEntry]] = defaultdict(list)
+    for run in runs:
+        by_name[run.name].append(run)
+    kept = {run.run_id: run.name for run in runs if run.run_id not in deleted or run.state == "running"}
+    events: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for stage in prepared:
+        if stage.run_id in kept:
+            events[kept[stage.run_id]].append(stage.event)
+    left = set(kept.values())
     return [
-        _dataset_row(name, [run for run in runs if run.name == name], prepared, deleted)
-        for name in sorted({run.name for run in runs})
-    ]  # fmt: skip
+        _dataset_row(name, of_name, events[name], deleted=name not in left) for name, of_name in sorted(by_name.items())
+    ]
 
 
-def _dataset_row(name: str, runs: Sequence[RunEntry], prepared: Sequence[StageEntry], deleted: Set[str]) -> DatasetRow:
-    ids = {run.run_id for run in runs if run.run_id not in deleted or run.state == "running"}
-    events = [stage.event for stage in prepared if stage.run_id in ids]
+def _dataset_row(
+    name: str, runs: Sequence[RunEntry], events: Sequence[Mapping[str, Any]], *, deleted: bool
+) -> DatasetRow:
     ingested = [event for event in events if "source" in event]
-    refs = {
-        ref["digest"]: ref["size_bytes"] for event in events for key in ("source", "dataset") if (ref := event.get(key))
-    }
+    refs = [event[role] for event in events for role in ("source", "dataset") if role in event]
     return DatasetRow(
         name=name,
         task=events[-1]["task"] if events else None,
         versions=len({event["dataset"]["digest"] for event in ingested}),
         rows=ingested[-1]["rows"] if ingested else None,
-        size_bytes=sum(refs.values()),
+        size_bytes=sum({ref["digest"]: ref["size_bytes"] for ref in refs}.values()),
         runs=len(runs),
         running=sum(run.state == "running" for run in runs),
-        deleted=not ids,
+        deleted=deleted,
         updated_at=max(run.ended_at or run.created_at for run in runs),
     )
 

@@ -43,6 +43,11 @@ class Line(Frozen):
     freed: Amount = Amount()
     """Deleted; in a dry run, what would be."""
 
+    @property
+    def is_artifact(self) -> bool:
+        """Whether it is about artifacts."""
+        return self.kind not in (LOOSE, UNFINISHED)
+
 
 class Report(Frozen):
     """A collection. Nothing was changed in a dry run."""
