@@ -143,6 +143,9 @@ class Run:
         """The whole flow, to a registered version."""
         await self.ingest()
         await self.prepare()
+        return await self.finish_from_prepared(model, version)
+
+    async def finish_from_prepared(self, model: str, version: int) -> Run:
         await self.train(model)
         await self.compress(model)
         assert isinstance(self.event, ModelCompressed)
