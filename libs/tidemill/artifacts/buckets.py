@@ -37,11 +37,10 @@ async def prepare_bucket(url: str) -> None:
 
     Versioning keeps what an accident or an intruder deletes, and also what the garbage collection frees: a bucket
     without lifecycle rules gets one that ends old versions of artifacts after ``OLD_VERSION_DAYS`` and uploads that
-    were never completed after ``UPLOAD_DAYS``. Rules that are there stay as they are. A local
-    folder needs nothing.
+    were never completed after ``UPLOAD_DAYS``. Rules that are there stay as they are. A local folder needs nothing.
 
-    The endpoint is ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it), credentials and region come from the environment,
-    AWS's configuration files or the instance's role.
+    The endpoint is ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it), credentials and region come from
+    the environment, AWS's configuration files or the instance's role.
 
     Raises:
         InvalidInput: the URL or the endpoint is not usable, or the bucket's name is not.
