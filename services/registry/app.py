@@ -13,6 +13,7 @@ from services.registry.answers import Answers
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
+from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.overdue import Overdue
 from services.registry.projection import Projection
@@ -28,6 +29,7 @@ from tidemill.bus.consumers import subscribe
 from tidemill.bus.streams import stream_limits
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
+from tidemill.garbage import Policy
 from tidemill.stage.application import announce_ready, when_reachable
 from tidemill.stage.ledger import Ledger
 from tidemill.stage.runs import Runs
@@ -151,10 +153,12 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
         ledger=Ledger(bus), leases=leases, records=records, runs=runs, projection=projection, prices=prices,
         ack_wait=platform.ack_wait,
     )  # fmt: skip
+    housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
     limits = stream_limits(settings.streams, platform.ack_wait)
     reconciler = Reconciler(
         bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
         registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
+        housekeeping=housekeeping,
         owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(subscribers, reconciler, projection, serving, fresh)

@@ -1,4 +1,4 @@
-"""What people ask for: cancel, retry, promote, replay. Every command may be delivered twice and does its work once."""
+"""What people ask for: cancel, retry, promote, delete, replay. Every command may come twice and does its work once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from services.registry import chain as decided
 from services.registry.chain import CHAMPION, Chain
 from services.registry.dead_letters import DeadLetters
+from services.registry.deletion import Deletion
 from services.registry.facts import RunFacts, read_facts, stage_event
 from services.registry.projection import Projection
 from services.registry.registration import Registrar
@@ -19,6 +20,8 @@ from tidemill.contracts import (
     CancelRun,
     Command,
     DatasetPublished,
+    DeleteDataset,
+    DeleteModel,
     ModelPromoted,
     PromoteVersion,
     ReplayDeadLetter,
@@ -54,6 +57,7 @@ class Commands:
         self._projection = projection
         self._serving = serving
         self._dead_letters = dead_letters
+        self._deletion = Deletion(records, projection, serving)
 
     async def carry_out(self, command: Command, identity: str) -> None:
         """Do what ``command`` says; ``identity`` is the same for every delivery of it.
@@ -69,6 +73,10 @@ class Commands:
                 await self.retry(command)
             case PromoteVersion():
                 await self.promote(command)
+            case DeleteModel():
+                await self._deletion.model(command, identity)
+            case DeleteDataset():
+                await self._deletion.dataset(command, identity)
             case ReplayDeadLetter():
                 await self.replay(command, identity)
 
@@ -97,7 +105,7 @@ class Commands:
         """Start a run that failed or was cancelled again from the stage where it stopped, with the budget it is given.
 
         Raises:
-            InvalidInput: the run has finished.
+            InvalidInput: the run has finished, or its dataset was deleted.
         """
         facts = await self._facts(command.project, command.run_id)
         facts = await self._next_epoch(facts, "retried by a person", command.budget)
@@ -183,6 +191,8 @@ class Commands:
         if facts.outcome is not None:
             if facts.outcome.state == "finished":
                 raise InvalidInput(f"run {facts.run_id!r} has finished; publish its dataset again for another run")
+            if facts.run_id in decided.deleted_runs(await self._records.decisions(facts.project)):
+                raise InvalidInput(f"the dataset of run {facts.run_id!r} was deleted; publish it again")
             epoch = EpochRecord(epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason, budget=budget)
             await self._records.create_epoch(facts.project, facts.run_id, epoch)
             facts = await self._facts(facts.project, facts.run_id)

@@ -13,8 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts, stage_event
-from services.registry.repositories import Chains, Datasets, Lineage, Models, Runs
-from services.registry.tables import AliasEntry, DatasetEntry, LineageEdge, RunEntry, StageEntry, VersionEntry
+from services.registry.repositories import Chains, Datasets, Deletions, Lineage, Models, Runs
+from services.registry.tables import (
+    AliasEntry,
+    DatasetEntry,
+    DeletedDataset,
+    DeletedVersion,
+    LineageEdge,
+    RunEntry,
+    StageEntry,
+    VersionEntry,
+)
 from tidemill.contracts import (
     STAGES,
     ArtifactRef,
@@ -27,7 +36,14 @@ from tidemill.contracts import (
 )
 from tidemill.errors import CorruptArtifact
 from tidemill.records import RecordStore
-from tidemill.records.schema import AliasMoved, DecisionRecord, StageRecord, VersionRegistered
+from tidemill.records.schema import (
+    AliasMoved,
+    DatasetDeleted,
+    DecisionRecord,
+    ModelDeleted,
+    StageRecord,
+    VersionRegistered,
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +86,11 @@ class Projection:
         chain = await self._records.decisions(project)
         async with self._database.writing() as session:
             await apply_decisions(session, project, chain)
+
+    async def runs_of(self, project: str, name: str) -> list[str]:
+        """The ids of the runs of a dataset."""
+        async with self._database.reading() as session:
+            return [run.run_id for run in await Runs(session).named(project, name)]
 
     async def catch_up(self, *, everything: bool) -> int:
         """Bring in what was recorded while nobody listened; ``everything`` also looks at the runs that ended.
@@ -121,13 +142,25 @@ async def apply_decisions(session: AsyncSession, project: str, chain: Sequence[D
     """Apply the decisions that are not in the tables yet, in their order."""
     applied = await Chains(session).applied(project)
     for record in chain[applied:]:
-        decision = record.decision
-        if isinstance(decision, VersionRegistered):
-            await Models(session).add_version(_version_entry(project, record, decision), decision.event.task)
-        else:
-            await Models(session).point(_alias_entry(project, record, decision))
+        await _apply(session, project, record)
     if len(chain) > applied:
         await Chains(session).advance(project, chain[-1].sequence, chain[-1].digest)
+
+
+async def _apply(session: AsyncSession, project: str, record: DecisionRecord) -> None:
+    match record.decision:
+        case VersionRegistered() as decision:
+            await Models(session).add_version(_version_entry(project, record, decision), decision.event.task)
+        case AliasMoved() as decision:
+            await Models(session).point(_alias_entry(project, record, decision))
+        case ModelDeleted(name=name, versions=numbers):
+            await Deletions(session).delete_versions(
+                [DeletedVersion(project=project, name=name, version=one, deleted_at=record.at) for one in numbers]
+            )
+        case DatasetDeleted(name=name, runs=runs):
+            await Deletions(session).delete_datasets(
+                DeletedDataset(project=project, run_id=one, name=name, deleted_at=record.at) for one in runs
+            )
 
 
 def _rank(run: RunEntry) -> tuple[int, bool, int]:

@@ -17,6 +17,7 @@ from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
+from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.overdue import Overdue
 from services.registry.projection import Projection
@@ -64,6 +65,7 @@ class Reconciler:
         database: Database,
         live: Live,
         overdue: Overdue,
+        housekeeping: Housekeeping,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -79,6 +81,7 @@ class Reconciler:
         self._database = database
         self._live = live
         self._overdue = overdue
+        self._housekeeping = housekeeping
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -94,12 +97,14 @@ class Reconciler:
                     if await self._elected():
                         await self._provisioning.keep()
                         await self.sweep()
+                        self._housekeeping.tick()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:
                     log.exception("reconciler: unforeseen error")
                 await asyncio.sleep(self._every)
         finally:
+            await self._housekeeping.stop()
             if self._lease is not None:
                 await self._leases.release(self._lease)
 

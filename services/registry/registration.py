@@ -180,6 +180,9 @@ class Registrar:
             if moved is not None:
                 verdicts.append(Verdict(True, moved.reason))
                 return None
+            if version.version in decided.deleted_versions(chain, event.name):
+                verdicts.append(Verdict(False, f"version {version.version} was deleted before it could be promoted"))
+                return None
             current = decided.target(chain, event.name, CHAMPION)
             champion = Champion(current.version, current.event.evaluation.metrics) if current else None
             verdict = judge(

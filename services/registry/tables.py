@@ -158,6 +158,28 @@ class AliasEntry(SQLModel, table=True):
     moved_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class DeletedVersion(SQLModel, table=True):
+    """A version that was deleted; its number is never given again."""
+
+    __tablename__ = "deleted_versions"
+
+    project: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    deleted_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeletedDataset(SQLModel, table=True):
+    """A run whose source, ingested and prepared dataset were deleted."""
+
+    __tablename__ = "deleted_datasets"
+
+    project: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    name: str
+    deleted_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class ChainEntry(SQLModel, table=True):
     """How far a project's chain of decisions is in these tables."""
 

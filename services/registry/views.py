@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,13 +19,13 @@ from tidemill.contracts import (
     StageName,
     cost_of,
 )
-from tidemill.contracts.queries import ModelRow, ModelView, RunRow, RunView, StageView, VersionView
+from tidemill.contracts.queries import DatasetRow, ModelRow, ModelView, RunRow, RunView, StageView, VersionView
 
 _USAGE = tuple(ResourceUsage.model_fields)
 
 
-def run_row(run: RunEntry) -> RunRow:
-    """One run in a list."""
+def run_row(run: RunEntry, deleted: Set[tuple[str, int]]) -> RunRow:
+    """One run in a list; ``deleted`` are the names and numbers of deleted versions."""
     return RunRow.model_validate(
         {
             "run_id": run.run_id,
@@ -35,12 +36,20 @@ def run_row(run: RunEntry) -> RunRow:
             "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
             "model": run.name if run.version else None,
             "version": run.version,
+            "version_deleted": _deleted(run, deleted),
             "error": run.error,
         }
     )
 
 
-def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live, prices: Prices) -> RunView:
+def run_view(
+    run: RunEntry,
+    stages: Sequence[StageEntry],
+    live: Live,
+    prices: Prices,
+    deleted: Set[tuple[str, int]],
+    dataset_deleted: bool,
+) -> RunView:
     """Everything about one run."""
     used = usages(run, stages)
     done = {stage.stage: stage for stage in stages}
@@ -61,6 +70,8 @@ def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live, prices: Pr
             "error_stage": run.error_stage,
             "model": run.name if run.version else None,
             "version": run.version,
+            "version_deleted": _deleted(run, deleted),
+            "dataset_deleted": dataset_deleted,
             "promoted": run.promoted,
             "reason": "" if run.state == "failed" else run.reason,
             "metrics": _evaluation(compressed).get("metrics", {}),
@@ -102,6 +113,7 @@ def version_view(
     ingested: Sequence[LineageEdge],
     source: Sequence[LineageEdge],
     prices: Prices,
+    dataset_deleted: bool,
 ) -> VersionView:
     """One version of a model with what it came from."""
     event = ModelCompressed.model_validate(version.event)
@@ -114,6 +126,7 @@ def version_view(
         run_id=version.run_id,
         model=event.model,
         dataset=event.dataset,
+        dataset_deleted=dataset_deleted,
         ingested=parent(ingested),
         source=parent(source),
         recipe=event.recipe,
@@ -150,6 +163,44 @@ def model_row(
     return ModelRow(
         name=model.name, task=model.task, versions=count, champion=champion, metrics=metrics, updated_at=max(times)
     )
+
+
+def dataset_rows(runs: Sequence[RunEntry], prepared: Sequence[StageEntry], deleted: Set[str]) -> list[DatasetRow]:
+    """All datasets by name; ``runs`` and ``prepared`` come oldest first, ``deleted`` are the runs without datasets."""
+    by_name: dict[str, list[RunEntry]] = defaultdict(list)
+    for run in runs:
+        by_name[run.name].append(run)
+    kept = {run.run_id: run.name for run in runs if run.run_id not in deleted or run.state == "running"}
+    events: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for stage in prepared:
+        if stage.run_id in kept:
+            events[kept[stage.run_id]].append(stage.event)
+    left = set(kept.values())
+    return [
+        _dataset_row(name, of_name, events[name], deleted=name not in left) for name, of_name in sorted(by_name.items())
+    ]
+
+
+def _dataset_row(
+    name: str, runs: Sequence[RunEntry], events: Sequence[Mapping[str, Any]], *, deleted: bool
+) -> DatasetRow:
+    ingested = [event for event in events if "source" in event]
+    refs = [event[role] for event in events for role in ("source", "dataset") if role in event]
+    return DatasetRow(
+        name=name,
+        task=events[-1]["task"] if events else None,
+        versions=len({event["dataset"]["digest"] for event in ingested}),
+        rows=ingested[-1]["rows"] if ingested else None,
+        size_bytes=sum({ref["digest"]: ref["size_bytes"] for ref in refs}.values()),
+        runs=len(runs),
+        running=sum(run.state == "running" for run in runs),
+        deleted=deleted,
+        updated_at=max(run.ended_at or run.created_at for run in runs),
+    )
+
+
+def _deleted(run: RunEntry, deleted: Set[tuple[str, int]]) -> bool:
+    return run.version is not None and (run.name, run.version) in deleted
 
 
 def parent(edges: Sequence[LineageEdge]) -> ArtifactRef | None:

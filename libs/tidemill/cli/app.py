@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli import dead, doctor, local, models, publishing, recipes, registry, runs, samples, store, tracing
+from tidemill.cli import (
+    datasets,
+    dead,
+    doctor,
+    garbage,
+    local,
+    models,
+    publishing,
+    recipes,
+    registry,
+    runs,
+    samples,
+    store,
+    tracing,
+)
 from tidemill.cli.screen import DataDirOption
 
 app = typer.Typer(
@@ -46,6 +60,7 @@ app.command("env", rich_help_panel="This machine's platform")(local.env)
 app.command("publish", rich_help_panel="Datasets to models")(publishing.publish)
 app.command("predict", rich_help_panel="Datasets to models")(models.predict)
 app.add_typer(runs.commands, name="runs", rich_help_panel="Datasets to models")
+app.add_typer(datasets.commands, name="datasets", rich_help_panel="Datasets to models")
 app.add_typer(models.commands, name="models", rich_help_panel="Datasets to models")
 app.add_typer(recipes.commands, name="recipe", rich_help_panel="Datasets to models")
 app.add_typer(samples.commands, name="sample", rich_help_panel="Datasets to models")
@@ -53,4 +68,5 @@ app.command("doctor", rich_help_panel="Looking closer")(doctor.doctor)
 app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
 app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
+app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")

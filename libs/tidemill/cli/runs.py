@@ -51,7 +51,8 @@ def list_runs(
     for title in ("dataset", "state", "began", "took", "result"):
         table.add_column(title)
     for row in rows:
-        result = f"version {row.version}" if row.version else escape(_one_line(row.error or ""))
+        gone = " [dim](deleted)[/dim]" if row.version_deleted else ""
+        result = f"version {row.version}{gone}" if row.version else escape(_one_line(row.error or ""))
         state_words = f"{row.state}" + (f" ({row.stage})" if row.stage and row.state != "finished" else "")
         colour = {"finished": "green", "failed": "red", "cancelled": "yellow"}.get(row.state, "cyan")
         table.add_row(
@@ -89,6 +90,10 @@ def show(
             how_far = f"{stage.fraction:.0%} " if stage.fraction is not None else ""
             console.print(f"  {stage.name:<11}{stage.state} {how_far}{escape(stage.message)}".rstrip())
     console.print(summary(view, endpoint))
+    if view.version_deleted:
+        console.print(f"\n[yellow]version {view.version} was deleted since[/yellow]")
+    if view.dataset_deleted:
+        console.print("\n[yellow]what it took in and prepared was deleted since[/yellow]")
     if view.trace_id:
         console.print(f"[dim]trace: tidemill trace {view.run_id}[/dim]")
 

@@ -1,6 +1,14 @@
 """The contracts between services: events, commands, the recipe and references. Pydantic and nothing else."""
 
-from tidemill.contracts.commands import CancelRun, Command, PromoteVersion, ReplayDeadLetter, RetryRun
+from tidemill.contracts.commands import (
+    CancelRun,
+    Command,
+    DeleteDataset,
+    DeleteModel,
+    PromoteVersion,
+    ReplayDeadLetter,
+    RetryRun,
+)
 from tidemill.contracts.deployments import DeployedVersion, Deployment
 from tidemill.contracts.economics import Budget, Cost, Economics, Prices, cost_of
 from tidemill.contracts.evaluation import ClassMetrics, EvaluationSummary, FoldSummary, VariantFigures
@@ -56,6 +64,8 @@ __all__ = [
     "DatasetIngested",
     "DatasetPrepared",
     "DatasetPublished",
+    "DeleteDataset",
+    "DeleteModel",
     "DeployedVersion",
     "Deployment",
     "Digest",

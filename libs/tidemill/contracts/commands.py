@@ -39,6 +39,23 @@ class PromoteVersion(Frozen):
     alias: Name = "champion"
 
 
+class DeleteModel(Frozen):
+    """Delete a model: one version, or all that there are at this moment. Numbers are never given again."""
+
+    command: Literal["delete-model"] = "delete-model"
+    project: Name = "default"
+    name: Name
+    version: int | None = Field(default=None, ge=1)
+
+
+class DeleteDataset(Frozen):
+    """Delete what the runs of a dataset that have ended took in and prepared; models trained on it stay."""
+
+    command: Literal["delete-dataset"] = "delete-dataset"
+    project: Name = "default"
+    name: Name
+
+
 class ReplayDeadLetter(Frozen):
     """Publish a dead letter's message again on its first subject; its run, if it has one, is running again."""
 
@@ -48,4 +65,7 @@ class ReplayDeadLetter(Frozen):
     """Sequence in the ``DEAD`` stream, which is the dead letter's id."""
 
 
-Command = Annotated[CancelRun | RetryRun | PromoteVersion | ReplayDeadLetter, Field(discriminator="command")]
+Command = Annotated[
+    CancelRun | RetryRun | PromoteVersion | DeleteModel | DeleteDataset | ReplayDeadLetter,
+    Field(discriminator="command"),
+]

@@ -50,6 +50,10 @@ class RunView(Frozen):
     error_stage: StageName | None = None
     model: Name | None = None
     version: int | None = None
+    version_deleted: bool = False
+    """The version that it made was deleted since."""
+    dataset_deleted: bool = False
+    """What it took in and prepared was deleted since."""
     promoted: bool = False
     reason: str = ""
     """Why the version was promoted or was not."""
@@ -82,6 +86,7 @@ class RunRow(Frozen):
     seconds: float | None = None
     model: Name | None = None
     version: int | None = None
+    version_deleted: bool = False
     error: str | None = None
 
 
@@ -97,6 +102,8 @@ class VersionView(Frozen):
     model: ArtifactRef
     dataset: ArtifactRef
     """The prepared dataset: parts and rows."""
+    dataset_deleted: bool = False
+    """The dataset, what it was prepared from and its source were deleted since."""
     ingested: ArtifactRef | None = None
     source: ArtifactRef | None = None
     recipe: ArtifactRef
@@ -126,6 +133,25 @@ class ModelRow(Frozen):
     versions: int
     champion: int | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
+    updated_at: datetime
+
+
+class DatasetRow(Frozen):
+    """A dataset in a list: everything that was published under one name."""
+
+    name: Name
+    task: str | None = None
+    """None while no run has taken it in."""
+    versions: int
+    """Different contents that were taken in and not deleted."""
+    rows: int | None = None
+    """Of the newest of them."""
+    size_bytes: int
+    """Of their sources, and of them as taken in and as prepared."""
+    runs: int
+    running: int
+    deleted: bool
+    """Nothing of it is left: all runs have ended and what they took in was deleted."""
     updated_at: datetime
 
 
@@ -180,6 +206,12 @@ class ShowModel(Question):
     name: Name
 
 
+class ListDatasets(Question):
+    """By name. Answer: list of ``DatasetRow``."""
+
+    subject: ClassVar[str] = "tidemill.query.datasets.list"
+
+
 class ListDeadLetters(Question):
     """Newest first. Answer: list of ``DeadLetterView``."""
 
@@ -187,7 +219,9 @@ class ListDeadLetters(Question):
     limit: int = Field(default=50, ge=1, le=1000)
 
 
-QUESTION_TYPES: tuple[type[Question], ...] = (ListRuns, ShowRun, ListModels, ShowModel, ListDeadLetters)
+QUESTION_TYPES: tuple[type[Question], ...] = (
+    ListRuns, ShowRun, ListModels, ShowModel, ListDatasets, ListDeadLetters,
+)  # fmt: skip
 
 
 class Problem(Frozen):

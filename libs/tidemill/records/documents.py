@@ -58,8 +58,8 @@ class Documents:
         self.objects = objects
 
     async def create(self, key: str, record: BaseModel) -> bool:
-        """Write ``record`` unless there is one; False when there was."""
-        return await self.objects.create(key, to_json(record))
+        """Write ``record`` unless there is one; False when there was another."""
+        return await self.objects.create_own(key, to_json(record))
 
     async def read(self, key: str, kind: type[D]) -> D | None:
         """The record at ``key``, None when there is none."""

@@ -167,7 +167,30 @@ class AliasMoved(Frozen):
     run_id: RunId | None = None
 
 
-Decision = Annotated[VersionRegistered | AliasMoved, Field(discriminator="kind")]
+class ModelDeleted(Frozen):
+    """Versions of ``name`` are no more: all that there were, or one. Their numbers are never given again."""
+
+    kind: Literal["model-deleted"] = "model-deleted"
+    name: Name
+    versions: tuple[int, ...] = Field(min_length=1)
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
+    reason: str = "deleted by a person"
+
+
+class DatasetDeleted(Frozen):
+    """What the runs ``runs`` took in and prepared under ``name`` is no more; models trained on it stay."""
+
+    kind: Literal["dataset-deleted"] = "dataset-deleted"
+    name: Name
+    runs: tuple[RunId, ...] = Field(min_length=1)
+    """Those that had ended when it was decided and were not deleted before."""
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
+    reason: str = "deleted by a person"
+
+
+Decision = Annotated[VersionRegistered | AliasMoved | ModelDeleted | DatasetDeleted, Field(discriminator="kind")]
 
 
 class DecisionRecord(Frozen):

@@ -139,7 +139,7 @@ class Attempts:
     async def _ended(self, attempt: AttemptInHand, command: JobCommand) -> None:
         if attempt.superseded:
             record = _record(attempt, "lost", "another worker committed its result first")
-        elif len(command.fingerprints) > 1:
+        elif len(command.fingerprints) > 1 or command.snapshot:
             record = _record(attempt, "finished", "")
         else:  # its result is its record: the stage is joined right behind it
             record = None

@@ -160,6 +160,9 @@ class Worker(Generic[E, S, R]):
             raise Retry(LEASE_HELD_DELAY)
         title = f" {command.title}" if command.title else ""
         try:
+            committed = await self._joiner.results.find(command.project, command.fingerprint)
+            if committed is not None:  # by the owner before, between our first look and the lease
+                return committed
             with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
                 return await self._attempt(command, lease, epoch)
         finally:
@@ -194,6 +197,8 @@ class Worker(Generic[E, S, R]):
     async def _fetch_checkpoint(self, command: JobCommand, into: Path) -> Path | None:
         """The latest checkpoint that can be read; a damaged one costs the time since the one before."""
         async for record in self._records.checkpoints(command.project, command.fingerprint):
+            if not await self._store.adopt(record.artifact):
+                continue
             try:
                 await self._store.fetch(record.artifact, into)
             except (ArtifactMissing, CorruptArtifact) as error:
