@@ -22,6 +22,7 @@ from tidemill.bus import Bus
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import AlertRaised, DriftDetected, ModelPromoted
+from tidemill.records import RecordStore, open_records
 from tidemill.testing.nats import running_nats, settings_for
 
 ROUNDS = 30
@@ -38,7 +39,7 @@ async def main() -> None:
             hops = {
                 "bare nats-py": await bare(bus),
                 "FastStream alone": await faststream(bus),
-                "Tidemill": await tidemill(bus),
+                "Tidemill": await tidemill(bus, open_records(settings.store_url)),
             }
             await bus.broker.start()
             times: dict[str, list[float]] = {name: [] for name in hops}
@@ -90,15 +91,15 @@ async def faststream(bus: Bus) -> Callable[[int], Awaitable[None]]:
     return hop
 
 
-async def tidemill(bus: Bus) -> Callable[[int], Awaitable[None]]:
+async def tidemill(bus: Bus, records: RecordStore) -> Callable[[int], Awaitable[None]]:
     arrived: asyncio.Queue[bool] = asyncio.Queue()
 
     async def handle(delivery: Delivery) -> None:
         arrived.put_nowait(True)
 
     await subscribe(
-        bus, stream="EVENTS", durable="bench-tidemill", filter_subjects=[DriftDetected.subject], handler=handle,
-        ack_wait=timedelta(seconds=30), stage="bench",
+        bus, records=records, stream="EVENTS", durable="bench-tidemill", filter_subjects=[DriftDetected.subject],
+        handler=handle, ack_wait=timedelta(seconds=30), stage="bench",
     )  # fmt: skip
 
     async def hop(number: int) -> None:

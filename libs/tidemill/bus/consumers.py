@@ -34,6 +34,7 @@ from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.errors import PermanentError, TransientError
+from tidemill.records import RecordStore
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ Handler = Callable[[Delivery], Awaitable[None]]
 async def subscribe(
     bus: Bus,
     *,
+    records: RecordStore,
     stream: str,
     durable: str,
     filter_subjects: Sequence[str],
@@ -65,7 +67,8 @@ async def subscribe(
 ) -> None:
     """Upsert the durable consumer and consume from it, one message at a time, once the broker starts.
 
-    Call it on a connected bus before ``broker.start()``. ``stage`` names the consumer in its dead letters.
+    Call it on a connected bus before ``broker.start()``. ``stage`` names the consumer in its dead letters,
+    which are kept in ``records``.
 
     Raises:
         TransientError: the stream is not provisioned or the server cannot be reached.
@@ -98,7 +101,7 @@ async def subscribe(
 
     @subscriber
     async def consume(message: NatsMessage) -> None:
-        await _handle(bus, message, handler, ack_wait, stage, unforeseen)
+        await _handle(bus, records, message, handler, ack_wait, stage, unforeseen)
 
 
 async def _undecoded(message: NatsMessage) -> bytes:
@@ -106,7 +109,13 @@ async def _undecoded(message: NatsMessage) -> bytes:
 
 
 async def _handle(
-    bus: Bus, message: NatsMessage, handler: Handler, ack_wait: timedelta, stage: str, unforeseen: Counter[int]
+    bus: Bus,
+    records: RecordStore,
+    message: NatsMessage,
+    handler: Handler,
+    ack_wait: timedelta,
+    stage: str,
+    unforeseen: Counter[int],
 ) -> None:
     metadata = message.raw_message.metadata
     delivery = Delivery(
@@ -121,7 +130,7 @@ async def _handle(
     token = attach(extract(delivery.headers))
     try:
         async with heartbeat(message, ack_wait):
-            await _dispatch(bus, message, delivery, handler, stage, unforeseen)
+            await _dispatch(bus, records, message, delivery, handler, stage, unforeseen)
     except asyncio.CancelledError:
         # Cancellation sends no nack by itself: without this, the message would sit out its ack_wait.
         with contextlib.suppress(Exception):
@@ -134,7 +143,13 @@ async def _handle(
 
 
 async def _dispatch(
-    bus: Bus, message: NatsMessage, delivery: Delivery, handler: Handler, stage: str, unforeseen: Counter[int]
+    bus: Bus,
+    records: RecordStore,
+    message: NatsMessage,
+    delivery: Delivery,
+    handler: Handler,
+    stage: str,
+    unforeseen: Counter[int],
 ) -> None:
     try:
         await handler(delivery)
@@ -146,7 +161,7 @@ async def _dispatch(
         await message.nack(delay=delay)
     except PermanentError as error:
         log.error("%s: %s on %s; kept in the dead letters", stage, error, delivery.subject)
-        await bury(bus, stage=stage, delivery=delivery, error=str(error), kind="permanent")
+        await bury(bus, records, stage=stage, delivery=delivery, error=str(error), kind="permanent")
         await message.ack()
     except Exception as error:
         log.exception("%s: unforeseen error on %s", stage, delivery.subject)
@@ -154,8 +169,9 @@ async def _dispatch(
         if unforeseen[delivery.sequence] < UNFORESEEN_LIMIT:
             await message.nack(delay=growing_delay(unforeseen[delivery.sequence]))
             return
+        why = f"{type(error).__name__}: {error}"
+        await bury(bus, records, stage=stage, delivery=delivery, error=why, kind="unforeseen")
         del unforeseen[delivery.sequence]
-        await bury(bus, stage=stage, delivery=delivery, error=f"{type(error).__name__}: {error}", kind="unforeseen")
         await message.ack()
     else:
         await message.ack()

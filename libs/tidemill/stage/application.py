@@ -71,12 +71,13 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         )  # fmt: skip
         worker_of.append(worker)
         await subscribe(
-            bus, stream=EVENTS_STREAM, durable=f"{stage.name}-events", filter_subjects=[stage.consumes.subject],
+            bus, records=records, stream=EVENTS_STREAM, durable=f"{stage.name}-events",
+            filter_subjects=[stage.consumes.subject],
             handler=planner.on_event, ack_wait=platform.ack_wait, stage=stage.name,
         )  # fmt: skip
         for resource_class in stage.resource_classes:
             await subscribe(
-                bus, stream=JOBS, durable=f"{stage.name}-jobs-{resource_class}",
+                bus, records=records, stream=JOBS, durable=f"{stage.name}-jobs-{resource_class}",
                 filter_subjects=[job_filter(stage.name, resource_class)],
                 handler=worker.on_job, ack_wait=platform.ack_wait, stage=stage.name,
             )  # fmt: skip

@@ -92,7 +92,7 @@ class Runs:
             return
         epoch = now.epoch
         await bury(
-            self._bus, stage=stage, delivery=delivery, error=error, kind=kind,
+            self._bus, self._records, stage=stage, delivery=delivery, error=error, kind=kind,
             run_id=run_id, project=project, epoch=epoch,
         )  # fmt: skip
         outcome = OutcomeRecord(

@@ -19,6 +19,7 @@ from tidemill.bus.streams import StreamLimits, provision
 from tidemill.contracts import DatasetPublished, DriftDetected
 from tidemill.errors import PermanentError, TransientError
 from tidemill.platform.nats_server import NatsServer
+from tidemill.records import open_records
 from tidemill.testing.nats import settings_for
 
 ACK_WAIT = timedelta(seconds=1)
@@ -36,7 +37,8 @@ async def consume(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Cons
         await bus.connect()
         await bus.jetstream.purge_stream("EVENTS")
         await subscribe(
-            bus, stream="EVENTS", durable=f"test-{next(numbers)}", filter_subjects=[DriftDetected.subject],
+            bus, records=open_records(str(tmp_path / "store")), stream="EVENTS",
+            durable=f"test-{next(numbers)}", filter_subjects=[DriftDetected.subject],
             handler=handler, ack_wait=ACK_WAIT, stage="test",
         )  # fmt: skip
         await bus.broker.start()
