@@ -82,6 +82,7 @@ class Database:
         """
         thorough = self.doubted.is_set()
         self.doubted.clear()
+        why: str | None = None
         if self._file is None or not self._file.changed:
             why = await self._damage(thorough=thorough)
             if why is not None:
@@ -89,9 +90,10 @@ class Database:
                 why = await self._damage(thorough=thorough)
             if why is None:
                 return False
-            async with self._alone():
-                if self._file is not None and not self._file.changed:
-                    await self._set_aside(why)
+        async with self._alone():
+            # Asked again, now that nobody else is at it: another registry may have made a new file.
+            if self._file is not None and (self._file.emptied or (why and not self._file.changed)):
+                await self._set_aside(why or "the file was emptied")
         log.error("the registry's database %s is lost; it is made again from the records", self.name)
         await self._engine.dispose()
         async with self._writer:

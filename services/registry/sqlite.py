@@ -67,6 +67,11 @@ class DatabaseFile:
         """Whether it is gone, empty or another file since it was last known to be good."""
         return self.identity() != self.seen
 
+    @property
+    def emptied(self) -> bool:
+        """Whether there is a file with nothing in it. Connections that had it open keep its locks."""
+        return self.identity() is None and self.path.exists()
+
     @asynccontextmanager
     async def exclusively(self) -> AsyncIterator[None]:
         """Keep other registries from preparing the same file meanwhile."""
