@@ -110,6 +110,10 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
             )
             try:
                 await provision(client, StreamLimits(lease_ttl=PlatformSettings().ack_wait))
+                if data.kept_messages.exists():
+                    from tidemill.backup.messages import publish_kept
+
+                    await publish_kept(client, data.kept_messages)
             finally:
                 await client.close()
         except (nats.errors.Error, nats.js.errors.Error) as error:
