@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nats.js.errors
@@ -113,12 +113,17 @@ async def _taken_by_ingest(js: JetStreamContext) -> int:
 
 
 async def _on_record(message: RawStreamMsg, records: RecordStore) -> bool:
-    run_id = derived_run_id(EVENTS, message.seq or 0, message.time or datetime.fromtimestamp(0, UTC))
-    try:
-        event = parse_event(DatasetPublished.subject, bytes(message.data or b""), message.headers, run_id=run_id)
-    except MalformedEvent:
-        return False  # ingest has not said so yet
-    return await records.run(event.project, event.run_id) is not None
+    stored_at = message.time or datetime.fromtimestamp(0, UTC)
+    # The client rounds the time of a delivery, which ingest names a bare publish by, and cuts the one it reads here.
+    for moment in (stored_at, stored_at + timedelta(microseconds=1)):
+        run_id = derived_run_id(EVENTS, message.seq or 0, moment)
+        try:
+            event = parse_event(DatasetPublished.subject, bytes(message.data or b""), message.headers, run_id=run_id)
+        except MalformedEvent:
+            return False  # ingest has not said so yet
+        if await records.run(event.project, event.run_id) is not None:
+            return True
+    return False
 
 
 def _kept(stream: str, message: RawStreamMsg) -> KeptMessage:
