@@ -113,6 +113,32 @@ async def test_a_permanent_error_goes_to_the_dead_letters_and_the_next_message_i
     assert b'"bad"' in (letter.data or b"")
 
 
+async def test_what_cannot_be_put_on_record_is_delivered_again(consume: Consume, tmp_path: Path) -> None:
+    tries: list[int] = []
+
+    async def refuse(delivery: Delivery) -> None:
+        tries.append(delivery.deliveries)
+        raise PermanentError("never")
+
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "records").write_text("in the way")
+    bus = await consume(refuse)
+    before = (await bus.jetstream.stream_info("DEAD")).state.messages
+    await bus.announce(drift("unrecorded"), fingerprint="unrecorded")
+    await until(lambda: len(tries) >= 2)
+    letters = open_records(str(tmp_path / "store")).letters
+    assert (await bus.jetstream.stream_info("DEAD")).state.messages == before
+    (tmp_path / "store" / "records").unlink()
+    async with asyncio.timeout(10):
+        while not (kept := await letters.newest("default", limit=9)):
+            await asyncio.sleep(0.05)
+    assert [(letter.error, letter.kind, letter.stage) for letter in kept] == [("never", "permanent", "test")]
+    assert b"unrecorded" in kept[0].body
+    handled = len(tries)
+    await asyncio.sleep(1.5 * ACK_WAIT.total_seconds())
+    assert len(tries) == handled
+
+
 async def test_the_same_fact_is_kept_once_and_announced_again_when_asked(consume: Consume) -> None:
     seen: list[str] = []
 
