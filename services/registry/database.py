@@ -153,6 +153,9 @@ class Database:
             return str(error.orig)
 
     async def _bring_up_to_date(self) -> bool:
+        async with self._engine.connect() as connection:  # most starts find nothing to do and need not wait for writers
+            if await connection.run_sync(_is_up_to_date):
+                return False
         async with self._writers.begin() as connection:
             return await connection.run_sync(_bring_up_to_date)
 
@@ -191,23 +194,31 @@ def _file(engine: AsyncEngine) -> sqlite.DatabaseFile | None:
 def _bring_up_to_date(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+    if _is_up_to_date(connection):  # another registry was first
+        return False
     revision = _revision(connection)
-    newer = revision is not None and is_newer(revision)
-    if (newer or revision == HEAD) and _missing(connection):
+    if revision is not None and (is_newer(revision) or revision == HEAD):
         _drop(connection)
-        revision, newer = None, False
-    if newer:
-        log.warning("the registry's database is at revision %s of a newer version; going on at %s", revision, HEAD)
-        return False
-    if revision == HEAD:
-        return False
-    # Alembic takes a quarter of a second to import, and most starts find nothing to do. It logs its plugins while it
-    # is imported.
+        revision = None
+    # Alembic takes a quarter of a second to import. It logs its plugins while it is imported.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from services.registry.migrations.upgrade import upgrade
 
     upgrade(connection)
     return revision is None
+
+
+def _is_up_to_date(connection: Connection) -> bool:
+    """Whether all tables are there as this version, or a newer one that it can work with, needs them."""
+    revision = _revision(connection)
+    if revision is None:
+        return False
+    newer = is_newer(revision)
+    if not (newer or revision == HEAD) or _missing(connection):
+        return False
+    if newer:
+        log.warning("the registry's database is at revision %s of a newer version; going on at %s", revision, HEAD)
+    return True
 
 
 def _revision(connection: Connection) -> str | None:

@@ -84,19 +84,19 @@ async def test_a_database_that_is_lost_in_mid_run_is_made_again(
                 and name in [model["name"] for model in models]
             )
 
-        await eventually(back)
+        await eventually(back, 60)
         await bench.work(run_id, name, model="another", macro_f1=0.95)
 
         async def finished() -> Any:
             view = await told(ShowRun(run_id=run_id))
             return view if view and view["state"] == "finished" else None
 
-        assert (await eventually(finished))["version"] == 2
+        assert (await eventually(finished, 60))["version"] == 2
 
         async def on_disk() -> bool:
             return await asyncio.to_thread(_states, path, name) == {before.run_id: "finished", run_id: "finished"}
 
-        await eventually(on_disk)
+        await eventually(on_disk, 60)
 
 
 async def test_registries_that_prepare_the_same_empty_database_at_once_all_come_up(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ async def test_an_old_database_with_runs_in_flight_is_upgraded_in_place(quiet_be
         async def trained() -> bool:
             return bool((await bench.bus.ask(ShowRun(run_id=run_id)))["stages"][2]["state"] == "finished")
 
-        await eventually(trained)
+        await eventually(trained, 60)
     _as_first_version(path)
     kept = _runs(path)
     async with registry(bench.platform, reconcile_every=timedelta(seconds=0.2), reconcile_after=timedelta(seconds=1)):
@@ -177,7 +177,7 @@ async def test_an_old_database_with_runs_in_flight_is_upgraded_in_place(quiet_be
         async def finished() -> bool:
             return bool((await bench.bus.ask(ShowRun(run_id=run_id)))["state"] == "finished")
 
-        await eventually(finished)
+        await eventually(finished, 60)
         assert (await bench.bus.ask(ShowRun(run_id=before.run_id)))["version"] == 1
 
 
