@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -38,7 +40,6 @@ class Database:
         writers = self._engine.execution_options(**{sqlite.BEGIN: "IMMEDIATE"}) if self._sqlite else self._engine
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._write_sessions = async_sessionmaker(writers, expire_on_commit=False)
-        self._writers = writers
         # One writer at a time within a process; a second one would only wait in a thread.
         self._writer = asyncio.Lock()
         self.doubted = asyncio.Event()
@@ -110,8 +111,10 @@ class Database:
         """
         async with self._writer:
             try:
-                async with self._write_sessions() as session, session.begin():
+                async with self._write_sessions() as session:
+                    await self._begin(session)
                     yield session
+                    await session.commit()
             except DBAPIError as error:
                 self._doubt(error)
                 raise TransientError(f"the registry's database did not take a change: {error.orig}") from error
@@ -133,6 +136,19 @@ class Database:
     async def close(self) -> None:
         """Give all connections back."""
         await self._engine.dispose()
+
+    async def _begin(self, session: AsyncSession) -> None:
+        deadline = time.monotonic() + sqlite.PATIENCE
+        while True:
+            try:
+                await session.connection()
+            except DBAPIError as error:
+                if not sqlite.is_busy(error) or time.monotonic() > deadline:
+                    raise
+                await session.rollback()
+                await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that two do not keep step
+            else:
+                return
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -156,8 +172,11 @@ class Database:
         async with self._engine.connect() as connection:  # most starts find nothing to do and need not wait for writers
             if await connection.run_sync(_is_up_to_date):
                 return False
-        async with self._writers.begin() as connection:
-            return await connection.run_sync(_bring_up_to_date)
+        async with self._write_sessions() as session:
+            await self._begin(session)
+            fresh = await (await session.connection()).run_sync(_bring_up_to_date)
+            await session.commit()
+            return fresh
 
     async def _set_aside(self, why: str) -> None:
         assert self._file is not None

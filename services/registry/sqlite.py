@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-BUSY_TIMEOUT_MS = 10_000
+BUSY_TIMEOUT_MS = 200
+"""Milliseconds that a statement waits for another writer. It waits in a thread that nobody can cancel, and a connection
+that is given up meanwhile would take the lock later and keep it: so briefly, and again from ``PATIENCE``."""
+PATIENCE = 15.0
+"""Seconds for which a writer tries to begin."""
 BEGIN = "sqlite_begin"
 """Execution option of an engine: how its transactions begin."""
 
@@ -44,6 +49,11 @@ def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later is refused when another process wrote in between, whatever the
     # timeout says: writers take their place in the queue from the start.
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(BEGIN, 'DEFERRED')}")
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether another writer was in the way."""
+    return "database is locked" in str(error.orig)
 
 
 class DatabaseFile:
