@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.registry import chain as decided
@@ -150,20 +149,22 @@ class Commands:
         """Publish a dead letter's message again; a run that it ended goes on in its next epoch first.
 
         Raises:
-            NotFound: there is no such dead letter.
+            NotFound: there is no such dead letter, or it was replayed already.
         """
-        letter = await self._dead_letters.required(command.project, command.sequence)
+        letter = await self._dead_letters.required(command.project, command.letter)
+        if not await self._dead_letters.waits(command.project, letter, identity):
+            return
         traceparent = None
-        if letter.view.run_id is not None:
-            facts = await read_facts(self._records, letter.project, letter.view.run_id)
+        if letter.run_id is not None:
+            facts = await read_facts(self._records, command.project, letter.run_id)
             traceparent = facts.record.traceparent if facts is not None else None
             if facts is not None and facts.state != "finished":
-                await self._next_epoch(facts, f"dead letter {command.sequence} replayed")
-            if facts is not None and letter.view.subject == DatasetPublished.subject:
+                await self._next_epoch(facts, f"dead letter {letter.id} replayed")
+            if facts is not None and letter.subject == DatasetPublished.subject:
                 # A bare publish names no run: as it came, it would start another one.
-                letter = replace(letter, body=facts.record.event.model_dump_json().encode())
-        with span("replay", traceparent=traceparent, run_id=letter.view.run_id, project=letter.project):
-            await self._dead_letters.replay(letter, identity)
+                letter = letter.model_copy(update={"body": facts.record.event.model_dump_json().encode()})
+        with span("replay", traceparent=traceparent, run_id=letter.run_id, project=command.project):
+            await self._dead_letters.replay(command.project, letter, identity)
 
     async def announce_reached(self, facts: RunFacts, *, announcement: int) -> None:
         """Announce again what a run has reached: its last stage, or that it was published; in the run's own trace."""

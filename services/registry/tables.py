@@ -11,6 +11,9 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, UniqueConstra
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
+METADATA = SQLModel.metadata
+"""All tables below."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time: UTC in the database and aware in Python, also where the database keeps no time zone."""

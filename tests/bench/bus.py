@@ -55,12 +55,13 @@ async def main(turns: int) -> None:
             bus = Bus.from_settings(settings, "bench")
             await bus.connect()
             broker = NatsBroker(settings.nats_url, security=bus.broker.specification.security, logger=None)
+            records = open_records(settings.store_url)
             hops = {
                 BARE: await bare(bus, "bench-bare", acknowledged=False),
                 "bare nats-py, ack awaited": await bare(bus, "bench-bare-sync", acknowledged=True),
                 "FastStream alone": await faststream(broker),
-                "Tidemill event": await tidemill(bus, drift, leased=False),
-                EVERYTHING: await tidemill(bus, finished, leased=True),
+                "Tidemill event": await tidemill(bus, records, drift, leased=False),
+                EVERYTHING: await tidemill(bus, records, finished, leased=True),
             }
             await bus.broker.start()
             await broker.start()
@@ -135,7 +136,7 @@ def finished(number: int) -> Event:
     return RunFinished(run_id="bench", state="finished", name="m", version=number)
 
 
-async def tidemill(bus: Bus, make: Callable[[int], Event], *, leased: bool) -> Hop:
+async def tidemill(bus: Bus, records: RecordStore, make: Callable[[int], Event], *, leased: bool) -> Hop:
     arrived: asyncio.Queue[bool] = asyncio.Queue()
     leases = Leases(bus)
 
@@ -150,7 +151,7 @@ async def tidemill(bus: Bus, make: Callable[[int], Event], *, leased: bool) -> H
         arrived.put_nowait(True)
 
     await subscribe(
-        bus, stream="EVENTS", durable=f"bench-{make.__name__}", filter_subjects=[make(1).subject],
+        bus, records=records, stream="EVENTS", durable=f"bench-{make.__name__}", filter_subjects=[make(1).subject],
         handler=handle, ack_wait=timedelta(seconds=30), stage="bench",
     )  # fmt: skip
 

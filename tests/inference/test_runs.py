@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from tidemill.bus import parse_event
+from tidemill.bus.dead_letters import bury
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import (
     ArtifactRef,
     DatasetIngested,
@@ -157,13 +159,17 @@ async def test_commands_are_durable(platform: Any, http: httpx.AsyncClient, run_
         ("/v1/runs/run-c:cancel", 409),
         ("/v1/runs/run-c:retry", 409),
         ("/v1/runs/run-x:cancel", 404),
-        ("/v1/dead-letters/99:replay", 404),
+        ("/v1/dead-letters/0123456789abcdef:replay", 404),
     ):
         assert (await http.post(path)).status_code == status
     assert (await http.post("/v1/models/reviews:promote", json={"version": 9})).status_code == 404
     assert (await http.post("/v1/models/reviews:promote", json={"version": "new"})).status_code == 400
-    await platform.bus.jetstream.publish("tidemill.dead.ingest", b"{}")
-    assert (await http.post("/v1/dead-letters/1:replay")).status_code == 202
+    letter = Delivery("tidemill.dataset.published.v1", b"{}")
+    await bury(platform.bus, platform.store.records(), stage="ingest", delivery=letter, error="why", kind="permanent")
+    kept = (await platform.store.records().letters.newest("default", limit=1))[0].id
+    assert (await http.post(f"/v1/dead-letters/{kept}:replay")).status_code == 202
+    for unknown in ("99", "%2e%2e", "x" * 16):
+        assert (await http.post(f"/v1/dead-letters/{unknown}:replay")).status_code == 404
     found = await commands(platform)
     kinds = ["cancel-run", "retry-run", "retry-run", "promote-version", "replay-dead-letter"]
     assert [one["command"] for one in found] == kinds

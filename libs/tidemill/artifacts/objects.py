@@ -124,11 +124,11 @@ class Objects:
         except NotFound:  # deleted in between
             return False
 
-    async def write(self, key: str, chunks: Iterator[bytes]) -> None:
+    async def write(self, key: str, chunks: Iterator[bytes] | AsyncIterator[bytes]) -> None:
         """Write an object in parts of constant memory, in place of one that is there.
 
         It appears whole or not at all: an error raised by ``chunks`` leaves nothing behind and passes through.
-        ``chunks`` is consumed outside the event loop's thread.
+        ``chunks`` is consumed outside the event loop's thread, unless it is an async iterator.
         """
         with self._errors("write", key):
             await obstore.put_async(
@@ -136,15 +136,26 @@ class Objects:
             )
             await self._make_durable(key)
 
+    async def blocks(self, key: str) -> AsyncIterator[bytes]:
+        """The bytes of an object in parts of constant memory, as ``write`` takes them.
+
+        Raises:
+            NotFound: there is no such object.
+        """
+        with self._errors("read", key):
+            found = await obstore.get_async(self._store, key)
+            async for block in found.stream(min_chunk_size=PART_SIZE):
+                yield bytes(block)
+
     async def keys(self, prefix: str, *, after: str | None = None) -> AsyncIterator[str]:
         """Keys below ``prefix`` (a folder), in no particular order; only those sorting behind ``after`` if given."""
         async for found in self.entries(prefix, after=after):
             yield found.key
 
     async def entries(self, prefix: str, *, after: str | None = None) -> AsyncIterator[StoredObject]:
-        """The objects whose keys ``keys`` gives, with their sizes and times."""
+        """The objects whose keys ``keys`` gives, with their sizes and times; all there are for ``""``."""
         with self._errors("list", prefix):
-            async for page in obstore.list(self._store, prefix, offset=after, chunk_size=1000):
+            async for page in obstore.list(self._store, prefix or None, offset=after, chunk_size=1000):
                 for item in page:
                     yield StoredObject(item["path"], item["size"], item["last_modified"])
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tidemill.cli import (
+    backup,
     datasets,
     dead,
     doctor,
@@ -57,6 +58,8 @@ app.command("up", rich_help_panel="This machine's platform")(local.up)
 app.command("down", rich_help_panel="This machine's platform")(local.down)
 app.command("status", rich_help_panel="This machine's platform")(local.status)
 app.command("env", rich_help_panel="This machine's platform")(local.env)
+app.command("backup", rich_help_panel="This machine's platform")(backup.backup)
+app.command("restore", rich_help_panel="This machine's platform")(backup.restore)
 app.command("publish", rich_help_panel="Datasets to models")(publishing.publish)
 app.command("predict", rich_help_panel="Datasets to models")(models.predict)
 app.add_typer(runs.commands, name="runs", rich_help_panel="Datasets to models")

@@ -171,13 +171,13 @@ class Platform:
         letters = self._gateway.get("/v1/dead-letters", params={"limit": limit})
         return [DeadLetterView.model_validate(letter) for letter in letters]
 
-    def replay(self, letter_id: int) -> None:
+    def replay(self, letter_id: str) -> None:
         """Publish a dead letter's message again; its run, if it has one, is running again.
 
         Raises:
             NotFound: there is no such dead letter.
         """
-        self._gateway.post(f"/v1/dead-letters/{letter_id}:replay")
+        self._gateway.post(f"/v1/dead-letters/{_segment(letter_id)}:replay")
 
     def status(self) -> Any:
         """What the gateway says about itself, the registry and the models that it serves."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tidemill.contracts.economics import Budget
-from tidemill.contracts.references import Frozen, Name, RunId
+from tidemill.contracts.references import Frozen, LetterId, Name, RunId
 
 
 class CancelRun(Frozen):
@@ -61,8 +61,8 @@ class ReplayDeadLetter(Frozen):
 
     command: Literal["replay-dead-letter"] = "replay-dead-letter"
     project: Name = "default"
-    sequence: int = Field(ge=1)
-    """Sequence in the ``DEAD`` stream, which is the dead letter's id."""
+    letter: LetterId
+    """The dead letter's id."""
 
 
 Command = Annotated[

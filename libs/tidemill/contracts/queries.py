@@ -14,7 +14,7 @@ from pydantic import Field
 from tidemill.contracts.economics import Budget, Cost
 from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import RunState
-from tidemill.contracts.references import ArtifactRef, Frozen, Name, RunId, StageName
+from tidemill.contracts.references import ArtifactRef, Frozen, LetterId, Name, RunId, StageName
 from tidemill.contracts.usage import ResourceUsage
 
 
@@ -158,8 +158,8 @@ class DatasetRow(Frozen):
 class DeadLetterView(Frozen):
     """One message that nobody could handle, and why."""
 
-    id: int
-    """Sequence in the ``DEAD`` stream."""
+    id: LetterId
+    """The same for as long as the platform lives, also on another machine."""
     subject: str
     stage: str
     error: str

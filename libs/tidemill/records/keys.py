@@ -85,6 +85,36 @@ def decision_key(project: str, sequence: int) -> str:
     return f"{decisions_folder(project)}/{sequence:012d}.json"
 
 
+def letters_folder(project: str) -> str:
+    """A project's dead letters."""
+    return f"{project_folder(project)}/dead-letters"
+
+
+def letter_key(project: str, letter_id: str) -> str:
+    """One dead letter."""
+    return f"{letters_folder(project)}/{_part(letter_id, 'dead letter')}.json"
+
+
+def listed_letters_folder(project: str) -> str:
+    """The dead letters by time."""
+    return f"{letters_folder(project)}/listed"
+
+
+def listed_letter_key(project: str, moment: str, letter_id: str) -> str:
+    """The entry of one dead letter in the list by time."""
+    return f"{listed_letters_folder(project)}/{_part(moment, 'time')}-{_part(letter_id, 'dead letter')}.json"
+
+
+def replayed_letters_folder(project: str) -> str:
+    """The dead letters that were replayed."""
+    return f"{letters_folder(project)}/replayed"
+
+
+def replayed_letter_key(project: str, letter_id: str) -> str:
+    """The mark that a dead letter was replayed."""
+    return f"{replayed_letters_folder(project)}/{_part(letter_id, 'dead letter')}.json"
+
+
 def number_of(key: str) -> int:
     """The number that a key ends in."""
     return int(key.rpartition("/")[2].removesuffix(".json"))

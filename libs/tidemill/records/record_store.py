@@ -15,6 +15,7 @@ from tidemill.errors import CorruptArtifact
 from tidemill.records import keys
 from tidemill.records.decisions import Decide, DecisionChain
 from tidemill.records.documents import Documents
+from tidemill.records.letters import Letters
 from tidemill.records.schema import (
     AttemptRecord,
     CheckpointRecord,
@@ -40,6 +41,7 @@ class RecordStore:
         self._documents = Documents(objects)
         self._objects = objects
         self._chains: dict[str, DecisionChain] = {}
+        self.letters = Letters(objects)
 
     async def projects(self) -> list[str]:
         """Names of all projects that have records, sorted."""

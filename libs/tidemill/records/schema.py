@@ -8,6 +8,9 @@
     records/<project>/results/<fingerprint>.json              ResultRecord: the commit of a job
     records/<project>/results/<fingerprint>.<generation>.json   from the second on: its artifacts were lost before
     records/<project>/checkpoints/<fingerprint>/<token>-<n>.json  CheckpointRecord
+    records/<project>/dead-letters/<id>.json                  DeadLetterRecord: a message that nobody could handle
+    records/<project>/dead-letters/listed/<time>-<id>.json    ListedLetter: the same by time
+    records/<project>/dead-letters/replayed/<id>.json         ReplayRecord: it was published again
     records/<project>/decisions/<sequence>.json               DecisionRecord: hash-chained, source of the registry
 
 Numbers in keys are zero-padded so that the store lists them in order.
@@ -19,7 +22,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tidemill.contracts import (
     ArtifactRef,
@@ -27,6 +30,7 @@ from tidemill.contracts import (
     Cost,
     DatasetPublished,
     Frozen,
+    LetterId,
     ModelCompressed,
     Name,
     ResourceUsage,
@@ -142,6 +146,37 @@ class CheckpointRecord(Frozen):
     token: int
     number: int
     artifact: ArtifactRef
+    at: datetime
+
+
+class DeadLetterRecord(Frozen):
+    """A message that nobody could handle, as it came, and why. Its body is base64 on record."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+    id: LetterId
+    """Made of the message, its stage, its run and epoch: the same letter is kept once."""
+    subject: str
+    stage: str
+    error: str
+    kind: str
+    run_id: RunId | None = None
+    epoch: int = 1
+    at: datetime
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: bytes
+
+
+class ListedLetter(Frozen):
+    """Says that a dead letter is on the list; its key tells when it came there."""
+
+    id: LetterId
+
+
+class ReplayRecord(Frozen):
+    """A dead letter was published again, under the message id ``identity``, and is off the list."""
+
+    identity: str
     at: datetime
 
 

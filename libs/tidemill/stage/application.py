@@ -79,10 +79,12 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
                 workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.ack_wait, settings.shutdown_grace),
             )  # fmt: skip
             bench.queue = JobQueue(
-                bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, ack_wait=platform.ack_wait
-            )
+                bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
+                ack_wait=platform.ack_wait,
+            )  # fmt: skip
         await subscribe(
-            bus, stream=EVENTS_STREAM, durable=f"{stage.name}-events", filter_subjects=[stage.consumes.subject],
+            bus, records=records, stream=EVENTS_STREAM, durable=f"{stage.name}-events",
+            filter_subjects=[stage.consumes.subject],
             handler=planner.on_event, ack_wait=platform.ack_wait, stage=stage.name,
         )  # fmt: skip
 

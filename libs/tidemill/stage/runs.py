@@ -101,7 +101,7 @@ class Runs:
         epoch = now.epoch
         if delivery is not None:
             await bury(
-                self._bus, stage=stage, delivery=delivery, error=error, kind=kind,
+                self._bus, self._records, stage=stage, delivery=delivery, error=error, kind=kind,
                 run_id=run_id, project=project, epoch=epoch,
             )  # fmt: skip
         outcome = OutcomeRecord(
