@@ -26,6 +26,7 @@ from tidemill.bus.cloudevents import parse_event
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import AlertRaised, DriftDetected, Event, ModelPromoted, RunFinished
+from tidemill.records import RecordStore, open_records
 from tidemill.stage.fingerprint import job_fingerprint
 from tidemill.testing.nats import running_nats, settings_for
 
