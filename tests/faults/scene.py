@@ -72,6 +72,7 @@ async def play(plan: Plan, folder: Path, *, said: Callable[[str], None], progres
         findings.runs, findings.strays = len(runs.tracked), audit.strays
         findings.states = Counter(run.outcome.state if run.outcome else "lost" for run in runs.tracked)
     finally:
+        progress(f"{plan.scene}: stopping")
         left = await platform.stop()
         findings.violations += [Violation("orphan", "", f"process {pid} outlived its platform") for pid in left]
         findings.violations += Audit.stopped(platform)
