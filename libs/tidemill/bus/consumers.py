@@ -24,7 +24,7 @@ import nats.errors
 import nats.js.errors
 from faststream import AckPolicy
 from faststream.nats import JStream, PullSub
-from faststream.nats.annotations import NatsMessage
+from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as ServerAckPolicy
 from nats.js.api import ConsumerConfig
@@ -108,7 +108,7 @@ async def subscribe(
         stream=JStream(stream, declare=False),
         pull_sub=PullSub(batch_size=1, timeout=FETCH_TIMEOUT),
         ack_policy=AckPolicy.MANUAL,
-        decoder=_undecoded,
+        decoder=_as_it_is,
     )
 
     tries = Tries()
@@ -118,8 +118,9 @@ async def subscribe(
         await handle(bus, message.raw_message, handler, ack_wait, stage, tries)
 
 
-async def _undecoded(message: NatsMessage) -> bytes:
-    return bytes(message.body)
+async def _as_it_is(message: NatsMessage) -> NatsMessage:
+    """What ``consume`` gets: without injection it is what the decoder returns."""
+    return message
 
 
 async def handle(bus: Bus, message: Msg, handler: Handler, ack_wait: timedelta, stage: str, tries: Tries) -> None:

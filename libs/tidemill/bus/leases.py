@@ -8,10 +8,13 @@ is written under it, and an owner whose lease has changed hands may not commit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from dataclasses import dataclass, field
 
+from nats.js.api import Header
 from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KV_DEL, KV_OP
 
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import LEASES_BUCKET
@@ -81,14 +84,15 @@ class Leases:
                 raise LeaseLost(f"another worker holds the lease of {lease.fingerprint}") from None
 
     async def release(self, lease: Lease) -> None:
-        """Give the lease back; nothing happens when it is lost already."""
-        try:
-            bucket = await self._bus.bucket(LEASES_BUCKET)
-            own = await self._own_revision(lease)
-            if own is not None:
-                await bucket.delete(_key(lease.fingerprint), last=own)
-        except (*UNREACHABLE, TransientError):
-            return
+        """Give the lease back; nothing happens when it is lost already.
+
+        The server is told and not waited for, in one write that holds only while the entry is this lease's: should it
+        be lost, the lease ends with its term.
+        """
+        with contextlib.suppress(*UNREACHABLE, TransientError):
+            async with lease._renewing:  # a renewal in flight would move the revision
+                headers = {KV_OP: KV_DEL, Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(lease._revision)}
+                await self._bus.client.publish(f"$KV.{LEASES_BUCKET}.{_key(lease.fingerprint)}", headers=headers)
 
     async def holder(self, fingerprint: str) -> str | None:
         """Who holds the lease now."""

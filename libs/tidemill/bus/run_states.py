@@ -14,8 +14,13 @@ from pydantic import Field
 
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import RUNS_BUCKET, key
+from tidemill.bus.watching import watching
 from tidemill.contracts import Frozen, RunState, StageName
 from tidemill.errors import TransientError
+
+
+class NoEntry(TransientError):
+    """The bucket does not know the run; its records do."""
 
 
 class RunStatus(Frozen):
@@ -57,13 +62,14 @@ class RunStates:
         ``transition`` returns None to leave the entry alone. Returns the status afterwards and whether it was written.
 
         Raises:
-            TransientError: the bucket cannot be reached, or the run has no entry.
+            NoEntry: the run has none.
+            TransientError: the bucket cannot be reached.
         """
         bucket = await self._bus.bucket(RUNS_BUCKET)
         while True:
             found = await self._entry(project, run_id)
             if found is None:
-                raise TransientError(f"run {run_id} has no entry in the KV bucket {RUNS_BUCKET!r}")
+                raise NoEntry(f"run {run_id} has no entry in the KV bucket {RUNS_BUCKET!r}")
             status, revision = found
             changed = transition(status)
             if changed is None:
@@ -78,20 +84,19 @@ class RunStates:
 
     @asynccontextmanager
     async def watching(self, project: str, run_id: str) -> AsyncIterator[AsyncIterator[RunStatus]]:
-        """Every status of the run, the current one first."""
-        bucket = await self._bus.bucket(RUNS_BUCKET)
-        watcher = await bucket.watch(key(project, run_id))
+        """Every status of the run, the current one first.
 
-        async def statuses() -> AsyncIterator[RunStatus]:
-            async for entry in watcher:
-                if entry is not None and entry.value:
-                    yield RunStatus.model_validate_json(entry.value)
+        Raises:
+            TransientError: the bucket cannot be watched, or has to be watched anew; while iterating too.
+        """
+        async with watching(self._bus, RUNS_BUCKET, key(project, run_id)) as entries:
 
-        try:
+            async def statuses() -> AsyncIterator[RunStatus]:
+                async for entry in entries:
+                    if entry is not None and entry.value:
+                        yield RunStatus.model_validate_json(entry.value)
+
             yield statuses()
-        finally:
-            if self._bus.connected:
-                await watcher.stop()  # type: ignore[no-untyped-call]
 
     async def _entry(self, project: str, run_id: str) -> tuple[RunStatus, int] | None:
         bucket = await self._bus.bucket(RUNS_BUCKET)

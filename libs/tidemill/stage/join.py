@@ -27,6 +27,8 @@ from tidemill.stage.runs import Runs
 
 log = logging.getLogger(__name__)
 
+RECIPES_KEPT = 64
+
 
 class Joiner(Generic[E, S, R]):
     """Collects the results of a stage's jobs and announces the stage."""
@@ -38,6 +40,8 @@ class Joiner(Generic[E, S, R]):
         self._records = records
         self._runs = runs
         self.results = Results(records, store)
+        self._recipes: dict[str, Recipe] = {}
+        """Frozen recipes by their digest, those used last at the end: a stage asks when it plans and when it joins."""
 
     async def join(
         self,
@@ -57,9 +61,10 @@ class Joiner(Generic[E, S, R]):
             TransientError: a record or the announcement could not be written; joining again completes it.
             LostForGood: what the stage announced before is lost, and came out differently this time.
         """
-        if await self.announce_again(event, announcement=again() if worked else 1):
-            return
-        if await self._records.stage(event.project, event.run_id, self._stage.name) is not None:
+        earlier = await self._records.stage(event.project, event.run_id, self._stage.name)
+        if earlier is not None:
+            if await self._announced_again(event, earlier, again() if worked else 1):
+                return
             raise LostForGood(
                 f"what {self._stage.name} made for this run is lost, and working it again gave other bytes, so that "
                 "the run cannot go on from there; publish the dataset again"
@@ -79,7 +84,10 @@ class Joiner(Generic[E, S, R]):
         The stream keeps the same announcement once, and a consumer that has seen it does nothing.
         """
         record = await self._records.stage(event.project, event.run_id, self._stage.name)
-        if record is None or not await self.results.all_exist(made_by(announced_event(record), event)):
+        return record is not None and await self._announced_again(event, record, announcement)
+
+    async def _announced_again(self, event: E, record: StageRecord, announcement: int) -> bool:
+        if not await self.results.all_exist(made_by(announced_event(record), event)):
             return False
         if await self._runs.reach(event.project, event.run_id, self._stage.name):
             await self._announce(record, announcement)
@@ -96,9 +104,16 @@ class Joiner(Generic[E, S, R]):
         Raises:
             RecipeError: what a person wrote is not a recipe.
         """
-        if isinstance(event, StageEvent):
-            return parse_recipe(json.loads(await self._store.read(event.recipe, "recipe.json")))
-        return parse_recipe(event.recipe)
+        if not isinstance(event, StageEvent):
+            return parse_recipe(event.recipe)
+        digest = event.recipe.digest
+        recipe = self._recipes.pop(digest, None)
+        if recipe is None:
+            recipe = parse_recipe(json.loads(await self._store.read(event.recipe, "recipe.json")))
+        self._recipes[digest] = recipe
+        if len(self._recipes) > RECIPES_KEPT:
+            del self._recipes[next(iter(self._recipes))]
+        return recipe
 
     async def _record(
         self, event: E, fingerprints: Sequence[str], results: Mapping[str, ResultRecord], started_at: datetime

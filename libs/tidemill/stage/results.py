@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidemill.artifacts import ArtifactStore
+from tidemill.artifacts.parallel import in_parallel
 from tidemill.contracts import ArtifactRef
 from tidemill.records import RecordStore
 from tidemill.records.schema import ResultRecord
@@ -30,9 +31,14 @@ class Results:
             generation += 1
         return None
 
-    async def found(self, project: str, fingerprints: Sequence[str]) -> dict[str, ResultRecord]:
-        """The results that there are, by fingerprint."""
-        found = {fingerprint: await self.find(project, fingerprint) for fingerprint in fingerprints}
+    async def found(
+        self, project: str, fingerprints: Sequence[str], known: ResultRecord | None = None
+    ) -> dict[str, ResultRecord]:
+        """The results that there are, by fingerprint; ``known`` is one that was found or committed a moment ago."""
+        unknown = [one for one in dict.fromkeys(fingerprints) if known is None or one != known.fingerprint]
+        found = dict(zip(unknown, await in_parallel(lambda one: self.find(project, one), unknown), strict=True))
+        if known is not None:
+            found[known.fingerprint] = known
         return {fingerprint: record for fingerprint, record in found.items() if record is not None}
 
     async def commit(self, project: str, record: ResultRecord) -> ResultRecord:

@@ -14,6 +14,7 @@ from typing import Literal
 from tidemill.bus import Bus, RunStates, RunStatus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
+from tidemill.bus.run_states import NoEntry
 from tidemill.contracts import DatasetPublished, RunFailed, StageName
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord, RunRecord
@@ -63,8 +64,11 @@ class Runs:
                 return None
             return status.model_copy(update={"reached": [*status.reached, stage]})
 
-        await self.status(project, run_id)
-        status, _ = await self.states.change(project, run_id, reached)
+        try:
+            status, _ = await self.states.change(project, run_id, reached)
+        except NoEntry:
+            await self.status(project, run_id)
+            status, _ = await self.states.change(project, run_id, reached)
         return status.state == "running"
 
     async def fail(

@@ -25,7 +25,14 @@ from tidemill.bus import Bus, Lease, LeaseLost, Leases
 from tidemill.bus.consumers import Retry
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, ArtifactKind, ArtifactRef, RunProgressed
-from tidemill.errors import Cancelled, HandedBack, PermanentError, TransientError
+from tidemill.errors import (
+    ArtifactMissing,
+    Cancelled,
+    CorruptArtifact,
+    HandedBack,
+    PermanentError,
+    TransientError,
+)
 from tidemill.jobs import JobOutcome, JobRunner, Progress
 from tidemill.jobs.outcome import spans_of
 from tidemill.jobs.report import Inputs
@@ -42,7 +49,12 @@ from tidemill.telemetry import current_traceparent, export, run_scope, span
 
 log = logging.getLogger(__name__)
 
-LEASE_HELD_DELAY = 1.0
+LEASE_HELD_DELAY = 0.25
+"""Seconds before a job whose lease another holds is delivered again: what a takeover takes beyond ``ack_wait``."""
+
+WATCHED_AFTER = 0.25
+"""Seconds that a job may take before its run is watched: a watch costs the server a consumer, and a job that is over
+by then is told by its join that the run has ended."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +125,13 @@ class Worker(Generic[E, S, R]):
             log.info("run %s is %s: its job of %s is dropped", command.run_id, status.state, self._stage.name)
             return
         try:
-            worked = await self._joiner.results.find(command.project, command.fingerprint) is None
-            if worked:
+            result = await self._joiner.results.find(command.project, command.fingerprint)
+            worked = result is None
+            if result is None:
                 title = f" {command.title}" if command.title else ""
                 with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
-                    await self._leased(command)
-            await self._go_on(command, status.epoch, worked)
+                    result = await self._leased(command)
+            await self._go_on(command, status.epoch, result, worked=worked)
         except (Cancelled, HandedBack) as stopped:
             await self._failures.stopped(command.project, command.run_id, stopped)
         except (Retry, LeaseLost):
@@ -127,7 +140,7 @@ class Worker(Generic[E, S, R]):
             export(spans_of(error))
             await self._failures.job_failed(command, error, status.epoch)
 
-    async def _leased(self, command: JobCommand) -> None:
+    async def _leased(self, command: JobCommand) -> ResultRecord:
         lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)
         if lease is None:
             raise Retry(LEASE_HELD_DELAY)
@@ -136,29 +149,38 @@ class Worker(Generic[E, S, R]):
             if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
                 lease.token = last.token + 1
             async with self._watched(command, lease):
-                await self._work(command, lease, last)
+                return await self._work(command, lease)
         finally:
             await self._leases.release(lease)
 
-    async def _work(self, command: JobCommand, lease: Lease, last: CheckpointRecord | None) -> None:
+    async def _work(self, command: JobCommand, lease: Lease) -> ResultRecord:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
         try:
-            inputs = await self._fetch(command, folder, last)
+            inputs = await self._fetch(command, folder)
             output = folder / "output"
             output.mkdir()
             outcome = await self._run_child(command, lease, inputs, output)
-            await self._commit(command, lease, outcome, output)
+            return await self._commit(command, lease, outcome, output)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _fetch(self, command: JobCommand, folder: Path, last: CheckpointRecord | None) -> Inputs:
+    async def _fetch(self, command: JobCommand, folder: Path) -> Inputs:
         paths = {name: await self._store.fetch(ref, folder / "inputs" / name) for name, ref in command.inputs.items()}
-        checkpoint = None
-        if last is not None and await self._store.exists(last.artifact):
-            checkpoint = await self._store.fetch(last.artifact, folder / "checkpoint")
-            log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, last.number)
-        return Inputs(paths=paths, checkpoint=checkpoint)
+        return Inputs(paths=paths, checkpoint=await self._fetch_checkpoint(command, folder / "checkpoint"))
+
+    async def _fetch_checkpoint(self, command: JobCommand, into: Path) -> Path | None:
+        """The latest checkpoint that can be read; a damaged one costs the time since the one before."""
+        async for record in self._records.checkpoints(command.project, command.fingerprint):
+            try:
+                await self._store.fetch(record.artifact, into)
+            except (ArtifactMissing, CorruptArtifact) as error:
+                log.error("run %s: checkpoint %d is passed over: %s", command.run_id, record.number, error)
+                await self._store.quarantine(record.artifact)
+                continue
+            log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, record.number)
+            return into
+        return None
 
     async def _run_child(self, command: JobCommand, lease: Lease, inputs: Inputs, output: Path) -> JobOutcome[R]:
         number = 0
@@ -203,7 +225,7 @@ class Worker(Generic[E, S, R]):
             return self._stage.snapshot, self._event(command), output / SOURCE
         return self._stage.work, self._stage.spec.model_validate(command.spec), inputs, output
 
-    async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> None:
+    async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> ResultRecord:
         outputs: Mapping[str, ArtifactKind] = {SOURCE: "source"} if command.snapshot else self._stage.outputs
         artifacts: dict[str, ArtifactRef] = {}
         for name, kind in outputs.items():
@@ -222,14 +244,15 @@ class Worker(Generic[E, S, R]):
         winner = await self._joiner.results.commit(command.project, record)
         if winner is not record:
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
+        return winner
 
-    async def _go_on(self, command: JobCommand, epoch: int, worked: bool) -> None:
+    async def _go_on(self, command: JobCommand, epoch: int, result: ResultRecord, *, worked: bool) -> None:
         """Join the stage if this was its last job; plan it when its dataset has come into the store."""
         event = self._event(command)
         if command.snapshot:
             await self._planner.plan(event, command.fingerprint, epoch)
             return
-        results = await self._joiner.results.found(command.project, command.fingerprints)
+        results = await self._joiner.results.found(command.project, command.fingerprints, result)
         if len(results) == len(set(command.fingerprints)):
             await self._joiner.join(event, command.fingerprints, results, command.started_at, worked=worked)
 
@@ -261,6 +284,7 @@ class Worker(Generic[E, S, R]):
                     log.warning("%s; the job goes on", error)
 
         async def watch() -> None:
+            await asyncio.sleep(WATCHED_AFTER)
             await self._runs.ended(command.project, command.run_id)
             await stop()
 

@@ -1,8 +1,7 @@
-"""OpenTelemetry exporters that append to line files: used where no OTLP endpoint is set."""
+"""Spans and figures on their way to line files: used where no OTLP endpoint is set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,24 +14,24 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
     NumberDataPoint,
 )
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from tidemill.telemetry.conversion import record_of
 from tidemill.telemetry.files import LineFile
 
 
-class SpanFileExporter(SpanExporter):
-    """One ``SpanRecord`` a line."""
+class SpanFileProcessor(SpanProcessor):
+    """Appends every span that ends, one ``SpanRecord`` a line, at once: a process that is killed loses none of them.
+
+    A processor rather than an exporter behind ``SimpleSpanProcessor``, which takes twice as long for each span.
+    """
 
     def __init__(self, file: LineFile) -> None:
         self._file = file
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Append ``spans``; what cannot be written is dropped and counted by the file."""
-        for span in spans:
-            self._file.write(record_of(span).to_json())
-        return SpanExportResult.SUCCESS
+    def on_end(self, span: ReadableSpan) -> None:
+        """Append ``span``; what cannot be written is dropped and counted by the file."""
+        self._file.write(record_of(span).to_json())
 
     def shutdown(self) -> None:
         """Close the file."""

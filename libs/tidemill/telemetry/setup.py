@@ -21,7 +21,6 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from tidemill.telemetry import logs
@@ -113,9 +112,9 @@ class Telemetry:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
             return BatchSpanProcessor(OTLPSpanExporter())
-        from tidemill.telemetry.exporters import SpanFileExporter
+        from tidemill.telemetry.exporters import SpanFileProcessor
 
-        return SimpleSpanProcessor(SpanFileExporter(self._file("spans")))
+        return SpanFileProcessor(self._file("spans"))
 
     def _meter_provider(self) -> MeterProvider:
         from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader

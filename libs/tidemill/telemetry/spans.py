@@ -39,7 +39,10 @@ class SpanRecord:
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        return asdict(self)
+        document = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        document["attributes"] = dict(self.attributes)
+        document["events"] = [asdict(event) for event in self.events]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SpanRecord:

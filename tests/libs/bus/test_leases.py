@@ -46,6 +46,18 @@ async def test_a_silent_owner_loses_it_and_may_not_commit(bus: Bus) -> None:
     assert await leases.holder("f2") == "other"
 
 
+async def test_a_lease_that_is_released_does_not_sit_out_its_term(bus: Bus) -> None:
+    leases = Leases(bus)
+    lease = await leases.acquire("f3", "first")
+    assert lease is not None
+    await leases.renew(lease)
+    await leases.release(lease)
+    again = await acquire_when_free(leases, "f3", "second")
+    assert again.token > lease.token
+    letters = await bus.jetstream.get_last_msg("KV_leases", "$KV.leases.f3")
+    assert letters.seq == again.token == lease._revision + 2, "acquired, renewed, released, acquired: nothing expired"
+
+
 async def test_cancel_and_commit_race_on_one_entry(bus: Bus) -> None:
     states = RunStates(bus)
     await states.create("默认", "run-1", RunStatus())
