@@ -99,7 +99,6 @@ def wait_for_port(port: int, running: subprocess.Popen[str], log: Path, seconds:
     Raises:
         Missing: the process ended or took too long.
     """
-    import socket
 
     deadline = time.monotonic() + seconds
     while True:
