@@ -9,12 +9,14 @@ TORCH_INDEX ?=
 DEMO_DIR ?= .tidemill/demo
 DEMO_PORT ?= 0
 KEEP ?=
+FAULTS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
-.PHONY: help setup demo test lint test-full contracts pins bench-bus bench-stage bench-resume bench-backpressure bench-serving clean
+.PHONY: help setup demo test lint test-full faults contracts pins bench-bus bench-stage bench-resume bench-backpressure \
+  bench-serving clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +54,9 @@ test: lint ## everything that has to hold before a change is merged; under ten m
 
 test-full: lint ## the same with the tests that take minutes
 	$(BIN)/pytest -q
+
+faults: $(STAMP) ## 200 runs while everything is killed, cut off and filled up; FAULTS="--runs 20 --seed 3" for less
+	PYTHONPATH="$(CURDIR)/libs:$(CURDIR)" $(BIN)/python -m tests.faults $(FAULTS)
 
 pins: $(STAMP) ## constraints.txt anew from what is installed, after `make test-full`
 	$(BIN)/pip freeze --exclude-editable > constraints.txt

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +29,20 @@ class PlatformSettings(BaseSettings):
     log_level: str = "INFO"
     ready_file: Path | None = None
     """A supervisor's question: the service writes its process id there when it consumes."""
+
+
+class StreamSettings(BaseSettings):
+    """How much the streams may hold, for whoever provisions them. Environment variables ``TIDEMILL_STREAM_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_STREAM_", frozen=True)
+
+    replicas: int = Field(default=1, ge=1, le=5)
+    """Servers of a NATS cluster that hold each stream and bucket; 3 survives the loss of one."""
+    events_bytes: ByteSize = Field(default=ByteSize(1 << 30), ge=1 << 20)
+    jobs_bytes: ByteSize = Field(default=ByteSize(1 << 30), ge=1 << 20)
+    dead_bytes: ByteSize = Field(default=ByteSize(512 << 20), ge=1 << 20)
+    events_age: timedelta = Field(default=timedelta(days=90), ge=timedelta(hours=1))
+    """Age after which an event is dropped; longer than the longest outage."""
 
 
 class ServiceSettings(BaseSettings):

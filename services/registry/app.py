@@ -15,6 +15,7 @@ from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
 from services.registry.live import Live
 from services.registry.projection import Projection
+from services.registry.provisioning import Provisioning
 from services.registry.reconciler import Reconciler
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
@@ -23,6 +24,7 @@ from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus
 from tidemill.bus.consumers import subscribe
+from tidemill.bus.streams import stream_limits
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
 from tidemill.stage.application import announce_ready, when_reachable
@@ -141,8 +143,9 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
         bus=bus, projection=projection, registrar=registrar, commands=commands,
         answers=Answers(database, projection, dead_letters, live), live=live,
     )  # fmt: skip
+    limits = stream_limits(settings.streams, platform.ack_wait)
     reconciler = Reconciler(
-        bus=bus, records=records, runs=runs, projection=projection,
+        bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
         registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
         every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip

@@ -27,6 +27,7 @@ from tidemill.errors import InvalidInput, NotFound
 from tidemill.records import RecordStore
 from tidemill.records.schema import AliasMoved, EpochRecord, OutcomeRecord, VersionRegistered
 from tidemill.stage.runs import Runs
+from tidemill.telemetry import span
 
 log = logging.getLogger(__name__)
 
@@ -142,23 +143,27 @@ class Commands:
             NotFound: there is no such dead letter.
         """
         letter = await self._dead_letters.required(command.project, command.sequence)
+        traceparent = None
         if letter.view.run_id is not None:
             facts = await read_facts(self._records, letter.project, letter.view.run_id)
+            traceparent = facts.record.traceparent if facts is not None else None
             if facts is not None and facts.state != "finished":
                 await self._next_epoch(facts, f"dead letter {command.sequence} replayed")
             if facts is not None and letter.view.subject == DatasetPublished.subject:
                 # A bare publish names no run: as it came, it would start another one.
                 letter = replace(letter, body=facts.record.event.model_dump_json().encode())
-        await self._dead_letters.replay(letter, identity)
+        with span("replay", traceparent=traceparent, run_id=letter.view.run_id, project=letter.project):
+            await self._dead_letters.replay(letter, identity)
 
     async def announce_reached(self, facts: RunFacts, *, announcement: int) -> None:
-        """Announce again what a run has reached: its last stage, or that it was published."""
+        """Announce again what a run has reached: its last stage, or that it was published; in the run's own trace."""
         last = facts.last_work()
         event = stage_event(last) if last is not None else None
-        if last is not None and event is not None:
-            await self._bus.announce(event, fingerprint=last.fingerprint, announcement=announcement)
-        else:
-            await self._bus.announce(facts.record.event, fingerprint="published", announcement=announcement)
+        with span("announce again", traceparent=facts.record.traceparent, run_id=facts.run_id, project=facts.project):
+            if last is not None and event is not None:
+                await self._bus.announce(event, fingerprint=last.fingerprint, announcement=announcement)
+            else:
+                await self._bus.announce(facts.record.event, fingerprint="published", announcement=announcement)
 
     async def go_on(self, facts: RunFacts) -> None:
         """Let the KV entry of a run follow to the epoch that is on record."""

@@ -55,6 +55,18 @@ class Database:
             raise TransientError(f"the registry's database cannot be prepared: {error}") from error
         return revision is None
 
+    async def revision(self) -> str | None:
+        """The schema's revision; None when there are no tables.
+
+        Raises:
+            TransientError: the database cannot be read.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(_revision)
+        except (DBAPIError, OSError) as error:
+            raise TransientError(f"the registry's database cannot be read: {error}") from error
+
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A transaction, committed when the block ends.

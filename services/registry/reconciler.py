@@ -19,12 +19,13 @@ from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
 from services.registry.live import Live
 from services.registry.projection import Projection
+from services.registry.provisioning import Provisioning
 from services.registry.registration import Registrar
 from services.registry.repositories import Runs as RunTable
 from services.registry.tables import RunEntry
 from tidemill.bus import Bus, Lease, LeaseLost, Leases, RunStatus
 from tidemill.contracts import STAGES
-from tidemill.errors import CorruptArtifact, TidemillError
+from tidemill.errors import CorruptArtifact, TidemillError, TransientError
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord
 from tidemill.stage.runs import Runs
@@ -53,6 +54,7 @@ class Reconciler:
         self,
         *,
         bus: Bus,
+        provisioning: Provisioning,
         records: RecordStore,
         runs: Runs,
         projection: Projection,
@@ -66,6 +68,7 @@ class Reconciler:
     ) -> None:
         self._bus = bus
         self._leases = Leases(bus)
+        self._provisioning = provisioning
         self._records = records
         self._runs = runs
         self._projection = projection
@@ -86,6 +89,7 @@ class Reconciler:
             while True:
                 try:
                     if await self._elected():
+                        await self._provisioning.keep()
                         await self.sweep()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
@@ -118,6 +122,14 @@ class Reconciler:
                 log.warning("reconciler: run %s: %s", run.run_id, error)
 
     async def _elected(self) -> bool:
+        try:
+            await self._hold()
+        except TransientError:
+            await self._provisioning.keep()  # the bucket of leases itself may be lost: without it nobody is elected
+            raise
+        return self._lease is not None
+
+    async def _hold(self) -> None:
         if self._lease is not None:
             try:
                 await self._leases.renew(self._lease)
@@ -127,7 +139,6 @@ class Reconciler:
             self._lease = await self._leases.acquire(LEASE, self._owner)
             if self._lease is not None:
                 log.info("this replica reconciles from now on")
-        return self._lease is not None
 
     async def _look(self, run: RunEntry, waiting: Backlog, now: float) -> None:
         status = await self._runs.status(run.project, run.run_id)

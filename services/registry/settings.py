@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from tidemill.settings import PlatformSettings, StageSettings
+from tidemill.settings import PlatformSettings, StageSettings, StreamSettings
 
 
 class RegistrySettings(StageSettings):
@@ -20,6 +21,8 @@ class RegistrySettings(StageSettings):
     """How often the elected replica looks at the running runs."""
     reconcile_after: timedelta = timedelta(seconds=60)
     """Silence of a running run after which what it has reached is announced again."""
+    streams: StreamSettings = Field(default_factory=StreamSettings)
+    """Limits of streams that were lost and are made again."""
 
 
 def default_database_url(platform: PlatformSettings) -> str:

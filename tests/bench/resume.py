@@ -225,13 +225,10 @@ def trainer(platform: PlatformSettings, name: str) -> Iterator[None]:
 def report(figures: Figures) -> None:
     steps = [point.step for point in figures.killed]
     whole = steps == [point.step for point in figures.twin] == sorted(set(steps))
-    print(
-        f"killed after step {figures.step_when_killed} of {STEPS}, last checkpoint at step {figures.step_of_checkpoint}"
-    )
-    print(f"steps done again            {figures.steps_redone}")
-    print(
-        f"work lost                   {figures.since_checkpoint:.2f} s (a checkpoint every {CHECKPOINT_EVERY.seconds} s)"
-    )
+    print(f"killed after step           {figures.step_when_killed} of {STEPS}")
+    print(f"steps done again            {figures.steps_redone} (last checkpoint: step {figures.step_of_checkpoint})")
+    every = CHECKPOINT_EVERY.total_seconds()
+    print(f"since the last checkpoint   {figures.since_checkpoint:.2f} s of work (one is written every {every:g} s)")
     print(f"taken over after            {figures.takeover:.2f} s (ack_wait {figures.ack_wait:g} s)")
     print(f"back at the same step after {figures.caught_up:.2f} s")
     print(f"loss curve                  {len(steps)} points, {'no gap and nothing twice' if whole else 'BROKEN'}")

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest_asyncio
 
-from tests.registry.conftest import Bench, eventually, registry
+from tests.registry.conftest import TRACE, Bench, eventually, registry
 from tidemill.bus import RunStatus
 from tidemill.bus.subjects import JOBS, RUNS_BUCKET, job_subject, key
 from tidemill.contracts import DatasetIngested, DatasetPublished, RunFinished, RunProgressed
 from tidemill.contracts.queries import ShowRun
+from tidemill.telemetry.context import trace_id_of
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -38,6 +39,13 @@ async def test_a_run_on_record_that_never_reached_the_stream_is_published(bench:
     run_id = await bench.publish("unheard", announce=False)
     await bench.log.wait_for(DatasetPublished, run_id)
     assert (await bench.bus.ask(ShowRun(run_id=run_id)))["state"] == "running"
+
+
+async def test_what_is_announced_again_stays_in_the_runs_trace(bench: Bench) -> None:
+    run_id = await bench.publish("traced", announce=False)
+    await bench.log.wait_for(DatasetPublished, run_id)
+    message = await bench.bus.jetstream.get_last_msg("EVENTS", DatasetPublished.subject)
+    assert trace_id_of((message.headers or {}).get("traceparent")) == trace_id_of(TRACE)
 
 
 async def test_a_lost_entry_of_a_running_run_is_made_again(bench: Bench) -> None:

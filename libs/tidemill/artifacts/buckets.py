@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import urllib3
@@ -40,6 +42,20 @@ async def prepare_bucket(url: str) -> None:
     await asyncio.to_thread(_prepare, _client(), location.name)
 
 
+async def is_versioned(url: str) -> bool | None:
+    """Whether the bucket of ``s3://bucket/prefix`` keeps what is deleted; None for a local folder.
+
+    Raises:
+        InvalidInput, PermanentError, TransientError: as ``prepare_bucket``.
+    """
+    location = parse_location(url)
+    if isinstance(location, Folder):
+        return None
+    client = _client()
+    with _errors(location.name):
+        return bool((await asyncio.to_thread(client.get_bucket_versioning, location.name)).status == ENABLED)
+
+
 def _client() -> Minio:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     parts = urlsplit(endpoint or "https://s3.amazonaws.com")
@@ -59,17 +75,23 @@ def _client() -> Minio:
 
 
 def _prepare(client: Minio, bucket: str) -> None:
-    try:
+    with _errors(bucket):
         if not client.bucket_exists(bucket):
             _create(client, bucket)
         if client.get_bucket_versioning(bucket).status != ENABLED:
             client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+
+
+@contextmanager
+def _errors(bucket: str) -> Iterator[None]:
+    try:
+        yield
     except S3Error as error:
         if error.response.status >= 500:
             raise TransientError(f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}") from error
         raise PermanentError(
             f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}; check that the AWS_… credentials may "
-            "create buckets and set their versioning"
+            "create buckets, see and set their versioning"
         ) from error
     except ValueError as error:
         raise InvalidInput(f"bucket {bucket!r}: {error}") from error

@@ -45,6 +45,9 @@ UNREACHABLE = (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError)
 
 _LOST = (*UNREACHABLE, OSError)
 
+_UNANSWERED_PINGS = 2
+"""A connection is given up with the ping after these: at the fourth interval after its last answer at the latest."""
+
 
 class Bus:
     """The bus as one service sees it. ``source`` is its name in ``ce-source``."""
@@ -70,7 +73,8 @@ class Bus:
             connect_timeout=5,
             reconnect_time_wait=1,
             max_reconnect_attempts=-1,
-            ping_interval=10,
+            ping_interval=_ping_interval(settings.ack_wait.total_seconds()),
+            max_outstanding_pings=_UNANSWERED_PINGS,
             logger=None,
             apply_types=False,  # handlers take the message as it is; injection costs more than the delivery itself
             graceful_timeout=15.0,
@@ -158,7 +162,7 @@ class Bus:
         try:
             await self.jetstream.publish(subject, body, stream=stream, headers=headers, timeout=PUBLISH_TIMEOUT)
         except _LOST as error:
-            raise TransientError(f"stream {stream} did not take a message on {subject}: {error!r}") from error
+            raise TransientError(f"stream {stream} did not take a message on {subject}: {_why(error)}") from error
 
     async def report(self, event: RunProgressed) -> None:
         """Publish live progress; lost when nobody listens or the server is away."""
@@ -215,3 +219,20 @@ class Bus:
         finally:
             if self.connected:
                 await subscription.unsubscribe()
+
+
+def _ping_interval(ack_wait: float) -> int:
+    """Seconds between two pings, so that a network that swallows everything is noticed within ``ack_wait``."""
+    return min(10, max(1, int(ack_wait / (_UNANSWERED_PINGS + 2))))
+
+
+def _why(error: Exception) -> str:
+    """Why a stream did not take a message, in words."""
+    if isinstance(error, asyncio.TimeoutError):
+        return (
+            f"no acknowledgement within {PUBLISH_TIMEOUT:.0f} s, so the server is out of reach or its disk is full; "
+            "`tidemill doctor` says which"
+        )
+    if isinstance(error, nats.js.errors.APIError) and error.description:
+        return f"{error.description}; `tidemill doctor` says what to do"
+    return f"{error!r}; see `tidemill doctor`"

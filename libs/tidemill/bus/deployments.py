@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from nats.js.errors import KeyDeletedError, KeyNotFoundError
 
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import DEPLOYMENTS_BUCKET, key, name_of
+from tidemill.bus.watching import watching
 from tidemill.contracts import Deployment
 from tidemill.errors import TransientError
 
@@ -60,25 +60,20 @@ class Deployments:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[AsyncIterator[DeploymentChange]]:
-        """Every deployment as it is now, one ``caught_up`` marker, then every change."""
-        bucket = await self._bus.bucket(DEPLOYMENTS_BUCKET)
-        watcher = await bucket.watchall()
+        """Every deployment as it is now, one ``caught_up`` marker, then every change.
 
-        async def changes() -> AsyncIterator[DeploymentChange]:
-            while True:
-                try:
-                    entry = await watcher.updates(timeout=3600.0)  # type: ignore[no-untyped-call]
-                except asyncio.TimeoutError:
-                    continue
-                if entry is None:
-                    yield DeploymentChange(caught_up=True)
-                    continue
-                project, _, name = entry.key.partition(".")
-                value = Deployment.model_validate_json(entry.value) if entry.value else None
-                yield DeploymentChange(name_of(project), name_of(name), value)
+        Raises:
+            TransientError: the bucket cannot be watched, or has to be watched anew; while iterating too.
+        """
+        async with watching(self._bus, DEPLOYMENTS_BUCKET, ">") as entries:
 
-        try:
+            async def changes() -> AsyncIterator[DeploymentChange]:
+                async for entry in entries:
+                    if entry is None:
+                        yield DeploymentChange(caught_up=True)
+                        continue
+                    project, _, name = entry.key.partition(".")
+                    value = Deployment.model_validate_json(entry.value) if entry.value else None
+                    yield DeploymentChange(name_of(project), name_of(name), value)
+
             yield changes()
-        finally:
-            if self._bus.connected:
-                await watcher.stop()  # type: ignore[no-untyped-call]

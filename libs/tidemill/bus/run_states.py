@@ -14,6 +14,7 @@ from pydantic import Field
 
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import RUNS_BUCKET, key
+from tidemill.bus.watching import watching
 from tidemill.contracts import Frozen, RunState, StageName
 from tidemill.errors import TransientError
 
@@ -83,20 +84,19 @@ class RunStates:
 
     @asynccontextmanager
     async def watching(self, project: str, run_id: str) -> AsyncIterator[AsyncIterator[RunStatus]]:
-        """Every status of the run, the current one first."""
-        bucket = await self._bus.bucket(RUNS_BUCKET)
-        watcher = await bucket.watch(key(project, run_id))
+        """Every status of the run, the current one first.
 
-        async def statuses() -> AsyncIterator[RunStatus]:
-            async for entry in watcher:
-                if entry is not None and entry.value:
-                    yield RunStatus.model_validate_json(entry.value)
+        Raises:
+            TransientError: the bucket cannot be watched, or has to be watched anew; while iterating too.
+        """
+        async with watching(self._bus, RUNS_BUCKET, key(project, run_id)) as entries:
 
-        try:
+            async def statuses() -> AsyncIterator[RunStatus]:
+                async for entry in entries:
+                    if entry is not None and entry.value:
+                        yield RunStatus.model_validate_json(entry.value)
+
             yield statuses()
-        finally:
-            if self._bus.connected:
-                await watcher.stop()  # type: ignore[no-untyped-call]
 
     async def _entry(self, project: str, run_id: str) -> tuple[RunStatus, int] | None:
         bucket = await self._bus.bucket(RUNS_BUCKET)

@@ -6,9 +6,14 @@ told, and never drops old ones. ``OBSERVATIONS`` is a sample in memory and may d
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+import nats.errors
+import nats.js.errors
 from nats.aio.client import Client
 from nats.js.api import (
     DiscardPolicy,
@@ -20,6 +25,10 @@ from nats.js.api import (
 from nats.js.errors import BadRequestError, BucketNotFoundError, NotFoundError
 
 from tidemill.bus import subjects
+from tidemill.errors import TransientError
+
+if TYPE_CHECKING:
+    from tidemill.settings import StreamSettings
 
 _DAY = 24 * 3600.0
 
@@ -35,6 +44,18 @@ class StreamLimits:
     events_age: timedelta = timedelta(days=90)
     lease_ttl: timedelta = timedelta(seconds=30)
     """Silence after which a worker's lease of a job ends; the same as ``ack_wait``."""
+
+
+def stream_limits(settings: StreamSettings, ack_wait: timedelta) -> StreamLimits:
+    """The limits that the environment asks for; leases last as long as ``ack_wait``."""
+    return StreamLimits(
+        replicas=settings.replicas,
+        events_bytes=settings.events_bytes,
+        jobs_bytes=settings.jobs_bytes,
+        dead_bytes=settings.dead_bytes,
+        events_age=settings.events_age,
+        lease_ttl=ack_wait,
+    )
 
 
 def stream_configs(limits: StreamLimits) -> list[StreamConfig]:
@@ -145,3 +166,40 @@ async def provision(client: Client, limits: StreamLimits | None = None) -> None:
             if info.config.max_age != bucket.ttl:
                 info.config.max_age = bucket.ttl
                 await js.update_stream(info.config)
+
+
+async def provision_missing(client: Client, limits: StreamLimits) -> list[str]:
+    """Make the streams and buckets that are not there; names what was made. Those that exist stay as they are.
+
+    Raises:
+        TransientError: the server cannot be reached, or did not make one.
+    """
+    js = client.jetstream()
+    made: list[str] = []
+    try:
+        there = await stream_names(client)
+        for config in stream_configs(limits):
+            if config.name is not None and config.name not in there:
+                await js.add_stream(config)
+                made.append(config.name)
+        for bucket in bucket_configs(limits):
+            if bucket_stream(bucket.bucket) not in there:
+                await js.create_key_value(bucket)
+                made.append(bucket.bucket)
+    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError) as error:
+        raise TransientError(f"lost streams cannot be made again ({error!r}); made so far: {made or 'none'}") from error
+    return made
+
+
+def bucket_stream(bucket: str) -> str:
+    """The stream that holds a KV bucket."""
+    return f"KV_{bucket}"
+
+
+async def stream_names(client: Client) -> Sequence[str]:
+    """Every stream of the account, those of KV buckets too."""
+    js = client.jetstream()
+    names: list[str] = []
+    while page := await js.streams_info(offset=len(names)):
+        names += [info.config.name or "" for info in page]
+    return names

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli import dead, local, models, publishing, recipes, registry, runs, samples, store, tracing
+from tidemill.cli import dead, doctor, local, models, publishing, recipes, registry, runs, samples, store, tracing
 from tidemill.cli.screen import DataDirOption
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.add_typer(runs.commands, name="runs", rich_help_panel="Datasets to models")
 app.add_typer(models.commands, name="models", rich_help_panel="Datasets to models")
 app.add_typer(recipes.commands, name="recipe", rich_help_panel="Datasets to models")
 app.add_typer(samples.commands, name="sample", rich_help_panel="Datasets to models")
+app.command("doctor", rich_help_panel="Looking closer")(doctor.doctor)
 app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
 app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")

@@ -35,6 +35,8 @@ class ProcessRecord(BaseModel):
     started_at: datetime | None = None
     restarts: int = 0
     log: str
+    ailment: str | None = None
+    """What is wrong with it although it runs."""
 
 
 class PlatformRecord(BaseModel):

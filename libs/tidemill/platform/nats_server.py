@@ -19,6 +19,9 @@ from pathlib import Path
 from tidemill.errors import PermanentError, TransientError
 
 READY_TIMEOUT = 10.0
+MAX_FILE_STORE = 1 << 40
+"""Bytes that the server may keep and promise. Its own choice is three quarters of the space that is free when it
+starts: on a fuller disk it then refuses streams that it held before. Streams have limits of their own."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class NatsServerConfig:
     max_payload: int = 8 << 20
 
     @property
+    def system_user(self) -> str:
+        """Account of the server's operator, with the same password: asked for health, sees no messages."""
+        return f"{self.user}-system"
+
+    @property
     def url(self) -> str:
         """Address without credentials."""
         return f"nats://{self.host}:{self.port}"
@@ -45,10 +53,14 @@ class NatsServerConfig:
             f"max_payload: {self.max_payload}\n"
             "jetstream {\n"
             f"  store_dir: {_quoted(str(self.data_dir))}\n"
+            f"  max_file_store: {MAX_FILE_STORE}\n"
             "  sync_interval: always\n"
             "}\n"
             "authorization {\n"
             f"  users: [{{user: {_quoted(self.user)}, password: {_quoted(self.password)}}}]\n"
+            "}\n"
+            "accounts {\n"
+            f"  $SYS {{ users: [{{user: {_quoted(self.system_user)}, password: {_quoted(self.password)}}}] }}\n"
             "}\n"
         )
 

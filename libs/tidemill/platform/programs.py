@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tidemill.errors import InvalidInput, PermanentError, TransientError
 from tidemill.platform.data_dir import Credentials, DataDir
+from tidemill.platform.health import gateway_health, http_status, nats_health
+from tidemill.platform.nats_client import connected_once
 from tidemill.platform.nats_server import NatsServerConfig, free_port, nats_server_binary
 from tidemill.platform.supervisor import Program
-from tidemill.settings import PlatformSettings, ServiceSettings
+from tidemill.settings import PlatformSettings, ServiceSettings, StreamSettings
 
 LIGHT = ("ingest", "preprocess", "registry", "inference")
 """Services that need no torch: started first, and the platform is ready when they are."""
@@ -98,21 +100,15 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
     config.write(path)
 
     async def provisioned() -> None:
-        import nats  # takes a third of a second: the server starts meanwhile
         import nats.errors
         import nats.js.errors
 
-        from tidemill.bus.streams import StreamLimits, provision
+        from tidemill.bus.streams import provision, stream_limits
 
         try:
-            client = await nats.connect(
-                config.url, user=account.user, password=account.password, allow_reconnect=False, connect_timeout=5
-            )
-            try:
-                await provision(client, StreamLimits(lease_ttl=PlatformSettings().ack_wait))
-            finally:
-                await client.close()
-        except (nats.errors.Error, nats.js.errors.Error) as error:
+            async with connected_once(config.url, user=account.user, password=account.password, timeout=5) as client:
+                await provision(client, stream_limits(StreamSettings(), PlatformSettings().ack_wait))
+        except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
             raise TransientError(f"the streams cannot be provisioned: {error!r}") from error
 
     return Program(
@@ -120,6 +116,7 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
         command=(str(nats_server_binary()), "-c", str(path)),
         ready=lambda _pid: _listens(config.host, port),
         once_ready=provisioned,
+        healthy=nats_health(config),
         tier=0,
         stop_tier=0,
     )
@@ -145,9 +142,11 @@ def service_programs(
             ready_file = data.run / f"{name}.ready"
             environment = shared | {"TIDEMILL_READY_FILE": str(ready_file)} | thread_limits(service, count)
             ready = _ready_file(ready_file)
+            healthy = None
             if service == "inference":
                 environment |= {"TIDEMILL_INFERENCE_HOST": options.host, "TIDEMILL_INFERENCE_PORT": str(port)}
                 ready = _ready_endpoint(options.host, port)
+                healthy = gateway_health(reachable(options.host), port)
             elif service == "registry":
                 ready = _answering_registry(ready, nats_url, account)
             programs.append(
@@ -157,6 +156,7 @@ def service_programs(
                     command=(sys.executable, "-P", "-m", f"services.{service}"),
                     environment=environment,
                     ready=ready,
+                    healthy=healthy,
                     tier=1 if service in LIGHT else 2,
                     stop_tier={"inference": 3, "registry": 1}.get(service, 2),
                     awaited=service in LIGHT,
@@ -202,23 +202,6 @@ def _ready_endpoint(host: str, port: int) -> Callable[[int], Awaitable[bool]]:
     return ready
 
 
-async def http_status(host: str, port: int, path: str, timeout: float = 2.0) -> int | None:
-    """Status of a GET; None when nobody answers. A whole HTTP client would take longer to import than to wait for."""
-    try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-                await writer.drain()
-                line = await reader.readline()
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return None
-    parts = line.split()
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None
-
-
 def _answering_registry(
     consumes: Callable[[int], Awaitable[bool]], nats_url: str, account: Credentials
 ) -> Callable[[int], Awaitable[bool]]:
@@ -227,20 +210,14 @@ def _answering_registry(
     async def answers(pid: int) -> bool:
         if not await consumes(pid):
             return False
-        import nats
-        import nats.errors
+        from nats.errors import Error
 
         from tidemill.contracts.queries import ListRuns
 
         try:
-            client = await nats.connect(
-                nats_url, user=account.user, password=account.password, allow_reconnect=False, connect_timeout=2
-            )
-            try:
+            async with connected_once(nats_url, user=account.user, password=account.password) as client:
                 reply = await client.request(ListRuns.subject, ListRuns(limit=1).model_dump_json().encode(), timeout=2)
-            finally:
-                await client.close()
-        except (nats.errors.Error, OSError, asyncio.TimeoutError):
+        except (Error, OSError, asyncio.TimeoutError):
             return False
         return b'"value"' in reply.data
 

@@ -28,6 +28,16 @@ DEATHS_AT_START = 3
 """Deaths before a program was ever ready after which the whole start has failed."""
 START_TIMEOUT = 120.0
 POLL = 0.05
+ILL_BEFORE_RESTART = 3
+"""Answers in a row that call for a restart before there is one: a busy machine is not an ill program."""
+
+
+@dataclass(frozen=True)
+class Ailment:
+    """What is wrong with a program that runs, as words, and whether a restart would help now."""
+
+    words: str
+    restart_helps: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,9 @@ class Program:
     grace: float = 10.0
     """Seconds between SIGTERM and SIGKILL."""
     once_ready: Callable[[], Awaitable[None]] | None = None
+    healthy: Callable[[], Awaitable[Ailment | None]] | None = None
+    """Asked every ``health_every`` seconds once it is ready; None when all is well. Must not take for ever."""
+    health_every: float = 5.0
 
 
 class StartFailed(PermanentError):
@@ -67,6 +80,7 @@ class Child:
         self.state: ProcessState = "stopped"
         self.identity: ProcessIdentity | None = None
         self.started_at: datetime | None = None
+        self.ailment: str | None = None
         self._folder = folder
         self._platform_id = platform_id
         self._noticed = noticed
@@ -86,16 +100,21 @@ class Child:
         process = self._process
         if process is not None and process.returncode is None:
             self.state = "stopping"
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(asyncio.shield(process.wait()), self.program.grace)
-            except TimeoutError:
-                self._noticed(f"{self.program.name} did not stop in {self.program.grace:.0f} s and was killed")
+            await self._end(process)
         self.kill()
         if self._task is not None:
             await self._task
         self.state = "stopped"
+
+    async def _end(self, process: Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.shield(process.wait()), self.program.grace)
+        except TimeoutError:
+            self._noticed(f"{self.program.name} did not stop in {self.program.grace:.0f} s and was killed")
+        if process.returncode is None:
+            kill_group(process.pid)
 
     def kill(self) -> None:
         """SIGKILL to its session at once."""
@@ -112,6 +131,7 @@ class Child:
             started_at=self.started_at,
             restarts=self.restarts,
             log=str(self.log),
+            ailment=self.ailment,
         )
 
     async def _keep(self) -> None:
@@ -153,12 +173,30 @@ class Child:
         if self._stopping.is_set():  # asked to stop while it was being started
             kill_group(process.pid)
         self._noticed("")
-        becoming_ready = asyncio.create_task(self._become_ready(process))
+        attending = asyncio.create_task(self._attend(process))
         code = await process.wait()
-        becoming_ready.cancel()
+        attending.cancel()
         self.ready.clear()
+        self.ailment = None
         kill_group(process.pid)  # what it left in its session
         return _how_it_ended(code)
+
+    async def _attend(self, process: Process) -> None:
+        """Wait until it is ready, then ask how it is; restart it when it is ill and that would help."""
+        await self._become_ready(process)
+        ill = 0
+        while self.program.healthy is not None and not self._stopping.is_set():
+            await asyncio.sleep(self.program.health_every)
+            ailment = await self.program.healthy()
+            words = ailment.words if ailment else None
+            if words != self.ailment:
+                self.ailment = words
+                self._noticed(f"{self.program.name}: {words or 'is well again'}")
+            ill = ill + 1 if ailment is not None and ailment.restart_helps else 0
+            if ill >= ILL_BEFORE_RESTART:
+                self._noticed(f"{self.program.name} is restarted: {words}")
+                await self._end(process)
+                return
 
     async def _become_ready(self, process: Process) -> None:
         while not await self._answers(process.pid):  # noqa: ASYNC110 - another process cannot set our event

@@ -145,12 +145,19 @@ class RecordStore:
             return False
         return await self._documents.create(keys.checkpoint_key(project, record.fingerprint, *order), record)
 
-    async def latest_checkpoint(self, project: str, fingerprint: str) -> CheckpointRecord | None:
-        """The checkpoint with the highest token and, of these, the highest number; None when there is none."""
+    async def checkpoints(self, project: str, fingerprint: str) -> AsyncIterator[CheckpointRecord]:
+        """A job's checkpoints, the one to go on from first: the highest token and, of these, the highest number."""
         taken = await self._documents.keys(keys.checkpoints_folder(project, fingerprint))
-        if not taken:
-            return None
-        return await self._documents.read(max(taken, key=keys.checkpoint_order), CheckpointRecord)
+        for key in sorted(taken, key=keys.checkpoint_order, reverse=True):
+            record = await self._documents.read(key, CheckpointRecord)
+            if record is not None:
+                yield record
+
+    async def latest_checkpoint(self, project: str, fingerprint: str) -> CheckpointRecord | None:
+        """The first of ``checkpoints``; None when there is none."""
+        async for record in self.checkpoints(project, fingerprint):
+            return record
+        return None
 
     async def append_decision(self, project: str, decide: Decide) -> DecisionRecord | None:
         """Add what ``decide`` says to a project's chain of decisions; None when it says nothing.

@@ -25,7 +25,14 @@ from tidemill.bus import Bus, Lease, LeaseLost, Leases
 from tidemill.bus.consumers import Retry
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, ArtifactKind, ArtifactRef, RunProgressed
-from tidemill.errors import Cancelled, HandedBack, PermanentError, TransientError
+from tidemill.errors import (
+    ArtifactMissing,
+    Cancelled,
+    CorruptArtifact,
+    HandedBack,
+    PermanentError,
+    TransientError,
+)
 from tidemill.jobs import JobOutcome, JobRunner, Progress
 from tidemill.jobs.outcome import spans_of
 from tidemill.jobs.report import Inputs
@@ -42,7 +49,9 @@ from tidemill.telemetry import current_traceparent, export, run_scope, span
 
 log = logging.getLogger(__name__)
 
-LEASE_HELD_DELAY = 1.0
+LEASE_HELD_DELAY = 0.25
+"""Seconds before a job whose lease another holds is delivered again: what a takeover takes beyond ``ack_wait``."""
+
 WATCHED_AFTER = 0.25
 """Seconds that a job may take before its run is watched: a watch costs the server a consumer, and a job that is over
 by then is told by its join that the run has ended."""
@@ -140,15 +149,15 @@ class Worker(Generic[E, S, R]):
             if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
                 lease.token = last.token + 1
             async with self._watched(command, lease):
-                return await self._work(command, lease, last)
+                return await self._work(command, lease)
         finally:
             await self._leases.release(lease)
 
-    async def _work(self, command: JobCommand, lease: Lease, last: CheckpointRecord | None) -> ResultRecord:
+    async def _work(self, command: JobCommand, lease: Lease) -> ResultRecord:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
         try:
-            inputs = await self._fetch(command, folder, last)
+            inputs = await self._fetch(command, folder)
             output = folder / "output"
             output.mkdir()
             outcome = await self._run_child(command, lease, inputs, output)
@@ -156,13 +165,22 @@ class Worker(Generic[E, S, R]):
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _fetch(self, command: JobCommand, folder: Path, last: CheckpointRecord | None) -> Inputs:
+    async def _fetch(self, command: JobCommand, folder: Path) -> Inputs:
         paths = {name: await self._store.fetch(ref, folder / "inputs" / name) for name, ref in command.inputs.items()}
-        checkpoint = None
-        if last is not None and await self._store.exists(last.artifact):
-            checkpoint = await self._store.fetch(last.artifact, folder / "checkpoint")
-            log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, last.number)
-        return Inputs(paths=paths, checkpoint=checkpoint)
+        return Inputs(paths=paths, checkpoint=await self._fetch_checkpoint(command, folder / "checkpoint"))
+
+    async def _fetch_checkpoint(self, command: JobCommand, into: Path) -> Path | None:
+        """The latest checkpoint that can be read; a damaged one costs the time since the one before."""
+        async for record in self._records.checkpoints(command.project, command.fingerprint):
+            try:
+                await self._store.fetch(record.artifact, into)
+            except (ArtifactMissing, CorruptArtifact) as error:
+                log.error("run %s: checkpoint %d is passed over: %s", command.run_id, record.number, error)
+                await self._store.quarantine(record.artifact)
+                continue
+            log.info("run %s: %s resumes from checkpoint %d", command.run_id, self._stage.name, record.number)
+            return into
+        return None
 
     async def _run_child(self, command: JobCommand, lease: Lease, inputs: Inputs, output: Path) -> JobOutcome[R]:
         number = 0

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tidemill.platform.processes import ProcessIdentity, carrying
-from tidemill.platform.supervisor import Program, StartFailed, Supervisor
+from tidemill.platform.supervisor import Ailment, Program, StartFailed, Supervisor
 
 POLITE = """
 import os, pathlib, signal, sys, time
@@ -142,3 +143,52 @@ async def test_a_grandchild_in_another_session_does_not_outlive_the_platform(sta
     assert grandchild is not None
     await supervisor.stop()
     assert not grandchild.alive
+
+
+class Physician:
+    """Says about a program what the test wants."""
+
+    def __init__(self) -> None:
+        self.finding: Ailment | None = None
+        self.asked = 0
+
+    async def __call__(self) -> Ailment | None:
+        self.asked += 1
+        return self.finding
+
+
+async def test_what_is_ill_is_restarted_and_what_a_restart_would_not_help_is_said(stage: Stage) -> None:
+    physician = Physician()
+    supervisor = stage.supervisor(replace(stage.polite("bus"), healthy=physician, health_every=0.02))
+    await supervisor.start()
+    child = supervisor.children[0]
+    first = child.identity
+    physician.finding = Ailment("its disk is full", restart_helps=False)
+    await eventually(lambda: child.record().ailment == "its disk is full")
+    asked = physician.asked
+    await eventually(lambda: physician.asked >= asked + 5)
+    assert (child.restarts, child.identity) == (0, first)
+    physician.finding = Ailment("it cannot write")
+    await eventually(lambda: child.restarts == 1)
+    physician.finding = None
+    await eventually(lambda: child.state == "ready" and child.record().ailment is None)
+    assert stage.diary == ["start bus", "stop bus", "start bus"]
+    assert "bus: its disk is full" in stage.said
+    assert "bus is restarted: it cannot write" in stage.said
+    await supervisor.stop()
+    assert carrying(stage.platform_id) == []
+
+
+async def test_what_recovers_by_itself_is_left_alone(stage: Stage) -> None:
+    physician = Physician()
+    supervisor = stage.supervisor(replace(stage.polite("bus"), healthy=physician, health_every=0.1))
+    await supervisor.start()
+    child = supervisor.children[0]
+    for _ in range(3):
+        physician.finding = Ailment("no answer")
+        await eventually(lambda: child.record().ailment == "no answer")
+        physician.finding = None
+        await eventually(lambda: child.record().ailment is None)
+    assert child.restarts == 0
+    assert stage.said.count("bus: is well again") == 3
+    await supervisor.stop()

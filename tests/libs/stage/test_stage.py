@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,17 +16,19 @@ from faststream import FastStream
 
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus, RunStates
-from tidemill.contracts import DatasetIngested, DatasetPublished, RunFailed, RunProgressed
+from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPublished, RunFailed, RunProgressed
 from tidemill.platform.nats_server import NatsServer
 from tidemill.records import RecordStore, open_records
 from tidemill.settings import PlatformSettings, StageSettings
 from tidemill.stage.application import create_stage_app
 from tidemill.stage.runs import Runs
 from tidemill.testing.events import EventLog, event_log
-from tidemill.testing.nats import settings_for
+from tidemill.testing.nats import running_nats, settings_for
 from tidemill.testing.stages import echo_stage
 
 numbers = itertools.count(1)
+LOST = ArtifactRef(digest="sha256:" + "1" * 64, kind="checkpoint", size_bytes=1)
+"""A checkpoint that is on record and not in the store."""
 
 
 @dataclass
@@ -68,6 +69,11 @@ class running:  # noqa: N801
 
     async def __aexit__(self, *exc: object) -> None:
         await self.app.stop()
+
+
+def step_of(event: RunProgressed) -> int:
+    word, _, number = event.message.partition(" ")
+    return int(number) if word == "step" else -1
 
 
 async def test_an_event_becomes_the_stages_own_event(bench: Bench) -> None:
@@ -194,23 +200,25 @@ async def test_a_lost_state_bucket_is_made_again_from_the_records(bench: Bench) 
     assert status.state == "failed"
 
 
-async def test_a_worker_that_leaves_hands_its_job_back_with_a_checkpoint(
-    nats_server: NatsServer, tmp_path: Path
-) -> None:
-    platform = settings_for(nats_server, tmp_path, ack_wait=timedelta(seconds=2))
-    bus = Bus.from_settings(platform, "test")
-    await bus.connect()
-    async with event_log(bus) as log:
-        run_id = f"run-leave-{os.getpid()}"
-        async with running(platform):
-            event = DatasetPublished(run_id=run_id, name="n", uri="test:slow?jobs=1#leave", use_cache=False)
-            await bus.announce(event, fingerprint="published")
-            await log.wait_for(RunProgressed, run_id, where=lambda event: event.message == "step 5")
-        assert not log.of(DatasetIngested, run_id)
-        async with running(platform):
-            await log.wait_for(DatasetIngested, run_id)
-        steps = [event.message for event in log.of(RunProgressed, run_id) if event.message.startswith("step")]
-        assert steps.count("step 0") == 1, "the second worker resumed where the first one was"
-    await bus.broker.stop()
-    store = open_store(platform.store_url, cache=tmp_path / "cache")
-    assert await store.records().result("default", "none") is None
+async def test_a_worker_that_leaves_hands_its_job_back_with_a_checkpoint(tmp_path: Path) -> None:
+    async with running_nats(tmp_path / "nats", ack_wait=timedelta(seconds=2)) as server:
+        platform = settings_for(server, tmp_path, ack_wait=timedelta(seconds=2))
+        bus = Bus.from_settings(platform, "test")
+        await bus.connect()
+        async with event_log(bus) as log:
+            run_id = "run-leave"
+            async with running(platform):
+                event = DatasetPublished(run_id=run_id, name="n", uri="test:slow?jobs=1", use_cache=False)
+                await bus.announce(event, fingerprint="published")
+                await log.wait_for(RunProgressed, run_id, where=lambda event: step_of(event) >= 5)
+            assert not log.of(DatasetIngested, run_id)
+            store = open_store(platform.store_url, cache=tmp_path / "test-cache")
+            fingerprint = (await store.objects.folders("records/default/checkpoints"))[0]
+            (checkpoint,) = [record async for record in store.records().checkpoints("default", fingerprint)]
+            later = checkpoint.model_copy(update={"number": 99, "artifact": LOST})
+            assert await store.records().add_checkpoint("default", later)
+            async with running(platform):
+                await log.wait_for(DatasetIngested, run_id)
+            steps = [event.message for event in log.of(RunProgressed, run_id) if event.message.startswith("step")]
+            assert steps.count("step 0") == 1, "the second worker resumed where the first one was"
+        await bus.broker.stop()

@@ -1,0 +1,141 @@
+"""Where the platform is that the doctor looks at, and how its parts are reached from here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.artifacts.location import Folder, parse_location
+from tidemill.platform.data_dir import DataDir, PlatformRecord
+from tidemill.platform.nats_client import connected_once
+from tidemill.platform.nats_server import NatsServerConfig
+from tidemill.platform.programs import store_url
+from tidemill.platform.up import is_running
+from tidemill.settings import PlatformSettings
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+REMOTE = "not seen from here: with --url alone only the gateway can be asked"
+
+
+class NotLooked(Exception):
+    """A part cannot be looked at, for a reason that is said."""
+
+
+@dataclass(frozen=True)
+class NatsAccount:
+    """A NATS server's address and who may connect; ``operator`` may ask the server how it is."""
+
+    url: str
+    user: str | None
+    password: str | None
+    operator: str | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """A platform as it is reached from here; ``data`` is None for one elsewhere, known by its gateway alone."""
+
+    data: DataDir | None
+    record: PlatformRecord | None
+    gateway_url: str | None
+    nats: NatsAccount | None
+    store_url: str | None
+    ack_wait: timedelta = timedelta(seconds=30)
+    reconcile_after: timedelta = timedelta(seconds=60)
+    data_dir_option: str = ""
+    """What a command needs to mean this platform, empty when it does so by itself."""
+
+    @classmethod
+    def of(cls, data_dir: Path | None = None, url: str | None = None) -> Site:
+        """The platform at ``url`` alone, else the one in ``data_dir``; services elsewhere by ``TIDEMILL_…``."""
+        if url is not None:
+            return cls(data=None, record=None, gateway_url=url.rstrip("/"), nats=None, store_url=None)
+        data = DataDir.find(data_dir)
+        record = data.record()
+        named = os.environ.get("TIDEMILL_URL") if data_dir is None else None
+        return cls(
+            data=data,
+            record=record,
+            gateway_url=named or (record.gateway_url if record is not None and is_running(record) else None),
+            nats=_account(data, record),
+            store_url=store_url(data),
+            ack_wait=PlatformSettings().ack_wait,
+            data_dir_option="" if DataDir.find().root == data.root else f" --data-dir {data.root}",
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether a supervisor of this machine runs it."""
+        return is_running(self.record)
+
+    @property
+    def store_folder(self) -> Path | None:
+        """The store's folder if it is one of this machine."""
+        if self.store_url is None:
+            return None
+        location = parse_location(self.store_url)
+        return location.path if isinstance(location, Folder) else None
+
+    @asynccontextmanager
+    async def bus(self) -> AsyncIterator[Client]:
+        """A connection to its NATS server.
+
+        Raises:
+            NotLooked: there is none to reach from here.
+            ConnectionError: nothing answers, or the credentials are refused.
+        """
+        account = self.nats_account()
+        async with connected_once(account.url, user=account.user, password=account.password) as client:
+            yield client
+
+    def nats_account(self) -> NatsAccount:
+        """How its NATS server is reached.
+
+        Raises:
+            NotLooked: there is none to reach from here.
+        """
+        if self.nats is None:
+            raise NotLooked(REMOTE if self.data is None else "no platform runs here, so there is no NATS to ask")
+        return self.nats
+
+    def store(self) -> str:
+        """Where its store is.
+
+        Raises:
+            NotLooked: it is not known here, or a local folder that was never made.
+        """
+        if self.store_url is None:
+            raise NotLooked(REMOTE)
+        folder = self.store_folder
+        if folder is not None and not folder.is_dir():
+            raise NotLooked(f"there is no store at {folder} yet")
+        return self.store_url
+
+    def folder(self) -> DataDir:
+        """Its folder on this machine.
+
+        Raises:
+            NotLooked: it is elsewhere.
+        """
+        if self.data is None:
+            raise NotLooked(REMOTE)
+        return self.data
+
+
+def _account(data: DataDir, record: PlatformRecord | None) -> NatsAccount | None:
+    if record is not None and is_running(record):
+        account = data.credentials()
+        config = NatsServerConfig(port=0, user=account.user, password=account.password, data_dir=data.jetstream)
+        return NatsAccount(record.nats_url, account.user, account.password, config.system_user)
+    if "TIDEMILL_NATS_URL" not in os.environ:
+        return None
+    settings = PlatformSettings()
+    password = settings.nats_password.get_secret_value() if settings.nats_password else None
+    return NatsAccount(settings.nats_url, settings.nats_user, password)

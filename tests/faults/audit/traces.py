@@ -1,0 +1,84 @@
+"""The trace and the resource usage of every run add up, however often it was interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.faults.arena import Arena
+from tests.faults.audit.facts import RunOnRecord
+from tests.faults.audit.violation import Violation
+from tests.faults.schedule import Injection
+from tidemill.stage.join import announced_event
+from tidemill.telemetry.spans import SpanRecord
+
+STRICT_USAGE = False
+"""Whether a stage's event has to count interrupted attempts too: results of the run and failed tries on record."""
+
+
+async def traced(arena: Arena, facts: Sequence[RunOnRecord], injections: Sequence[Injection]) -> list[Violation]:
+    """Every span hangs below another of its trace or is the root; what a killed process had open may be missing."""
+    folders = {arena.platform.data_dir(name) for name in arena.platform.proxies}
+    spans: dict[str, dict[str, SpanRecord]] = defaultdict(dict)
+    for span in (span for folder in folders for span in _spans(folder / "telemetry" / "spans")):
+        spans[span.trace_id][span.span_id] = span
+    killed = any(one.seconds is not None for one in injections)
+    found = []
+    for one in facts:
+        if not one.record.traceparent:
+            continue
+        trace_id, root = one.record.traceparent.split("-")[1:3]
+        mine = spans.get(trace_id, {})
+        if not mine:
+            found.append(Violation("trace", one.run_id, "its trace has no span"))
+            continue
+        for span in mine.values():
+            orphaned = span.parent_id is not None and span.parent_id not in mine and span.parent_id != root
+            if orphaned and not killed:
+                found.append(Violation("trace", one.run_id, f"span {span.name} hangs below an unknown one"))
+            if span.end_ns < span.start_ns:
+                found.append(Violation("trace", one.run_id, f"span {span.name} ends before it begins"))
+        done = {stage.stage for stage in one.stages if not stage.cached} - {"register"}
+        worked = {span.name.split(" ")[0] for span in mine.values()}
+        if missing := done - worked:
+            found.append(Violation("trace", one.run_id, f"no span tells of {sorted(missing)}"))
+    return found
+
+
+async def used(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
+    """Where a run did work itself, its event says what it used."""
+    found = []
+    for one in facts:
+        for stage in one.stages:
+            if stage.stage == "register":
+                continue
+            usage = announced_event(stage).usage
+            result = one.results.get(stage.stage)
+            made_here = result is not None and result.run_id == one.run_id
+            if made_here and (usage.attempts < 1 or usage.wall_seconds <= 0):
+                found.append(Violation("usage", one.run_id, f"{stage.stage} worked, and used {usage}"))
+            if result is None or not made_here:
+                continue
+            failed = sum(
+                a.usage.attempts for a in one.attempts if a.stage == stage.stage and a.fingerprint == result.fingerprint
+            )
+            least = result.usage.attempts + (failed if STRICT_USAGE else 0)
+            most = result.usage.attempts + failed
+            if not least <= usage.attempts <= most:
+                found.append(
+                    Violation(
+                        "usage", one.run_id, f"{stage.stage} counts {usage.attempts} attempts, not {least} to {most}"
+                    )
+                )
+    return found
+
+
+def _spans(folder: Path) -> Iterator[SpanRecord]:
+    for path in folder.glob("*.jsonl"):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                yield SpanRecord.from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                continue  # a killed process leaves half a line
