@@ -15,7 +15,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
-.PHONY: help setup demo test lint test-full faults contracts pins bench-bus bench-serving clean
+.PHONY: help setup demo test lint test-full faults contracts pins bench-bus bench-stage bench-resume bench-backpressure \
+  bench-serving clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +67,15 @@ contracts: $(STAMP) ## proto/: AsyncAPI, the recipe's JSON Schema, OpenAPI
 
 bench-bus: $(STAMP) ## one hop over the bus beside FastStream alone and bare nats-py
 	$(BIN)/python tests/bench/bus.py
+
+bench-stage: $(STAMP) ## the machinery of one stage beside a Celery task and a Prefect flow (installed below .tidemill/bench)
+	$(BIN)/python -m tests.bench.stage
+
+bench-resume: $(STAMP) ## a training killed in mid-epoch beside an uninterrupted twin
+	$(BIN)/python -m tests.bench.resume
+
+bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; RUNS=20 for fewer
+	$(BIN)/python -m tests.bench.backpressure $(if $(RUNS),--runs $(RUNS))
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py

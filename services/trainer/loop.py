@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from services.trainer.curves import curves, kept_metrics
 from services.trainer.hardware import Hardware
 from services.trainer.spec import EpochFigures, Hyperparameters, LossPoint
 from tidemill.errors import HandedBack, InvalidInput
@@ -118,7 +119,8 @@ def fit(
     # The Trainer leaves its autocast around the forward pass; what is evaluated is the fp32 model as packaged.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     watch.load_best(model)
-    return Fitted(*_curves(trainer.state.log_history), trainer.state.global_step, watch.progress.best_epoch)
+    epochs, losses = curves(trainer.state.log_history, trainer.args.logging_steps)
+    return Fitted(epochs, losses, trainer.state.global_step, watch.progress.best_epoch)
 
 
 class _OrderedTrainer(Trainer):
@@ -211,7 +213,7 @@ class _Watch(TrainerCallback):
             self.progress.goal, self.progress.loss, self.progress.best_epoch = goal, loss, state.epoch
             safetensors.torch.save_model(given["model"], str(self._scratch / _BEST_FILE))
             self._best_is_current = True
-        figures = {name.replace("eval_", "validation_"): metrics[name] for name in _kept_metrics(metrics)}
+        figures = {name.replace("eval_", "validation_"): metrics[name] for name in kept_metrics(metrics)}
         self._report.progress(state.global_step / self._total, self._message(state.global_step), figures)
         if 0 < self._plan.early_stopping <= self.progress.stale_epochs:
             control.should_training_stop = True
@@ -272,19 +274,3 @@ def _arguments(plan: Hyperparameters, hardware: Hardware, scratch: Path, total: 
         # One job, one GPU: the Trainer would split every batch over all that it sees.
         arguments._n_gpu = 1
     return arguments
-
-
-def _curves(history: list[dict[str, float]]) -> tuple[list[EpochFigures], list[LossPoint]]:
-    epochs = [
-        EpochFigures(
-            epoch=entry["epoch"], metrics={name.removeprefix("eval_"): entry[name] for name in _kept_metrics(entry)}
-        )
-        for entry in history
-        if "eval_loss" in entry
-    ]
-    losses = [LossPoint(step=int(entry["step"]), loss=entry["loss"]) for entry in history if "loss" in entry]
-    return epochs, losses
-
-
-def _kept_metrics(metrics: dict[str, float]) -> list[str]:
-    return [f"eval_{name}" for name in ("accuracy", "macro_f1", "weighted_f1", "loss") if f"eval_{name}" in metrics]

@@ -84,9 +84,9 @@ class Whole:
         return process.identity.pid
 
 
-def start(folder: Path, *options: str) -> Whole:
+def start(folder: Path, *options: str, ack_wait: str = "PT3S") -> Whole:
     """`tidemill up --detach` in ``folder``."""
-    environment = os.environ | {"TIDEMILL_DATA_DIR": str(folder), "TIDEMILL_ACK_WAIT": "PT3S"}
+    environment = os.environ | {"TIDEMILL_DATA_DIR": str(folder), "TIDEMILL_ACK_WAIT": ack_wait}
     done = subprocess.run(
         [sys.executable, "-m", "tidemill.cli", "up", "--detach", "--port", "0", *options],
         env=environment, capture_output=True, text=True, timeout=120, check=False,

@@ -139,6 +139,36 @@ def test_a_checkpoint_at_the_end_of_an_epoch_keeps_its_evaluation(
     assert resumed.evaluation == whole.evaluation
 
 
+def test_a_killed_training_repeats_the_steps_since_its_last_checkpoint_and_its_curve_is_unbroken(
+    dataset: Path, prepared: Prepared, tmp_path: Path, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.trainer.loop._CURVE_POINTS", 12)  # a point for every three of the 45 steps
+    spec = _spec(prepared())
+    whole = _train(spec, dataset, tmp_path / "whole", recorder())
+    assert [point.step for point in whole.losses] == list(range(3, 46, 3))
+
+    class Killed(BaseException):
+        pass
+
+    class Victim(recorder):  # type: ignore[misc]
+        def checkpoint(self, directory: Path) -> None:
+            if len(self.checkpoints) == 19:
+                raise Killed
+            super().checkpoint(directory)
+
+    victim = Victim(keep=tmp_path / "kept")
+    with pytest.raises(Killed):
+        _train(spec, dataset, tmp_path / "first", victim, every=timedelta(0))
+    state = json.loads((victim.checkpoints[-1] / "trainer_state.json").read_text())
+    assert state["global_step"] == 19, "in the second epoch, and between two points of the curve"
+    resumed = _train(spec, dataset, tmp_path / "second", recorder(), victim.checkpoints[-1])
+
+    assert [point.step for point in resumed.losses] == [point.step for point in whole.losses], "no gap, nothing twice"
+    assert [point.loss for point in resumed.losses] == pytest.approx([point.loss for point in whole.losses])
+    assert resumed.epochs == whole.epochs
+    assert resumed.evaluation == whole.evaluation
+
+
 def test_training_stops_early_and_keeps_the_best_weights(
     prepared: Prepared, tmp_path: Path, recorder: Any, write: Any
 ) -> None:
