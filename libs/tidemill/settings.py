@@ -30,10 +30,18 @@ class PlatformSettings(BaseSettings):
     data_dir: Path = Path(".tidemill")
     """Local folder of this machine: artifact cache, scratch, telemetry. Nothing in it is needed elsewhere."""
     ack_wait: timedelta = timedelta(seconds=30)
-    """Silence after which a job is given to another worker; heartbeats go out every third of it."""
+    """How long a worker may be silent: by then another one, if one is free, has its job. See ``silence``."""
     log_level: str = "INFO"
     ready_file: Path | None = None
     """A supervisor's question: the service writes its process id there when it consumes."""
+
+    @property
+    def silence(self) -> timedelta:
+        """Silence after which the server ends a lease and delivers a job again; heartbeats go out every third of it.
+
+        Four fifths of ``ack_wait``: the rest is for the server's timers and for the other worker to take it.
+        """
+        return 0.8 * self.ack_wait
 
 
 class StreamSettings(BaseSettings):

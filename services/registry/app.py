@@ -61,12 +61,12 @@ def create_app(settings: RegistrySettings) -> FastStream:
         handlers = joined.subscribers
         await subscribe(
             bus, records=joined.records, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
-            handler=handlers.on_event, ack_wait=platform.ack_wait, stage="register",
+            handler=handlers.on_event, ack_wait=platform.silence, stage="register",
         )  # fmt: skip
         await subscribe(
             bus, records=joined.records, stream=JOBS, durable="registry-commands",
             filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
-            ack_wait=platform.ack_wait, stage="register",
+            ack_wait=platform.silence, stage="register",
         )  # fmt: skip
 
     async def ready() -> None:
@@ -189,10 +189,10 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     leases = Leases(bus)
     overdue = Overdue(
         ledger=Ledger(bus), leases=leases, records=records, runs=runs, projection=projection, prices=prices,
-        ack_wait=platform.ack_wait,
+        ack_wait=platform.silence,
     )  # fmt: skip
     housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
-    limits = stream_limits(settings.streams, platform.ack_wait)
+    limits = stream_limits(settings.streams, platform.silence)
     reconciler = Reconciler(
         bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
         registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,

@@ -76,16 +76,16 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
                 stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, planner=planner,
                 failures=failures, runner=bench.runner, attempts=Attempts(ledger, records, instance),
                 limits=LimitPolicy(records, ledger, settings.prices.read(), settings.time_limit),
-                workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.ack_wait, settings.shutdown_grace),
+                workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.silence, settings.shutdown_grace),
             )  # fmt: skip
             bench.queue = JobQueue(
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
-                ack_wait=platform.ack_wait,
+                ack_wait=platform.silence,
             )  # fmt: skip
         await subscribe(
             bus, records=records, stream=EVENTS_STREAM, durable=f"{stage.name}-events",
             filter_subjects=[stage.consumes.subject],
-            handler=planner.on_event, ack_wait=platform.ack_wait, stage=stage.name,
+            handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
         )  # fmt: skip
 
     async def ready() -> None:

@@ -14,7 +14,7 @@ from tests.faults.schedule import Injection
 from tidemill.stage.join import announced_event
 from tidemill.telemetry.spans import SpanRecord
 
-STRICT_USAGE = False
+STRICT_USAGE = True
 """Whether a stage's event has to count interrupted attempts too: results of the run and failed tries on record."""
 
 
