@@ -198,8 +198,7 @@ def _run_entry(facts: RunFacts) -> RunEntry:
 
 
 def _stage_entry(facts: RunFacts, record: StageRecord) -> StageEntry:
-    event = stage_event(record)
-    usage = event.usage if event is not None else ResourceUsage()
+    usage = facts.used.get(record.stage, ResourceUsage())
     return StageEntry(
         project=facts.project,
         run_id=facts.run_id,

@@ -65,17 +65,21 @@ def allowance(run: RunRecord, epochs: Sequence[EpochRecord]) -> Allowance:
 
 
 def used(stages: Sequence[StageRecord], attempts: Sequence[AttemptRecord]) -> dict[StageName, ResourceUsage]:
-    """What each stage of a run used: as it announced, or the sum of its tries while it is not done."""
-    sums: dict[StageName, ResourceUsage] = {}
+    """What each stage of a run used: as it announced, and the tries since then; all its tries while it is not done.
+
+    A stage that is done works again when what it made is lost; a paused worker's try ends when the stage has.
+    """
+    parts: dict[StageName, list[ResourceUsage]] = {}
+    done: dict[StageName, datetime] = {}
     for stage in stages:
         event = EVENTS[stage.subject].model_validate(stage.event)
         if isinstance(event, StageEvent):
-            sums[stage.stage] = event.usage
-    unfinished: dict[StageName, list[ResourceUsage]] = {}
+            parts[stage.stage], done[stage.stage] = [event.usage], stage.finished_at
     for attempt in attempts:
-        if attempt.stage not in sums:
-            unfinished.setdefault(attempt.stage, []).append(attempt.usage)
-    return sums | {stage: ResourceUsage.total(parts) for stage, parts in unfinished.items()}
+        ended = done.get(attempt.stage)
+        if ended is None or (attempt.at > ended and attempt.kind != "finished"):
+            parts.setdefault(attempt.stage, []).append(attempt.usage)
+    return {stage: ResourceUsage.total(usages) for stage, usages in parts.items()}
 
 
 def wall_time_over(run_id: str, allowed: Allowance, now: datetime, cost: Cost) -> LimitReached | None:
