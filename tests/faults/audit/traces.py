@@ -86,11 +86,11 @@ async def used(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
 
 
 def _told(attempt: AttemptRecord, spans: Iterable[SpanRecord]) -> bool:
-    """Whether one of ``spans`` is that of a try: of the same job, begun at the same time."""
-    begun = (attempt.started_at or attempt.at).timestamp()
+    """Whether one of ``spans`` is that of a try: of the same job, and the try began while it was open."""
+    begun, close = (attempt.started_at or attempt.at).timestamp(), CLOSE.total_seconds()
     return any(
         span.attributes.get("fingerprint") == attempt.fingerprint
-        and abs(span.start_ns / 1e9 - begun) < CLOSE.total_seconds()
+        and span.start_ns / 1e9 - close <= begun <= span.end_ns / 1e9 + close
         for span in spans
     )
 
