@@ -119,7 +119,7 @@ def fit(
     # The Trainer leaves its autocast around the forward pass; what is evaluated is the fp32 model as packaged.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     watch.load_best(model)
-    epochs, losses = curves(trainer.state.log_history, trainer.args.logging_steps)
+    epochs, losses = curves(trainer.state.log_history, int(trainer.args.logging_steps))
     return Fitted(epochs, losses, trainer.state.global_step, watch.progress.best_epoch)
 
 
