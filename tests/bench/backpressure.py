@@ -93,10 +93,8 @@ async def one_run(whole: Whole, bus: Bus, log: EventLog, folder: Path) -> None:
     print(f"one run alone: {time.monotonic() - begun:.1f} s")
     for event in log.events:
         if isinstance(event, StageEvent) and event.run_id == "alone":
-            usage = event.usage
-            print(
-                f"  {event.subject.removeprefix('tidemill.'):22} {usage.wall_seconds:5.2f} s, {usage.cpu_seconds:.2f} s CPU"
-            )
+            fact = event.subject.removeprefix("tidemill.")
+            print(f"  {fact:22} {event.usage.wall_seconds:5.2f} s, {event.usage.cpu_seconds:.2f} s CPU")
 
 
 async def watched(whole: Whole, bus: Bus, log: EventLog, folder: Path, counts: dict[str, int]) -> Outcome:
