@@ -8,8 +8,13 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import ByteSize, Field, SecretStr
+import yaml
+from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidemill.contracts import Prices
+from tidemill.contracts.durations import Duration
+from tidemill.errors import InvalidInput
 
 
 class PlatformSettings(BaseSettings):
@@ -25,10 +30,18 @@ class PlatformSettings(BaseSettings):
     data_dir: Path = Path(".tidemill")
     """Local folder of this machine: artifact cache, scratch, telemetry. Nothing in it is needed elsewhere."""
     ack_wait: timedelta = timedelta(seconds=30)
-    """Silence after which a job is given to another worker; heartbeats go out every third of it."""
+    """How long a worker may be silent: by then another one, if one is free, has its job. See ``silence``."""
     log_level: str = "INFO"
     ready_file: Path | None = None
     """A supervisor's question: the service writes its process id there when it consumes."""
+
+    @property
+    def silence(self) -> timedelta:
+        """Silence after which the server ends a lease and delivers a job again; heartbeats go out every third of it.
+
+        Four fifths of ``ack_wait``: the rest is for the server's timers and for the other worker to take it.
+        """
+        return 0.8 * self.ack_wait
 
 
 class StreamSettings(BaseSettings):
@@ -55,8 +68,64 @@ class ServiceSettings(BaseSettings):
     """Time to end what is in hand when the service is told to stop: a job saves a checkpoint, a gateway answers."""
 
 
-class StageSettings(ServiceSettings):
-    """What the settings of a service that works on runs inherit."""
+class PriceSettings(BaseSettings):
+    """What resources cost. Environment variables ``TIDEMILL_PRICE_…``, one for each price, go before the price book.
+
+    The defaults are round figures for rented machines in 2026; set your own before you hold anybody to a budget.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_PRICE_", frozen=True)
+
+    book: Path | None = None
+    """A YAML file with the same names in lower case: ``{currency: CHF, cpu_hour: 0.05}``."""
+    currency: str | None = None
+    cpu_hour: float | None = None
+    gpu_hour: float | None = None
+    memory_gib_hour: float | None = None
+    read_gib: float | None = None
+    written_gib: float | None = None
+    wall_hour: float | None = None
+
+    def read(self) -> Prices:
+        """The price book with what the environment says instead.
+
+        Raises:
+            InvalidInput: its file cannot be read, or holds what is no price; names it.
+        """
+        prices = {name: value for name in Prices.model_fields if (value := getattr(self, name)) is not None}
+        listed = _price_book(self.book) if self.book is not None else {}
+        unknown = [name for name in listed if name not in Prices.model_fields]
+        if unknown:
+            raise InvalidInput(
+                f"price book {self.book}: {unknown[0]!r} is no price; known: {', '.join(Prices.model_fields)}"
+            )
+        try:
+            return Prices.model_validate({**listed, **prices})
+        except ValidationError as invalid:
+            first = invalid.errors()[0]
+            raise InvalidInput(f"price {first['loc'][0]}: {first['msg']} (got {first['input']!r})") from None
+
+
+def _price_book(path: Path) -> dict[str, object]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"price book {path} cannot be read: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidInput(f"price book {path} must be a mapping of prices, e.g. 'cpu_hour: 0.04'")
+    return {str(name): value for name, value in document.items()}
+
+
+class RunSettings(ServiceSettings):
+    """What the settings of a service that decides about runs inherit."""
 
     max_attempts: int = Field(default=3, ge=1)
     """Crashes and unforeseen errors of one job before its run fails."""
+    prices: PriceSettings = Field(default_factory=PriceSettings)
+
+
+class StageSettings(RunSettings):
+    """What the settings of a service that works in jobs inherit."""
+
+    time_limit: Duration | None = None
+    """Longest that its jobs may work in one run, tries included, where the recipe sets no limit for the stage."""

@@ -82,7 +82,7 @@ def _described(operation: Operation, references: dict[type[BaseModel], dict[str,
     if operation.form is not None:
         content["multipart/form-data"] = {"schema": _schema(operation.form, references)}
     if content:
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": not operation.takes_nothing, "content": content}
     return described
 
 

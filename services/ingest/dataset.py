@@ -60,7 +60,7 @@ def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressRepor
     rows = {part: columns[0].profile().rows for part, columns in statistics.items()}
     _write_json(dataset / "profile.json", _profile(tables, statistics, overall, label.name))
     _write_json(dataset / "schema.json", _schema(recipe, overall))
-    _write_json(frozen / "recipe.json", recipe.model_dump(mode="json"))
+    _write_json(frozen / "recipe.json", recipe.model_dump(mode="json", exclude={"economics"}))
     return IngestResult(task=task, rows=sum(rows.values()), parts=rows)
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, field_serializer
 
 from tidemill.contracts import Frozen, Recipe
 
 
 class IngestSpec(Frozen):
-    """``recipe`` is frozen whole, so the whole of it is what the result depends on."""
+    """``recipe`` is frozen, so all of it is what the result depends on; but for ``economics``, which no result does."""
 
     recipe: Recipe
     max_cell: int = Field(default=1_000_000, gt=0)
     """Largest value of one field, in characters."""
+
+    @field_serializer("recipe")
+    def _without_economics(self, recipe: Recipe) -> dict[str, Any]:
+        return recipe.model_dump(mode="json", exclude={"economics"})
 
 
 class IngestResult(Frozen):

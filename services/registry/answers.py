@@ -15,12 +15,15 @@ from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
 from services.registry.live import Live
 from services.registry.projection import Projection
-from services.registry.repositories import Lineage, Models, Runs
+from services.registry.repositories import Deletions, Lineage, Models, Runs
 from services.registry.tables import AliasEntry, VersionEntry
+from tidemill.contracts import Prices
 from tidemill.contracts.queries import (
     QUESTION_TYPES,
     Answer,
+    DatasetRow,
     DeadLetterView,
+    ListDatasets,
     ListDeadLetters,
     ListModels,
     ListRuns,
@@ -44,16 +47,20 @@ _QUESTIONS: dict[str, type[Question]] = {question.subject: question for question
 class Answers:
     """Answers the questions of ``tidemill.contracts.queries``."""
 
-    def __init__(self, database: Database, projection: Projection, dead_letters: DeadLetters, live: Live) -> None:
+    def __init__(
+        self, database: Database, projection: Projection, dead_letters: DeadLetters, live: Live, prices: Prices
+    ) -> None:
         self._database = database
         self._projection = projection
         self._dead_letters = dead_letters
         self._live = live
+        self._prices = prices
         self._ways: dict[type[Question], Callable[[Any], Awaitable[Any]]] = {
             ListRuns: self.runs,
             ShowRun: self.run,
             ListModels: self.models,
             ShowModel: self.model,
+            ListDatasets: self.datasets,
             ListDeadLetters: self.dead_letters,
         }
 
@@ -85,7 +92,8 @@ class Answers:
         """The latest runs."""
         async with self._database.reading() as session:
             found = await Runs(session).newest(question.project, limit=question.limit, state=question.state)
-            return [views.run_row(run) for run in found]
+            deleted = await Deletions(session).versions(question.project)
+            return [views.run_row(run, deleted) for run in found]
 
     async def run(self, question: ShowRun) -> RunView:
         """One run."""
@@ -94,7 +102,7 @@ class Answers:
         if known is None:
             if await self._projection.run(question.project, question.run_id) is None:
                 raise NotFound(f"there is no run {question.run_id!r}; `tidemill runs list` shows the ones there are")
-        elif known.state == "running":
+        elif known.state != "finished":  # a worker may end its try after the run has ended
             try:
                 await self._projection.refresh(known)
             except TransientError as error:
@@ -102,7 +110,12 @@ class Answers:
         async with self._database.reading() as session:
             run = await Runs(session).get(question.project, question.run_id)
             assert run is not None
-            return views.run_view(run, await Runs(session).stages(question.project, question.run_id), self._live)
+            stages = await Runs(session).stages(question.project, question.run_id)
+            deletions = Deletions(session)
+            return views.run_view(
+                run, stages, self._live, self._prices, await deletions.versions(question.project),
+                run.state != "running" and run.run_id in await deletions.runs(question.project),
+            )  # fmt: skip
 
     async def models(self, question: ListModels) -> list[ModelRow]:
         """All models."""
@@ -127,22 +140,34 @@ class Answers:
                 raise NotFound(f"there is no model {question.name!r}; `tidemill models list` shows the ones there are")
             aliases = await models.aliases(question.project, question.name)
             versions = await models.versions(question.project, question.name)
-            return views.model_view(model, aliases, [await _version(session, one, aliases) for one in versions])
+            return views.model_view(model, aliases, [await self._version(session, one, aliases) for one in versions])
+
+    async def datasets(self, question: ListDatasets) -> list[DatasetRow]:
+        """All datasets."""
+        async with self._database.reading() as session:
+            runs = Runs(session)
+            return views.dataset_rows(
+                await runs.all(question.project), await runs.prepared(question.project),
+                await Deletions(session).runs(question.project),
+            )  # fmt: skip
 
     async def dead_letters(self, question: ListDeadLetters) -> list[DeadLetterView]:
         """The latest dead letters."""
         return await self._dead_letters.newest(question.project, question.limit)
 
-
-async def _version(session: AsyncSession, version: VersionEntry, aliases: Any) -> VersionView:
-    known: list[AliasEntry] = list(aliases)
-    dataset = str(version.event["dataset"]["digest"])
-    ingested = await Lineage(session).parents(version.project, dataset, "prepared-from")
-    source = (
-        await Lineage(session).parents(version.project, ingested[0].parent, "ingested-from") if ingested else []
-    )  # fmt: skip
-    stages = await Runs(session).stages(version.project, version.run_id)
-    return views.version_view(version, aliases=known, stages=stages, ingested=ingested, source=source)
+    async def _version(self, session: AsyncSession, version: VersionEntry, aliases: Any) -> VersionView:
+        known: list[AliasEntry] = list(aliases)
+        dataset = str(version.event["dataset"]["digest"])
+        ingested = await Lineage(session).parents(version.project, dataset, "prepared-from")
+        source = (
+            await Lineage(session).parents(version.project, ingested[0].parent, "ingested-from") if ingested else []
+        )  # fmt: skip
+        stages = await Runs(session).stages(version.project, version.run_id)
+        deleted = await Deletions(session).runs(version.project)
+        return views.version_view(
+            version, aliases=known, stages=stages, ingested=ingested, source=source, prices=self._prices,
+            dataset_deleted=version.run_id in deleted,
+        )  # fmt: skip
 
 
 def _parse(subject: str, body: bytes) -> Question:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -13,7 +14,9 @@ from services.registry.answers import Answers
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
+from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
+from services.registry.overdue import Overdue
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
 from services.registry.reconciler import Reconciler
@@ -22,18 +25,23 @@ from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings, default_database_url
 from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
 from tidemill.artifacts import open_store
-from tidemill.bus import Bus
+from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.streams import stream_limits
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
+from tidemill.garbage import Policy
+from tidemill.records import RecordStore
 from tidemill.stage.application import announce_ready, when_reachable
+from tidemill.stage.ledger import Ledger
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import configure, shutdown
 
 log = logging.getLogger(__name__)
 
 SERVICE = "registry"
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether the database is still there."""
 
 
 def create_app(settings: RegistrySettings) -> FastStream:
@@ -52,12 +60,13 @@ def create_app(settings: RegistrySettings) -> FastStream:
         parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
         handlers = joined.subscribers
         await subscribe(
-            bus, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
-            handler=handlers.on_event, ack_wait=platform.ack_wait, stage="register",
+            bus, records=joined.records, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
+            handler=handlers.on_event, ack_wait=platform.silence, stage="register",
         )  # fmt: skip
         await subscribe(
-            bus, stream=JOBS, durable="registry-commands", filter_subjects=[job_filter("register", "cpu")],
-            handler=handlers.on_command, ack_wait=platform.ack_wait, stage="register",
+            bus, records=joined.records, stream=JOBS, durable="registry-commands",
+            filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
+            ack_wait=platform.silence, stage="register",
         )  # fmt: skip
 
     async def ready() -> None:
@@ -84,12 +93,24 @@ class _Parts:
     """The joined registry: what consumes, and what runs beside it."""
 
     def __init__(
-        self, subscribers: Subscribers, reconciler: Reconciler, projection: Projection, serving: Serving, fresh: bool
+        self,
+        *,
+        records: RecordStore,
+        subscribers: Subscribers,
+        reconciler: Reconciler,
+        projection: Projection,
+        serving: Serving,
+        dead_letters: DeadLetters,
+        database: Database,
+        fresh: bool,
     ) -> None:
+        self.records = records
         self.subscribers = subscribers
         self._reconciler = reconciler
         self._projection = projection
         self._serving = serving
+        self._dead_letters = dead_letters
+        self._database = database
         self._fresh = fresh
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -97,6 +118,7 @@ class _Parts:
         """Answer questions; catch up and reconcile beside it."""
         await self.subscribers.listen()
         self._tasks.append(asyncio.create_task(self._catch_up_and_reconcile()))
+        self._tasks.append(asyncio.create_task(self._keep_database()))
 
     async def stop(self) -> None:
         """End what runs beside the consumers."""
@@ -112,6 +134,7 @@ class _Parts:
             try:
                 await self._serving.restore()
                 await self._projection.catch_up(everything=self._fresh)
+                await self._dead_letters.adopt()
                 break
             except TidemillError as error:
                 log.warning("catching up: %s; again in 5 s", error)
@@ -119,6 +142,25 @@ class _Parts:
                 log.exception("catching up: unforeseen error; again in 5 s")
             await asyncio.sleep(5)
         await self._reconciler.run()
+
+    async def _keep_database(self) -> None:
+        """Notice within seconds that the database was lost, make it again and fill it from the records."""
+        to_fill = False
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._database.doubted.wait(), LOOK_EVERY)
+            try:
+                to_fill = await self._database.made_again() or to_fill
+                if to_fill:
+                    seen = await self._projection.catch_up(everything=True)
+                    to_fill = False
+                    log.warning("the registry's database is made again from the records of %d runs", seen)
+            except TidemillError as error:
+                log.warning("the registry's database: %s", error)
+                await asyncio.sleep(LOOK_EVERY)
+            except Exception:
+                log.exception("the registry's database: unforeseen error")
+                await asyncio.sleep(LOOK_EVERY)
 
 
 async def _joined(bus: Bus, database: Database, settings: RegistrySettings, instance: str, *, fresh: bool) -> _Parts:
@@ -130,7 +172,8 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     live = Live()
     projection = Projection(records, database)
     serving = Serving(bus, records)
-    dead_letters = DeadLetters(bus)
+    dead_letters = DeadLetters(bus, records)
+    prices = settings.prices.read()
     registrar = Registrar(
         bus=bus, records=records, store=store, runs=runs, projection=projection, serving=serving,
         max_attempts=settings.max_attempts,
@@ -141,12 +184,22 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     )  # fmt: skip
     subscribers = Subscribers(
         bus=bus, projection=projection, registrar=registrar, commands=commands,
-        answers=Answers(database, projection, dead_letters, live), live=live,
+        answers=Answers(database, projection, dead_letters, live, prices), live=live,
     )  # fmt: skip
-    limits = stream_limits(settings.streams, platform.ack_wait)
+    leases = Leases(bus)
+    overdue = Overdue(
+        ledger=Ledger(bus), leases=leases, records=records, runs=runs, projection=projection, prices=prices,
+        ack_wait=platform.silence,
+    )  # fmt: skip
+    housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
+    limits = stream_limits(settings.streams, platform.silence)
     reconciler = Reconciler(
         bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
-        registrar=registrar, commands=commands, database=database, live=live, owner=f"registry@{instance}",
-        every=settings.reconcile_every, after=settings.reconcile_after,
+        registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
+        housekeeping=housekeeping,
+        owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
-    return _Parts(subscribers, reconciler, projection, serving, fresh)
+    return _Parts(
+        records=records, subscribers=subscribers, reconciler=reconciler, projection=projection, serving=serving,
+        dead_letters=dead_letters, database=database, fresh=fresh,
+    )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tidemill.records.schema import AliasMoved, DecisionRecord, VersionRegistered
+from tidemill.records.schema import AliasMoved, DatasetDeleted, DecisionRecord, ModelDeleted, VersionRegistered
 
 CHAMPION = "champion"
 """The alias that serves."""
@@ -12,8 +12,8 @@ CHAMPION = "champion"
 Chain = Sequence[DecisionRecord]
 
 
-def versions(chain: Chain, name: str) -> list[VersionRegistered]:
-    """The versions of a model in the order in which they were registered."""
+def registered(chain: Chain, name: str) -> list[VersionRegistered]:
+    """All versions that a model ever had, in the order in which they were registered."""
     return [
         record.decision
         for record in chain
@@ -21,22 +21,44 @@ def versions(chain: Chain, name: str) -> list[VersionRegistered]:
     ]
 
 
+def deleted_versions(chain: Chain, name: str) -> set[int]:
+    """Numbers of the versions of a model that were deleted."""
+    return {
+        number
+        for record in chain
+        if isinstance(record.decision, ModelDeleted) and record.decision.name == name
+        for number in record.decision.versions
+    }
+
+
+def versions(chain: Chain, name: str) -> list[VersionRegistered]:
+    """The versions of a model that there are, in the order in which they were registered."""
+    deleted = deleted_versions(chain, name)
+    return [version for version in registered(chain, name) if version.version not in deleted]
+
+
 def version_of(chain: Chain, name: str, *, run_id: str, digest: str) -> VersionRegistered | None:
-    """The version that a run made already, else the one that its package has already."""
-    known = versions(chain, name)
-    by_run = (version for version in known if version.run_id == run_id)
-    by_package = (version for version in known if version.event.model.digest == digest)
+    """The version that a run made already, though it were deleted since, else the one that its package has."""
+    by_run = (version for version in registered(chain, name) if version.run_id == run_id)
+    by_package = (version for version in versions(chain, name) if version.event.model.digest == digest)
     return next(by_run, None) or next(by_package, None)
 
 
+def deleted_runs(chain: Chain) -> set[str]:
+    """The runs whose datasets were deleted."""
+    return {
+        run_id for record in chain if isinstance(record.decision, DatasetDeleted) for run_id in record.decision.runs
+    }
+
+
 def numbered(chain: Chain, name: str, version: int) -> VersionRegistered | None:
-    """Version ``version`` of a model."""
+    """Version ``version`` of a model, None when there is none or it was deleted."""
     return next((known for known in versions(chain, name) if known.version == version), None)
 
 
 def next_number(chain: Chain, name: str) -> int:
     """The number that the next version of a model gets."""
-    return max((known.version for known in versions(chain, name)), default=0) + 1
+    return max((known.version for known in registered(chain, name)), default=0) + 1
 
 
 def alias(chain: Chain, name: str, alias_name: str) -> DecisionRecord | None:
@@ -45,7 +67,7 @@ def alias(chain: Chain, name: str, alias_name: str) -> DecisionRecord | None:
 
 
 def target(chain: Chain, name: str, alias_name: str) -> VersionRegistered | None:
-    """The version that an alias points to."""
+    """The version that an alias points to; an alias goes with its version."""
     for record in _moves(chain, name, alias_name):
         assert isinstance(record.decision, AliasMoved)
         return numbered(chain, name, record.decision.version)

@@ -1,23 +1,26 @@
-"""What people ask for: cancel, retry, promote, replay. Every command may be delivered twice and does its work once."""
+"""What people ask for: cancel, retry, promote, delete, replay. Every command may come twice and does its work once."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.registry import chain as decided
 from services.registry.chain import CHAMPION, Chain
 from services.registry.dead_letters import DeadLetters
+from services.registry.deletion import Deletion
 from services.registry.facts import RunFacts, read_facts, stage_event
 from services.registry.projection import Projection
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
 from tidemill.bus import Bus, RunStatus
 from tidemill.contracts import (
+    Budget,
     CancelRun,
     Command,
     DatasetPublished,
+    DeleteDataset,
+    DeleteModel,
     ModelPromoted,
     PromoteVersion,
     ReplayDeadLetter,
@@ -53,6 +56,7 @@ class Commands:
         self._projection = projection
         self._serving = serving
         self._dead_letters = dead_letters
+        self._deletion = Deletion(records, projection, serving)
 
     async def carry_out(self, command: Command, identity: str) -> None:
         """Do what ``command`` says; ``identity`` is the same for every delivery of it.
@@ -68,6 +72,10 @@ class Commands:
                 await self.retry(command)
             case PromoteVersion():
                 await self.promote(command)
+            case DeleteModel():
+                await self._deletion.model(command, identity)
+            case DeleteDataset():
+                await self._deletion.dataset(command, identity)
             case ReplayDeadLetter():
                 await self.replay(command, identity)
 
@@ -93,12 +101,13 @@ class Commands:
             await self._registrar.complete(command.project, command.run_id, facts.outcome)
 
     async def retry(self, command: RetryRun) -> None:
-        """Start a run that failed or was cancelled again from the stage where it stopped.
+        """Start a run that failed or was cancelled again from the stage where it stopped, with the budget it is given.
 
         Raises:
-            InvalidInput: the run has finished.
+            InvalidInput: the run has finished, or its dataset was deleted.
         """
-        facts = await self._next_epoch(await self._facts(command.project, command.run_id), "retried by a person")
+        facts = await self._facts(command.project, command.run_id)
+        facts = await self._next_epoch(facts, "retried by a person", command.budget)
         if facts.epoch > 1:
             await self.announce_reached(facts, announcement=facts.epoch)
 
@@ -140,20 +149,22 @@ class Commands:
         """Publish a dead letter's message again; a run that it ended goes on in its next epoch first.
 
         Raises:
-            NotFound: there is no such dead letter.
+            NotFound: there is no such dead letter, or it was replayed already.
         """
-        letter = await self._dead_letters.required(command.project, command.sequence)
+        letter = await self._dead_letters.required(command.project, command.letter)
+        if not await self._dead_letters.waits(command.project, letter, identity):
+            return
         traceparent = None
-        if letter.view.run_id is not None:
-            facts = await read_facts(self._records, letter.project, letter.view.run_id)
+        if letter.run_id is not None:
+            facts = await read_facts(self._records, command.project, letter.run_id)
             traceparent = facts.record.traceparent if facts is not None else None
             if facts is not None and facts.state != "finished":
-                await self._next_epoch(facts, f"dead letter {command.sequence} replayed")
-            if facts is not None and letter.view.subject == DatasetPublished.subject:
+                await self._next_epoch(facts, f"dead letter {letter.id} replayed")
+            if facts is not None and letter.subject == DatasetPublished.subject:
                 # A bare publish names no run: as it came, it would start another one.
-                letter = replace(letter, body=facts.record.event.model_dump_json().encode())
-        with span("replay", traceparent=traceparent, run_id=letter.view.run_id, project=letter.project):
-            await self._dead_letters.replay(letter, identity)
+                letter = letter.model_copy(update={"body": facts.record.event.model_dump_json().encode()})
+        with span("replay", traceparent=traceparent, run_id=letter.run_id, project=command.project):
+            await self._dead_letters.replay(command.project, letter, identity)
 
     async def announce_reached(self, facts: RunFacts, *, announcement: int) -> None:
         """Announce again what a run has reached: its last stage, or that it was published; in the run's own trace."""
@@ -176,12 +187,14 @@ class Commands:
         await self._runs.status(facts.project, facts.run_id)
         await self._runs.states.change(facts.project, facts.run_id, follow)
 
-    async def _next_epoch(self, facts: RunFacts, reason: str) -> RunFacts:
+    async def _next_epoch(self, facts: RunFacts, reason: str, budget: Budget | None = None) -> RunFacts:
         """A run that has ended, going on: on record first, then in the KV entry. One that goes on stays as it is."""
         if facts.outcome is not None:
             if facts.outcome.state == "finished":
                 raise InvalidInput(f"run {facts.run_id!r} has finished; publish its dataset again for another run")
-            epoch = EpochRecord(epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason)
+            if facts.run_id in decided.deleted_runs(await self._records.decisions(facts.project)):
+                raise InvalidInput(f"the dataset of run {facts.run_id!r} was deleted; publish it again")
+            epoch = EpochRecord(epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason, budget=budget)
             await self._records.create_epoch(facts.project, facts.run_id, epoch)
             facts = await self._facts(facts.project, facts.run_id)
 

@@ -1,134 +1,146 @@
-"""Reading, replaying and removing dead letters: messages of the stream ``DEAD`` by their sequence."""
+"""Reading and replaying dead letters, from their records; the stream ``DEAD`` is not needed for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-import nats.errors
 import nats.js.errors
 from nats.js.api import RawStreamMsg
 from pydantic import TypeAdapter, ValidationError
 
 from tidemill.bus import Bus
 from tidemill.bus.connection import UNREACHABLE
+from tidemill.bus.dead_letters import LETTER_HEADER, letter_id
+from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import DEAD, EVENTS, JOBS
 from tidemill.contracts import RunId
 from tidemill.contracts.queries import DeadLetterView
 from tidemill.errors import InvalidInput, NotFound, TransientError
+from tidemill.records import RecordStore
+from tidemill.records.schema import DeadLetterRecord, ReplayRecord
+
+log = logging.getLogger(__name__)
 
 LONGEST_DATA = 4000
-_LOOKED_AT = 2000
-"""Most sequences that one list looks at: other projects' letters and removed ones lie between."""
 _OWN_HEADERS = ("nats-", "tidemill-")
 _RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
 
 
-@dataclass(frozen=True)
-class DeadLetter:
-    """One dead letter as it is kept."""
-
-    view: DeadLetterView
-    project: str
-    body: bytes
-    headers: dict[str, str]
-    """The headers that the message came with."""
-
-
 class DeadLetters:
-    """The stream ``DEAD``."""
+    """The dead letters of all projects."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, records: RecordStore) -> None:
         self._bus = bus
+        self._letters = records.letters
 
     async def newest(self, project: str, limit: int) -> list[DeadLetterView]:
-        """The latest dead letters of a project, newest first.
+        """The latest dead letters of a project that were not replayed, newest first."""
+        return [_view(letter) for letter in await self._letters.newest(project, limit=limit)]
 
-        Raises:
-            TransientError: the stream cannot be read.
-        """
-        try:
-            state = (await self._bus.jetstream.stream_info(DEAD)).state
-        except UNREACHABLE as error:
-            raise TransientError(f"the dead letters cannot be read: {error!r}") from error
-        found: list[DeadLetterView] = []
-        lowest = max(state.first_seq, state.last_seq - _LOOKED_AT + 1, 1)
-        for sequence in range(state.last_seq, lowest - 1, -1):
-            letter = await self.get(sequence)
-            if letter is not None and letter.project == project:
-                found.append(letter.view)
-            if len(found) >= limit:
-                break
-        return found
-
-    async def get(self, sequence: int) -> DeadLetter | None:
-        """The dead letter of that id, or None.
-
-        Raises:
-            TransientError: the stream cannot be read.
-        """
-        try:
-            return _letter(await self._bus.jetstream.get_msg(DEAD, sequence))
-        except nats.js.errors.NotFoundError:
-            return None
-        except UNREACHABLE as error:
-            raise TransientError(f"dead letter {sequence} cannot be read: {error!r}") from error
-
-    async def replay(self, letter: DeadLetter, identity: str) -> None:
-        """Publish the message again where it came from, under the new id ``identity``, and take it off the list.
-
-        Raises:
-            InvalidInput: it did not come from a stream.
-            TransientError: a stream cannot be reached; replaying again under the same ``identity`` publishes once.
-        """
-        subject = letter.view.subject
-        if not subject.startswith("tidemill."):
-            raise InvalidInput(f"dead letter {letter.view.id} came on {subject!r}, which is no subject of Tidemill")
-        stream = JOBS if subject.startswith("tidemill.job.") else EVENTS
-        headers = letter.headers | {"Nats-Msg-Id": identity}
-        if "ce-id" in headers:
-            headers["ce-id"] = identity  # a stage queues its jobs once for each id of its event
-        await self._bus.publish_durably(stream, subject, letter.body, headers)
-        try:
-            await self._bus.jetstream.delete_msg(DEAD, letter.view.id)
-        except nats.js.errors.NotFoundError:
-            return
-        except UNREACHABLE as error:
-            raise TransientError(f"dead letter {letter.view.id} cannot be removed: {error!r}") from error
-
-    async def required(self, project: str, sequence: int) -> DeadLetter:
+    async def required(self, project: str, letter_id: str) -> DeadLetterRecord:
         """The dead letter of that id.
 
         Raises:
             NotFound: there is none in the project.
         """
-        letter = await self.get(sequence)
-        if letter is None or letter.project != project:
-            raise NotFound(f"there is no dead letter {sequence}; `tidemill dead list` shows the ones there are")
+        letter = await self._letters.get(project, letter_id)
+        if letter is None:
+            raise NotFound(f"there is no dead letter {letter_id}; `tidemill dead list` shows the ones there are")
         return letter
 
+    async def waits(self, project: str, letter: DeadLetterRecord, identity: str) -> bool:
+        """Whether a letter is still to be replayed; False when the replay ``identity`` has done so already.
 
-def _letter(message: RawStreamMsg) -> DeadLetter:
+        Raises:
+            NotFound: another replay has taken it off the list.
+        """
+        replay = await self._letters.replayed(project, letter.id)
+        if replay is not None and replay.identity != identity:
+            raise NotFound(f"dead letter {letter.id} was replayed at {replay.at:%Y-%m-%d %H:%M:%S} UTC already")
+        return replay is None
+
+    async def replay(self, project: str, letter: DeadLetterRecord, identity: str) -> None:
+        """Publish the message again where it came from, under the new id ``identity``, and take it off the list.
+
+        Raises:
+            InvalidInput: it did not come from a stream.
+            TransientError: stream or store cannot be reached; replaying again under the same ``identity`` publishes
+                once.
+        """
+        if not letter.subject.startswith("tidemill."):
+            raise InvalidInput(f"dead letter {letter.id} came on {letter.subject!r}, which is no subject of Tidemill")
+        stream = JOBS if letter.subject.startswith("tidemill.job.") else EVENTS
+        headers = letter.headers | {"Nats-Msg-Id": identity}
+        if "ce-id" in headers:
+            headers["ce-id"] = identity  # a stage queues its jobs once for each id of its event
+        await self._bus.publish_durably(stream, letter.subject, letter.body, headers)
+        await self._letters.create_replay(project, letter.id, ReplayRecord(identity=identity, at=datetime.now(UTC)))
+
+    async def adopt(self) -> int:
+        """Put letters on record that an older version kept in the stream only; how many there were.
+
+        Raises:
+            TransientError: stream or store cannot be reached.
+        """
+        adopted, sequence = 0, 0
+        while (message := await self._next(sequence + 1)) is not None:
+            sequence = message.seq or sequence + 1
+            if LETTER_HEADER not in (message.headers or {}):
+                project, letter = _kept_before(message)
+                await self._letters.keep(project, letter)
+                adopted += 1
+        if adopted:
+            log.info("%d dead letters of an older version are on record now", adopted)
+        return adopted
+
+    async def _next(self, sequence: int) -> RawStreamMsg | None:
+        try:
+            return await self._bus.jetstream.get_msg(DEAD, sequence, next=True, subject="tidemill.dead.>")
+        except nats.js.errors.NotFoundError:
+            return None
+        except UNREACHABLE as error:
+            raise TransientError(f"the stream {DEAD} cannot be read: {error!r}") from error
+
+
+def _view(letter: DeadLetterRecord) -> DeadLetterView:
+    return DeadLetterView(
+        id=letter.id,
+        subject=letter.subject,
+        stage=letter.stage,
+        error=letter.error,
+        kind=letter.kind,
+        run_id=letter.run_id,
+        at=letter.at,
+        data=letter.body.decode(errors="replace")[:LONGEST_DATA],
+    )
+
+
+def _kept_before(message: RawStreamMsg) -> tuple[str, DeadLetterRecord]:
     headers = dict(message.headers or {})
-    body = bytes(message.data or b"")
-    run_id: str | None = headers.get("Tidemill-Run-Id")
-    try:
-        run_id = _RUN_ID.validate_python(run_id)
-    except ValidationError:
-        run_id = None
-    view = DeadLetterView(
-        id=message.seq or 0,
-        subject=headers.get("Tidemill-Subject", ""),
-        stage=headers.get("Tidemill-Stage", ""),
+    stage, subject = headers.get("Tidemill-Stage", ""), headers.get("Tidemill-Subject", "")
+    at = _time(headers.get("Tidemill-At"))
+    delivery = Delivery(subject, bytes(message.data or b""), headers, DEAD, message.seq or 0, at)
+    letter = DeadLetterRecord(
+        id=letter_id(stage, delivery, None, 1),
+        subject=subject,
+        stage=stage,
         error=unquote(headers.get("Tidemill-Error", "")),
         kind=headers.get("Tidemill-Kind", ""),
-        run_id=run_id,
-        at=_time(headers.get("Tidemill-At")),
-        data=body.decode(errors="replace")[:LONGEST_DATA],
+        run_id=_run_id(headers.get("Tidemill-Run-Id")),
+        at=at,
+        headers={name: value for name, value in headers.items() if not name.lower().startswith(_OWN_HEADERS)},
+        body=delivery.body,
     )
-    own = {name: value for name, value in headers.items() if not name.lower().startswith(_OWN_HEADERS)}
-    return DeadLetter(view, unquote(headers.get("Tidemill-Project", "default")), body, own)
+    return unquote(headers.get("Tidemill-Project", "default")), letter
+
+
+def _run_id(text: str | None) -> str | None:
+    try:
+        return _RUN_ID.validate_python(text)
+    except ValidationError:
+        return None
 
 
 def _time(text: str | None) -> datetime:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidemill.contracts import EVENTS, STAGES, RunState, StageEvent, StageName
+from tidemill.contracts import EVENTS, STAGES, ResourceUsage, RunState, StageEvent, StageName
 from tidemill.records import RecordStore
-from tidemill.records.schema import OutcomeRecord, RunRecord, StageRecord
+from tidemill.records.schema import AttemptRecord, EpochRecord, OutcomeRecord, RunRecord, StageRecord
+from tidemill.stage.limits import Allowance, allowance, used
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class RunFacts:
     stages: Sequence[StageRecord]
     epoch: int
     outcome: OutcomeRecord | None
+    epochs: Sequence[EpochRecord] = ()
+    attempts: Sequence[AttemptRecord] = ()
 
     @property
     def project(self) -> str:
@@ -46,6 +49,16 @@ class RunFacts:
         reached = self.reached
         return next((stage for stage in STAGES if stage not in reached), "register")
 
+    @property
+    def used(self) -> dict[StageName, ResourceUsage]:
+        """What each stage used so far, tries that came to nothing included."""
+        return used(self.stages, self.attempts)
+
+    @property
+    def allowance(self) -> Allowance:
+        """What its latest epoch may take."""
+        return allowance(self.record, self.epochs)
+
     def stage(self, name: StageName) -> StageRecord | None:
         """The record of a stage that it has behind it."""
         return next((record for record in self.stages if record.stage == name), None)
@@ -62,18 +75,19 @@ async def read_facts(records: RecordStore, project: str, run_id: str) -> RunFact
     Raises:
         TransientError: the store cannot be reached.
     """
-    record, stages, epochs, outcomes = await asyncio.gather(
+    record, stages, epochs, outcomes, attempts = await asyncio.gather(
         records.run(project, run_id),
         records.stages(project, run_id),
         records.epochs(project, run_id),
         records.outcomes(project, run_id),
+        records.run_attempts(project, run_id),
     )
     if record is None:
         return None
     epoch = max([1, *[one.epoch for one in epochs]])
     ended = next((outcome for outcome in outcomes if outcome.epoch == epoch), None)
     in_order = sorted(stages, key=lambda stage: STAGES.index(stage.stage))
-    return RunFacts(record, in_order, epoch, ended)
+    return RunFacts(record, in_order, epoch, ended, epochs, attempts)
 
 
 def stage_event(record: StageRecord) -> StageEvent | None:

@@ -13,8 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts, stage_event
-from services.registry.repositories import Chains, Datasets, Lineage, Models, Runs
-from services.registry.tables import AliasEntry, DatasetEntry, LineageEdge, RunEntry, StageEntry, VersionEntry
+from services.registry.repositories import Chains, Datasets, Deletions, Lineage, Models, Runs
+from services.registry.tables import (
+    AliasEntry,
+    DatasetEntry,
+    DeletedDataset,
+    DeletedVersion,
+    LineageEdge,
+    RunEntry,
+    StageEntry,
+    VersionEntry,
+)
 from tidemill.contracts import (
     STAGES,
     ArtifactRef,
@@ -27,7 +36,14 @@ from tidemill.contracts import (
 )
 from tidemill.errors import CorruptArtifact
 from tidemill.records import RecordStore
-from tidemill.records.schema import AliasMoved, DecisionRecord, StageRecord, VersionRegistered
+from tidemill.records.schema import (
+    AliasMoved,
+    DatasetDeleted,
+    DecisionRecord,
+    ModelDeleted,
+    StageRecord,
+    VersionRegistered,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +70,10 @@ class Projection:
         in here yet.
         """
         facts = await read_facts(self._records, run.project, run.run_id)
-        if facts is None or _rank(_run_entry(facts)) <= _rank(run):
+        if facts is None:
+            return False
+        entry = _run_entry(facts)
+        if (_rank(entry), entry.unfinished) == (_rank(run), run.unfinished) or _rank(entry) < _rank(run):
             return False
         if facts.state == "finished":
             await self.decisions(run.project)
@@ -67,6 +86,11 @@ class Projection:
         chain = await self._records.decisions(project)
         async with self._database.writing() as session:
             await apply_decisions(session, project, chain)
+
+    async def runs_of(self, project: str, name: str) -> list[str]:
+        """The ids of the runs of a dataset."""
+        async with self._database.reading() as session:
+            return [run.run_id for run in await Runs(session).named(project, name)]
 
     async def catch_up(self, *, everything: bool) -> int:
         """Bring in what was recorded while nobody listened; ``everything`` also looks at the runs that ended.
@@ -118,13 +142,25 @@ async def apply_decisions(session: AsyncSession, project: str, chain: Sequence[D
     """Apply the decisions that are not in the tables yet, in their order."""
     applied = await Chains(session).applied(project)
     for record in chain[applied:]:
-        decision = record.decision
-        if isinstance(decision, VersionRegistered):
-            await Models(session).add_version(_version_entry(project, record, decision), decision.event.task)
-        else:
-            await Models(session).point(_alias_entry(project, record, decision))
+        await _apply(session, project, record)
     if len(chain) > applied:
         await Chains(session).advance(project, chain[-1].sequence, chain[-1].digest)
+
+
+async def _apply(session: AsyncSession, project: str, record: DecisionRecord) -> None:
+    match record.decision:
+        case VersionRegistered() as decision:
+            await Models(session).add_version(_version_entry(project, record, decision), decision.event.task)
+        case AliasMoved() as decision:
+            await Models(session).point(_alias_entry(project, record, decision))
+        case ModelDeleted(name=name, versions=numbers):
+            await Deletions(session).delete_versions(
+                [DeletedVersion(project=project, name=name, version=one, deleted_at=record.at) for one in numbers]
+            )
+        case DatasetDeleted(name=name, runs=runs):
+            await Deletions(session).delete_datasets(
+                DeletedDataset(project=project, run_id=one, name=name, deleted_at=record.at) for one in runs
+            )
 
 
 def _rank(run: RunEntry) -> tuple[int, bool, int]:
@@ -136,6 +172,7 @@ def _rank(run: RunEntry) -> tuple[int, bool, int]:
 def _run_entry(facts: RunFacts) -> RunEntry:
     outcome = facts.outcome
     failed = outcome is not None and outcome.state == "failed"
+    allowed = facts.allowance
     return RunEntry(
         project=facts.project,
         run_id=facts.run_id,
@@ -152,12 +189,16 @@ def _run_entry(facts: RunFacts) -> RunEntry:
         reason=outcome.reason if outcome else "",
         traceparent=facts.record.traceparent,
         uri=facts.record.event.uri,
+        unfinished={
+            stage: usage.model_dump(mode="json") for stage, usage in facts.used.items() if stage not in facts.reached
+        },
+        budget=allowed.budget.model_dump(mode="json"),
+        deadline=allowed.deadline,
     )
 
 
 def _stage_entry(facts: RunFacts, record: StageRecord) -> StageEntry:
-    event = stage_event(record)
-    usage = event.usage if event is not None else ResourceUsage()
+    usage = facts.used.get(record.stage, ResourceUsage())
     return StageEntry(
         project=facts.project,
         run_id=facts.run_id,

@@ -17,7 +17,9 @@ from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
+from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
+from services.registry.overdue import Overdue
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
 from services.registry.registration import Registrar
@@ -62,6 +64,8 @@ class Reconciler:
         commands: Commands,
         database: Database,
         live: Live,
+        overdue: Overdue,
+        housekeeping: Housekeeping,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -76,6 +80,8 @@ class Reconciler:
         self._commands = commands
         self._database = database
         self._live = live
+        self._overdue = overdue
+        self._housekeeping = housekeeping
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -91,12 +97,14 @@ class Reconciler:
                     if await self._elected():
                         await self._provisioning.keep()
                         await self.sweep()
+                        self._housekeeping.tick()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:
                     log.exception("reconciler: unforeseen error")
                 await asyncio.sleep(self._every)
         finally:
+            await self._housekeeping.stop()
             if self._lease is not None:
                 await self._leases.release(self._lease)
 
@@ -105,6 +113,7 @@ class Reconciler:
         now = time.monotonic()
         if self._listed_at is None or now - self._listed_at >= self._after:
             await self._projection.catch_up(everything=False)
+            await self._overdue.put_lost_tries_on_record()
             self._listed_at = now
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}
@@ -141,6 +150,9 @@ class Reconciler:
                 log.info("this replica reconciles from now on")
 
     async def _look(self, run: RunEntry, waiting: Backlog, now: float) -> None:
+        due = run.deadline is not None and datetime.now(UTC) >= run.deadline
+        if due and await self._overdue.end(run.project, run.run_id) is not None:
+            return
         status = await self._runs.status(run.project, run.run_id)
         key = (run.project, run.run_id)
         seen = (run.epoch, run.stage, status)

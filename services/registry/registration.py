@@ -27,6 +27,7 @@ from tidemill.contracts import (
     RecipeError,
     RunFailed,
     RunFinished,
+    failure_kind,
     parse_recipe,
 )
 from tidemill.errors import NotFound, PermanentError, TransientError
@@ -179,6 +180,9 @@ class Registrar:
             if moved is not None:
                 verdicts.append(Verdict(True, moved.reason))
                 return None
+            if version.version in decided.deleted_versions(chain, event.name):
+                verdicts.append(Verdict(False, f"version {version.version} was deleted before it could be promoted"))
+                return None
             current = decided.target(chain, event.name, CHAMPION)
             champion = Champion(current.version, current.event.evaluation.metrics) if current else None
             verdict = judge(
@@ -222,7 +226,7 @@ def _ended(project: str, run_id: str, outcome: OutcomeRecord) -> RunFinished | R
     if outcome.state == "failed":
         return RunFailed(
             project=project, run_id=run_id, stage=outcome.stage or "register", error=outcome.error or "unknown",
-            kind="permanent" if outcome.reason == "permanent" else "exhausted",
+            kind=failure_kind(outcome.reason),
         )  # fmt: skip
     return RunFinished(
         project=project, run_id=run_id, state="cancelled" if outcome.state == "cancelled" else "finished",

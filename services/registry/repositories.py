@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
@@ -12,6 +13,8 @@ from services.registry.tables import (
     AliasEntry,
     ChainEntry,
     DatasetEntry,
+    DeletedDataset,
+    DeletedVersion,
     LineageEdge,
     ModelEntry,
     RunEntry,
@@ -20,7 +23,8 @@ from services.registry.tables import (
 )
 
 TABLES: tuple[type[SQLModel], ...] = (
-    RunEntry, StageEntry, DatasetEntry, LineageEdge, ModelEntry, VersionEntry, AliasEntry, ChainEntry,
+    RunEntry, StageEntry, DatasetEntry, LineageEdge, ModelEntry, VersionEntry, AliasEntry,
+    DeletedVersion, DeletedDataset, ChainEntry,
 )  # fmt: skip
 
 
@@ -62,6 +66,23 @@ class Runs:
         """The runs of all projects that go on."""
         query = select(RunEntry).where(col(RunEntry.state) == "running").order_by(col(RunEntry.created_at))
         return (await self._session.scalars(query)).all()
+
+    async def named(self, project: str, name: str) -> Sequence[RunEntry]:
+        """The runs of a dataset."""
+        query = select(RunEntry).where(col(RunEntry.project) == project, col(RunEntry.name) == name)
+        return (await self._session.scalars(query)).all()
+
+    async def all(self, project: str) -> Sequence[RunEntry]:
+        """The runs of a project, oldest first."""
+        query = select(RunEntry).where(col(RunEntry.project) == project)
+        return (await self._session.scalars(query.order_by(col(RunEntry.created_at)))).all()
+
+    async def prepared(self, project: str) -> Sequence[StageEntry]:
+        """The stages that took in or prepared a dataset, oldest first."""
+        query = select(StageEntry).where(
+            col(StageEntry.project) == project, col(StageEntry.stage).in_(("ingest", "preprocess"))
+        )
+        return (await self._session.scalars(query.order_by(col(StageEntry.finished_at)))).all()
 
     async def ids(self, project: str) -> set[str]:
         """The ids of all runs of a project."""
@@ -155,6 +176,55 @@ class Models:
             .order_by(col(AliasEntry.alias))
         )
         return (await self._session.scalars(query)).all()
+
+
+class Deletions:
+    """What was deleted on purpose."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def delete_versions(self, versions: Sequence[DeletedVersion]) -> None:
+        """Take versions, the aliases that point to them, and a model without versions out of the tables."""
+        for one in versions:
+            await self._session.merge(one)
+            for table in (AliasEntry, VersionEntry):
+                await self._session.execute(
+                    delete(table).where(
+                        col(table.project) == one.project, col(table.name) == one.name,
+                        col(table.version) == one.version,
+                    )
+                )  # fmt: skip
+        for project, name in {(one.project, one.name) for one in versions}:
+            if not await Models(self._session).versions(project, name):
+                await self._session.execute(
+                    delete(ModelEntry).where(col(ModelEntry.project) == project, col(ModelEntry.name) == name)
+                )
+        await self._session.flush()
+
+    async def delete_datasets(self, datasets: Iterable[DeletedDataset]) -> None:
+        """Note whose datasets are gone."""
+        for one in datasets:
+            await self._session.merge(one)
+        await self._session.flush()
+
+    async def versions(self, project: str) -> set[tuple[str, int]]:
+        """Names and numbers of the deleted versions."""
+        query = select(DeletedVersion).where(col(DeletedVersion.project) == project)
+        return {(one.name, one.version) for one in await self._session.scalars(query)}
+
+    async def runs(self, project: str) -> set[str]:
+        """The runs whose datasets were deleted."""
+        query = select(DeletedDataset.run_id).where(col(DeletedDataset.project) == project)
+        return set((await self._session.scalars(query)).all())
+
+    async def latest(self) -> datetime | None:
+        """When something was deleted last, in any project."""
+        times = [
+            await self._session.scalar(select(func.max(column)))
+            for column in (col(DeletedVersion.deleted_at), col(DeletedDataset.deleted_at))
+        ]
+        return max((time for time in times if time is not None), default=None)
 
 
 class Chains:

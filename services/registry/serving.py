@@ -22,16 +22,19 @@ class Serving:
         self._records = records
 
     async def deploy(self, project: str, name: str) -> None:
-        """Let the champion of a model serve; a model without one is left alone.
+        """Let the champion of a model serve, and none when it was deleted; a model that had none is left alone.
 
         Two registries may do so at once: each looks at the chain again after its write, so the last champion stays.
         """
         while True:
             desired = await self._desired(project, name)
-            if desired is None:
+            if desired is None and not await self._had_champion(project, name):
                 return
             if await self._deployments.get(project, name) != desired:
-                await self._deployments.put(desired)
+                if desired is None:
+                    await self._deployments.remove(project, name)
+                else:
+                    await self._deployments.put(desired)
             if await self._desired(project, name) == desired:
                 return
 
@@ -43,6 +46,9 @@ class Serving:
                     await self.deploy(project, name)
             except CorruptArtifact as error:  # one project's damaged chain must not take the others out of service
                 log.error("project %s: its models are not restored: %s", project, error)
+
+    async def _had_champion(self, project: str, name: str) -> bool:
+        return decided.alias(await self._records.decisions(project), name, CHAMPION) is not None
 
     async def _desired(self, project: str, name: str) -> Deployment | None:
         champion = decided.target(await self._records.decisions(project), name, CHAMPION)

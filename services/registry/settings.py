@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from tidemill.settings import PlatformSettings, StageSettings, StreamSettings
+from tidemill.settings import PlatformSettings, RunSettings, StreamSettings
 
 
-class RegistrySettings(StageSettings):
+class RegistrySettings(RunSettings):
     """Environment variables ``TIDEMILL_REGISTRY_…``."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)
@@ -23,6 +23,13 @@ class RegistrySettings(StageSettings):
     """Silence of a running run after which what it has reached is announced again."""
     streams: StreamSettings = Field(default_factory=StreamSettings)
     """Limits of streams that were lost and are made again."""
+    collect_every: timedelta | None = timedelta(days=1)
+    """How often the elected replica collects garbage in the store; empty or zero for never."""
+
+    @field_validator("collect_every", mode="before")
+    @classmethod
+    def _never(cls, value: object) -> object:
+        return None if value in ("", "0", 0) else value
 
 
 def default_database_url(platform: PlatformSettings) -> str:

@@ -107,9 +107,13 @@ class Subscribers:
             await self._bus.client.flush(timeout=2)  # the server knows of it now: whoever asks is heard
 
     async def close(self) -> None:
-        """Finish the answers in hand."""
+        """Finish the answers in hand; what takes longer than two seconds is given up."""
         if self._replies:
-            await asyncio.wait(self._replies, timeout=2)
+            _, late = await asyncio.wait(self._replies, timeout=2)
+            for reply in late:
+                reply.cancel()
+            if late:
+                await asyncio.wait(late, timeout=2)
 
     async def _on_question(self, message: Msg) -> None:
         # One task each: a slow question, of many dead letters, does not hold up the others.

@@ -11,6 +11,9 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, UniqueConstra
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
+METADATA = SQLModel.metadata
+"""All tables below."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time: UTC in the database and aware in Python, also where the database keeps no time zone."""
@@ -51,6 +54,12 @@ class RunEntry(SQLModel, table=True):
     reason: str = ""
     traceparent: str | None = None
     uri: str | None = None
+    unfinished: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    """``ResourceUsage`` by stage, of the tries of stages that are not done."""
+    budget: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    """The ``Budget`` of its latest epoch."""
+    deadline: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the wall time of its latest epoch is over."""
 
 
 class StageEntry(SQLModel, table=True):
@@ -150,6 +159,28 @@ class AliasEntry(SQLModel, table=True):
     reason: str
     run_id: str | None = None
     moved_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeletedVersion(SQLModel, table=True):
+    """A version that was deleted; its number is never given again."""
+
+    __tablename__ = "deleted_versions"
+
+    project: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    deleted_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeletedDataset(SQLModel, table=True):
+    """A run whose source, ingested and prepared dataset were deleted."""
+
+    __tablename__ = "deleted_datasets"
+
+    project: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    name: str
+    deleted_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class ChainEntry(SQLModel, table=True):

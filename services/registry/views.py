@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +12,20 @@ from services.registry.tables import AliasEntry, LineageEdge, ModelEntry, RunEnt
 from tidemill.contracts import (
     STAGES,
     ArtifactRef,
+    Cost,
     ModelCompressed,
+    Prices,
     ResourceUsage,
     StageName,
+    cost_of,
 )
-from tidemill.contracts.queries import ModelRow, ModelView, RunRow, RunView, StageView, VersionView
+from tidemill.contracts.queries import DatasetRow, ModelRow, ModelView, RunRow, RunView, StageView, VersionView
 
 _USAGE = tuple(ResourceUsage.model_fields)
 
 
-def run_row(run: RunEntry) -> RunRow:
-    """One run in a list."""
+def run_row(run: RunEntry, deleted: Set[tuple[str, int]]) -> RunRow:
+    """One run in a list; ``deleted`` are the names and numbers of deleted versions."""
     return RunRow.model_validate(
         {
             "run_id": run.run_id,
@@ -32,13 +36,22 @@ def run_row(run: RunEntry) -> RunRow:
             "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
             "model": run.name if run.version else None,
             "version": run.version,
+            "version_deleted": _deleted(run, deleted),
             "error": run.error,
         }
     )
 
 
-def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView:
+def run_view(
+    run: RunEntry,
+    stages: Sequence[StageEntry],
+    live: Live,
+    prices: Prices,
+    deleted: Set[tuple[str, int]],
+    dataset_deleted: bool,
+) -> RunView:
     """Everything about one run."""
+    used = usages(run, stages)
     done = {stage.stage: stage for stage in stages}
     ingested, prepared, trained, compressed = (
         done[name].event if name in done else {} for name in ("ingest", "preprocess", "train", "compress")
@@ -52,18 +65,22 @@ def run_view(run: RunEntry, stages: Sequence[StageEntry], live: Live) -> RunView
             "created_at": run.created_at,
             "ended_at": run.ended_at,
             "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
-            "stages": [_stage_view(run, name, done, live) for name in STAGES],
+            "stages": [_stage_view(run, name, done, live, used.get(name), prices) for name in STAGES],
             "error": run.error,
             "error_stage": run.error_stage,
             "model": run.name if run.version else None,
             "version": run.version,
+            "version_deleted": _deleted(run, deleted),
+            "dataset_deleted": dataset_deleted,
             "promoted": run.promoted,
             "reason": "" if run.state == "failed" else run.reason,
             "metrics": _evaluation(compressed).get("metrics", {}),
             "original": compressed.get("original"),
             "compressed": compressed.get("compressed"),
             "cross_validation": trained.get("cross_validation"),
-            "usage": ResourceUsage.total(usage(stage) for stage in stages),
+            "usage": ResourceUsage.total(used.values()),
+            "cost": cost_of(used.values(), prices),
+            "budget": run.budget,
             "trace_id": _trace_id(run.traceparent),
             "uri": run.uri,
             "rows": ingested.get("rows"),
@@ -77,6 +94,17 @@ def usage(stage: StageEntry) -> ResourceUsage:
     return ResourceUsage.model_validate({field: getattr(stage, field) for field in _USAGE})
 
 
+def usages(run: RunEntry, stages: Sequence[StageEntry]) -> dict[str, ResourceUsage]:
+    """What each stage of a run used, those that are not done included."""
+    done = {stage.stage: usage(stage) for stage in stages}
+    return {name: ResourceUsage.model_validate(part) for name, part in run.unfinished.items()} | done
+
+
+def cost(stages: Sequence[StageEntry], prices: Prices) -> Cost:
+    """What the stages of a run cost."""
+    return cost_of([usage(stage) for stage in stages], prices)
+
+
 def version_view(
     version: VersionEntry,
     *,
@@ -84,6 +112,8 @@ def version_view(
     stages: Sequence[StageEntry],
     ingested: Sequence[LineageEdge],
     source: Sequence[LineageEdge],
+    prices: Prices,
+    dataset_deleted: bool,
 ) -> VersionView:
     """One version of a model with what it came from."""
     event = ModelCompressed.model_validate(version.event)
@@ -96,6 +126,7 @@ def version_view(
         run_id=version.run_id,
         model=event.model,
         dataset=event.dataset,
+        dataset_deleted=dataset_deleted,
         ingested=parent(ingested),
         source=parent(source),
         recipe=event.recipe,
@@ -104,6 +135,7 @@ def version_view(
         variants=event.variants,
         serving_variant=event.compressed.variant,
         usage=ResourceUsage.total(usage(stage) for stage in stages),
+        cost=cost(stages, prices),
     )
 
 
@@ -133,6 +165,44 @@ def model_row(
     )
 
 
+def dataset_rows(runs: Sequence[RunEntry], prepared: Sequence[StageEntry], deleted: Set[str]) -> list[DatasetRow]:
+    """All datasets by name; ``runs`` and ``prepared`` come oldest first, ``deleted`` are the runs without datasets."""
+    by_name: dict[str, list[RunEntry]] = defaultdict(list)
+    for run in runs:
+        by_name[run.name].append(run)
+    kept = {run.run_id: run.name for run in runs if run.run_id not in deleted or run.state == "running"}
+    events: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for stage in prepared:
+        if stage.run_id in kept:
+            events[kept[stage.run_id]].append(stage.event)
+    left = set(kept.values())
+    return [
+        _dataset_row(name, of_name, events[name], deleted=name not in left) for name, of_name in sorted(by_name.items())
+    ]
+
+
+def _dataset_row(
+    name: str, runs: Sequence[RunEntry], events: Sequence[Mapping[str, Any]], *, deleted: bool
+) -> DatasetRow:
+    ingested = [event for event in events if "source" in event]
+    refs = [event[role] for event in events for role in ("source", "dataset") if role in event]
+    return DatasetRow(
+        name=name,
+        task=events[-1]["task"] if events else None,
+        versions=len({event["dataset"]["digest"] for event in ingested}),
+        rows=ingested[-1]["rows"] if ingested else None,
+        size_bytes=sum({ref["digest"]: ref["size_bytes"] for ref in refs}.values()),
+        runs=len(runs),
+        running=sum(run.state == "running" for run in runs),
+        deleted=deleted,
+        updated_at=max(run.ended_at or run.created_at for run in runs),
+    )
+
+
+def _deleted(run: RunEntry, deleted: Set[tuple[str, int]]) -> bool:
+    return run.version is not None and (run.name, run.version) in deleted
+
+
 def parent(edges: Sequence[LineageEdge]) -> ArtifactRef | None:
     """The artifact at the far end of the first edge."""
     if not edges:
@@ -143,20 +213,28 @@ def parent(edges: Sequence[LineageEdge]) -> ArtifactRef | None:
     )
 
 
-def _stage_view(run: RunEntry, name: StageName, done: Mapping[str, StageEntry], live: Live) -> StageView:
+def _stage_view(
+    run: RunEntry,
+    name: StageName,
+    done: Mapping[str, StageEntry],
+    live: Live,
+    used: ResourceUsage | None,
+    prices: Prices,
+) -> StageView:
     stage = done.get(name)
+    account: dict[str, Any] = {"usage": used or ResourceUsage(), "cost": cost_of([used] if used else [], prices).total}
     if stage is not None:
         return StageView(
             name=name, state="finished", seconds=_seconds(stage.started_at, stage.finished_at),
-            cached=stage.cached, jobs=stage.jobs, usage=usage(stage), fraction=1.0,
+            cached=stage.cached, jobs=stage.jobs, fraction=1.0, **account,
         )  # fmt: skip
     if run.stage != name or run.state == "finished":
         return StageView(name=name, state="waiting")
     if run.state == "running":
         fraction, message = live.stage(run.project, run.run_id, name)
-        return StageView(name=name, state="running", fraction=fraction, message=message)
+        return StageView(name=name, state="running", fraction=fraction, message=message, **account)
     state: Any = run.state
-    return StageView(name=name, state=state, message=run.error or run.reason)
+    return StageView(name=name, state=state, message=run.error or run.reason, **account)
 
 
 def _evaluation(event: Mapping[str, Any]) -> Mapping[str, Any]:

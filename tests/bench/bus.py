@@ -27,6 +27,7 @@ from tidemill.bus.cloudevents import parse_event
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import AlertRaised, DriftDetected, Event, ModelPromoted, RunFinished
+from tidemill.records import RecordStore, open_records
 from tidemill.stage.fingerprint import job_fingerprint
 from tidemill.testing.nats import running_nats, settings_for
 
@@ -56,12 +57,13 @@ async def main(turns: int) -> None:
             bus = Bus.from_settings(settings, "bench")
             await bus.connect()
             broker = NatsBroker(settings.nats_url, security=bus.broker.specification.security, logger=None)
+            records = open_records(settings.store_url)
             hops = {
                 BARE: await bare(bus, "bench-bare", acknowledged=False),
                 "bare nats-py, ack awaited": await bare(bus, "bench-bare-sync", acknowledged=True),
                 "FastStream alone": await faststream(broker),
-                "Tidemill event": await tidemill(bus, drift, leased=False),
-                EVERYTHING: await tidemill(bus, finished, leased=True),
+                "Tidemill event": await tidemill(bus, records, drift, leased=False),
+                EVERYTHING: await tidemill(bus, records, finished, leased=True),
             }
             await bus.broker.start()
             await broker.start()
@@ -136,7 +138,7 @@ def finished(number: int) -> Event:
     return RunFinished(run_id="bench", state="finished", name="m", version=number)
 
 
-async def tidemill(bus: Bus, make: Callable[[int], Event], *, leased: bool) -> Hop:
+async def tidemill(bus: Bus, records: RecordStore, make: Callable[[int], Event], *, leased: bool) -> Hop:
     arrived: asyncio.Queue[bool] = asyncio.Queue()
     leases = Leases(bus)
     sender = telemetry.tracer().start_span("sender")
@@ -152,7 +154,7 @@ async def tidemill(bus: Bus, make: Callable[[int], Event], *, leased: bool) -> H
         arrived.put_nowait(True)
 
     await subscribe(
-        bus, stream="EVENTS", durable=f"bench-{make.__name__}", filter_subjects=[make(1).subject],
+        bus, records=records, stream="EVENTS", durable=f"bench-{make.__name__}", filter_subjects=[make(1).subject],
         handler=handle, ack_wait=timedelta(seconds=30), stage="bench",
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ def with_nats(site: Site, nats_server: NatsServer) -> Site:
     """The same with a running server."""
     config = nats_server.config
     account = NatsAccount(config.url, config.user, config.password, config.system_user)
-    return replace(site, nats=account, ack_wait=ACK_WAIT)
+    return replace(site, nats=account, silence=ACK_WAIT)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +26,6 @@ S3_SHARE = 0.25
 def main() -> int:
     """0 when every promise held."""
     options = _options()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # disks are unmounted and processes ended all the same
     console = Console(width=None if sys.stdout.isatty() else 140)
     folder = Path(options.folder or tempfile.mkdtemp(prefix="tidemill-faults-"))
     console.print(f"seed {options.seed}; logs and data below {folder}")
@@ -42,14 +42,26 @@ def main() -> int:
         if options.verbose or status is not None:
             console.print(line, highlight=False, markup=False)
 
-    for plan in _plans(options):
-        findings.append(asyncio.run(play(plan, folder / plan.scene, said=said, progress=progress)))
+    try:
+        for plan in _plans(options):
+            findings.append(asyncio.run(_played(plan, folder / plan.scene, said, progress)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("broken off; nothing runs any more")
+        return 1
     if status is not None:
         status.stop()
     show(console, findings, options.seed)
     if options.json:
         Path(options.json).write_text(json.dumps(document(findings, options.seed), indent=2, ensure_ascii=False))
     return 1 if any(one.violations for one in findings) else 0
+
+
+async def _played(plan: Plan, folder: Path, said: Callable[[str], None], progress: Callable[[str], None]) -> Findings:
+    task = asyncio.current_task()
+    assert task is not None
+    # As after Ctrl-C: processes are ended and the disk is unmounted before this one ends.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await play(plan, folder, said=said, progress=progress)
 
 
 def _plans(options: argparse.Namespace) -> list[Plan]:

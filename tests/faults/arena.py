@@ -42,6 +42,16 @@ class Hit:
     committed: float | None = None
 
 
+@dataclass(frozen=True)
+class AtWork:
+    """A job that a replica has in hand. ``free`` says whether the other replica could take it at once."""
+
+    fingerprint: str
+    replica: str
+    pid: int
+    free: bool
+
+
 @dataclass
 class Arena:
     """Shared by all faults of a scene."""
@@ -117,19 +127,23 @@ class Arena:
                     found[fingerprint] = int(owner.rpartition("-")[2])
         return found
 
-    async def at_work(self) -> tuple[str, str, int]:
-        """A fingerprint in work, the replica that has it, and its process id.
+    async def at_work(self) -> AtWork:
+        """A job in work; one that an idle replica could take over, if there is such a one within a few seconds.
 
         Raises:
             NotNow: nobody works.
         """
         pids = {self.platform.pid(name): name for service in STAGE_OF for name in self.platform.replicas(service)}
-        for _ in range(100):
+        for attempt in range(100):
             if self.over:
                 break
-            for fingerprint, pid in sorted((await self.holders()).items()):
-                if pid in pids:
-                    return fingerprint, pids[pid], pid
+            held = {fingerprint: pid for fingerprint, pid in (await self.holders()).items() if pid in pids}
+            busy = {pids[pid] for pid in held.values()}
+            for fingerprint, pid in sorted(held.items()):
+                others = set(self.platform.siblings(pids[pid])) - {pids[pid]}
+                free = not others & busy and all(self.platform.children[one].ready.is_set() for one in others)
+                if free or attempt > 30:
+                    return AtWork(fingerprint, pids[pid], pid, free)
             await asyncio.sleep(POLL)
         raise NotNow("nobody works on anything")
 

@@ -36,7 +36,7 @@ Scene = Literal["folder", "s3"]
 SERVICES = ("ingest", "preprocess", "trainer", "compressor", "registry", "inference")
 STAGE_OF = {"ingest": "ingest", "preprocess": "preprocess", "trainer": "train", "compressor": "compress"}
 REPOSITORY = Path(__file__).resolve().parents[2]
-ACK_WAIT = 3.0
+ACK_WAIT = 4.0
 """Seconds of silence after which another replica takes a job."""
 DISK_BYTES = 192 << 20
 BUCKET = "tidemill-faults"
@@ -190,7 +190,7 @@ class HurtPlatform:
         if self.disk_is_small:
             kept = self.folder / "kept"
             shutil.copytree(self.disk, kept, dirs_exist_ok=True)
-            subprocess.run(["umount", str(self.disk)], check=False)
+            subprocess.run(["umount", "--lazy", str(self.disk)], check=False)
 
     def _program(self, service: str, name: str) -> Program:
         account = self.data.credentials()

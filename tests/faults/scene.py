@@ -72,6 +72,7 @@ async def play(plan: Plan, folder: Path, *, said: Callable[[str], None], progres
         findings.runs, findings.strays = len(runs.tracked), audit.strays
         findings.states = Counter(run.outcome.state if run.outcome else "lost" for run in runs.tracked)
     finally:
+        progress(f"{plan.scene}: stopping")
         left = await platform.stop()
         findings.violations += [Violation("orphan", "", f"process {pid} outlived its platform") for pid in left]
         findings.violations += Audit.stopped(platform)
@@ -86,8 +87,7 @@ async def _hurt(plan: Plan, arena: Arena, said: Callable[[str], None], progress:
     share = len(kinds) / max(1, len(orders))
 
     def due() -> float:
-        ended = sum(run.outcome is not None for run in arena.runs.tracked)
-        return (ended + plan.at_once / 2) * share + 2 if ended < len(orders) else len(kinds)
+        return len(arena.runs.tracked) * share + 2 if len(arena.runs.tracked) < len(orders) else len(kinds)
 
     schedule = Schedule(arena, kinds, plan.seed, due=due, said=said)
 

@@ -15,13 +15,13 @@ MAIN_KINDS = (
 
 
 def test_nothing_is_lost_duplicated_or_untruthful(tmp_path: Path) -> None:
-    plan = Plan("folder", runs=8, faults=15, seed=SEED, kinds=MAIN_KINDS, at_once=6, deadline=90)
+    plan = Plan("folder", runs=8, faults=15, seed=SEED, kinds=MAIN_KINDS, at_once=4, deadline=90)
     findings = _played(plan, tmp_path)
     assert not findings.violations, "\n".join(f"{one.sort} {one.run_id} {one.seen}" for one in findings.violations)
     assert findings.runs == 8
     assert findings.states["finished"] >= 5
     assert findings.states["failed"] >= 1  # a job that always dies was told the truth about
-    assert sum(not injection.skipped for injection in findings.injections) >= 12
+    assert sum(not injection.skipped for injection in findings.injections) >= 10
 
 
 def _played(plan: Plan, folder: Path) -> Findings:

@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from tidemill.bus import parse_event
+from tidemill.bus.dead_letters import bury
+from tidemill.bus.delivery import Delivery
 from tidemill.contracts import (
     ArtifactRef,
     DatasetIngested,
@@ -143,21 +145,37 @@ async def test_commands_are_durable(platform: Any, http: httpx.AsyncClient, run_
     platform.registry.answers["tidemill.query.models.show"] = {"name": "reviews", "versions": [{"version": 2}]}
     assert (await http.post("/v1/runs/run-a:cancel")).status_code == 202
     assert (await http.post("/v1/runs/run-b:retry")).status_code == 202
+    limits = {"max_cost": 2.5, "max_wall_time": "2h", "max_stage_time": {"train": 90}}
+    assert (await http.post("/v1/runs/run-b:retry", json=limits)).status_code == 202
+    for wrong, words in (
+        ({"max_cost": -1}, "max_cost: Input should be greater than 0 (got -1)"),
+        ({"max_price": 1}, "max_price: Extra inputs are not permitted"),
+        ({"max_stage_time": {"trainer": 9}}, "did you mean 'train'?"),
+    ):
+        refused = await http.post("/v1/runs/run-b:retry", json=wrong)
+        assert (refused.status_code, words in refused.json()["detail"]) == (400, True)
     assert (await http.post("/v1/models/reviews:promote", json={"version": 2})).status_code == 202
     for path, status in (
         ("/v1/runs/run-c:cancel", 409),
         ("/v1/runs/run-c:retry", 409),
         ("/v1/runs/run-x:cancel", 404),
-        ("/v1/dead-letters/99:replay", 404),
+        ("/v1/dead-letters/0123456789abcdef:replay", 404),
     ):
         assert (await http.post(path)).status_code == status
     assert (await http.post("/v1/models/reviews:promote", json={"version": 9})).status_code == 404
     assert (await http.post("/v1/models/reviews:promote", json={"version": "new"})).status_code == 400
-    await platform.bus.jetstream.publish("tidemill.dead.ingest", b"{}")
-    assert (await http.post("/v1/dead-letters/1:replay")).status_code == 202
+    letter = Delivery("tidemill.dataset.published.v1", b"{}")
+    await bury(platform.bus, platform.store.records(), stage="ingest", delivery=letter, error="why", kind="permanent")
+    kept = (await platform.store.records().letters.newest("default", limit=1))[0].id
+    assert (await http.post(f"/v1/dead-letters/{kept}:replay")).status_code == 202
+    for unknown in ("99", "%2e%2e", "x" * 16):
+        assert (await http.post(f"/v1/dead-letters/{unknown}:replay")).status_code == 404
     found = await commands(platform)
-    assert [one["command"] for one in found] == ["cancel-run", "retry-run", "promote-version", "replay-dead-letter"]
-    assert (found[0]["run_id"], found[2]["version"], found[2]["alias"]) == ("run-a", 2, "champion")
+    kinds = ["cancel-run", "retry-run", "retry-run", "promote-version", "replay-dead-letter"]
+    assert [one["command"] for one in found] == kinds
+    assert (found[0]["run_id"], found[3]["version"], found[3]["alias"]) == ("run-a", 2, "champion")
+    assert found[1]["budget"] is None
+    assert found[2]["budget"] == {"max_cost": 2.5, "max_wall_time": "PT2H", "max_stage_time": {"train": "PT1M30S"}}
 
 
 async def test_a_run_is_followed_to_its_end(

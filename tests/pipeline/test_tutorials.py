@@ -23,24 +23,26 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 @pytest.mark.full
-def test_first_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tutorial", ["first-model.md", "backup.md"])
+def test_a_tutorial_runs_as_it_is_written(tmp_path: Path, tutorial: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_")}
-    commands = [line[2:] for block in blocks("first-model.md", "console") for line in block.splitlines()]
+    commands = [line[2:] for block in blocks(tutorial, "console") for line in block.splitlines()]
     assert len(commands) >= 8
     try:
         for command in commands:
             program, *arguments = shlex.split(command)
-            assert program == "tidemill"
+            assert program in ("tidemill", "mkdir", "cp")
             done = subprocess.run(
-                [sys.executable, "-m", "tidemill.cli", *arguments],
+                [sys.executable, "-m", "tidemill.cli", *arguments] if program == "tidemill" else [program, *arguments],
                 cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False,
             )  # fmt: skip
             assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
     finally:
-        subprocess.run(
-            [sys.executable, "-m", "tidemill.cli", "down"],
-            cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
+        for folder in tmp_path.glob("**/platform.json"):
+            subprocess.run(
+                [sys.executable, "-m", "tidemill.cli", "down", "--data-dir", str(folder.parent)],
+                cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False,
+            )  # fmt: skip
 
 
 def test_the_recipe_in_the_tutorial_is_one() -> None:

@@ -119,7 +119,7 @@ async def test_a_replayed_dead_letter_lets_its_run_go_on(bench: Bench) -> None:
     letter = await eventually(lambda: _letter(bench, "第 3 行"))
     assert (letter["run_id"], letter["subject"], letter["kind"]) == (run_id, DatasetIngested.subject, "permanent")
     announced = _count(bench, run_id)
-    await bench.bus.command(ReplayDeadLetter(sequence=letter["id"]))
+    await bench.bus.command(ReplayDeadLetter(letter=letter["id"]))
     await bench.log.wait_for(DatasetIngested, run_id, where=lambda _: _count(bench, run_id) > announced)
     status = await bench.states.get("default", run_id)
     assert status is not None

@@ -13,13 +13,23 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
-from minio.commonconfig import ENABLED
+from minio.commonconfig import ENABLED, Filter
 from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider
 from minio.error import MinioException, S3Error
+from minio.lifecycleconfig import (
+    AbortIncompleteMultipartUpload,
+    LifecycleConfig,
+    NoncurrentVersionExpiration,
+    Rule,
+)
 from minio.versioningconfig import VersioningConfig
 
-from tidemill.artifacts.location import Folder, parse_location
+from tidemill.artifacts.location import Bucket, Folder, parse_location
 from tidemill.errors import InvalidInput, PermanentError, TransientError
+
+OLD_VERSION_DAYS = 30
+"""Days for which what was deleted from the artifacts can be brought back."""
+UPLOAD_DAYS = 7
 
 _OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
@@ -27,9 +37,12 @@ _OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 async def prepare_bucket(url: str) -> None:
     """Create the bucket of ``s3://bucket/prefix`` if it is absent and turn its versioning on. Safe to repeat.
 
-    Versioning keeps what an accident or an intruder deletes. A local folder needs nothing. The endpoint is
-    ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it), credentials and region come from the environment,
-    AWS's configuration files or the instance's role.
+    Versioning keeps what an accident or an intruder deletes, and also what the garbage collection frees: a bucket
+    without lifecycle rules gets one that ends old versions of artifacts after ``OLD_VERSION_DAYS`` and uploads that
+    were never completed after ``UPLOAD_DAYS``. Rules that are there stay as they are. A local folder needs nothing.
+
+    The endpoint is ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it), credentials and region come from
+    the environment, AWS's configuration files or the instance's role.
 
     Raises:
         InvalidInput: the URL or the endpoint is not usable, or the bucket's name is not.
@@ -39,7 +52,7 @@ async def prepare_bucket(url: str) -> None:
     location = parse_location(url)
     if isinstance(location, Folder):
         return
-    await asyncio.to_thread(_prepare, _client(), location.name)
+    await asyncio.to_thread(_prepare, _client(), location)
 
 
 async def is_versioned(url: str) -> bool | None:
@@ -74,12 +87,15 @@ def _client() -> Minio:
     )
 
 
-def _prepare(client: Minio, bucket: str) -> None:
+def _prepare(client: Minio, location: Bucket) -> None:
+    bucket = location.name
     with _errors(bucket):
         if not client.bucket_exists(bucket):
             _create(client, bucket)
         if client.get_bucket_versioning(bucket).status != ENABLED:
             client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+        if client.get_bucket_lifecycle(bucket) is None:
+            client.set_bucket_lifecycle(bucket, _lifecycle(location.prefix))
 
 
 @contextmanager
@@ -91,12 +107,26 @@ def _errors(bucket: str) -> Iterator[None]:
             raise TransientError(f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}") from error
         raise PermanentError(
             f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}; check that the AWS_… credentials may "
-            "create buckets, see and set their versioning"
+            "create buckets, see and set their versioning, and set their lifecycle"
         ) from error
     except ValueError as error:
         raise InvalidInput(f"bucket {bucket!r}: {error}") from error
     except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
         raise TransientError(f"cannot prepare bucket {bucket!r}: {error}") from error
+
+
+def _lifecycle(prefix: str) -> LifecycleConfig:
+    return LifecycleConfig(
+        [
+            Rule(
+                ENABLED,
+                rule_id="tidemill-artifacts",
+                rule_filter=Filter(prefix=f"{prefix}/artifacts/".lstrip("/")),
+                noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=OLD_VERSION_DAYS),
+                abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=UPLOAD_DAYS),
+            )
+        ]
+    )
 
 
 def _create(client: Minio, bucket: str) -> None:

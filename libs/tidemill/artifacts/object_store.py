@@ -2,6 +2,7 @@
 
     artifacts/manifests/<digest>.json          what an artifact consists of; written last, so it is whole or absent
     artifacts/objects/<first2>/<sha256>        shards, shared between artifacts
+    artifacts/condemned/…                      what the garbage collection will delete; see ``condemned``
 
 Knows nothing of what the artifacts mean, who made them or when.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.artifacts.cache import Cache, corrupt, missing
+from tidemill.artifacts.condemned import Condemned
 from tidemill.artifacts.local_files import (
     FoundFile,
     Piece,
@@ -51,6 +53,7 @@ class ObjectArtifactStore:
         self.objects = objects
         self._cache = Cache(cache, objects)
         self._shard_size = shard_size
+        self._condemned = Condemned(objects)
 
     async def check(self) -> None:
         """Make sure, at start, that the storage can be used and honours create-only writes.
@@ -68,26 +71,59 @@ class ObjectArtifactStore:
         return RecordStore(self.objects)
 
     async def put(self, directory: Path, *, kind: ArtifactKind) -> ArtifactRef:
-        """See ``ArtifactStore.put``. Objects that are there already are not sent again."""
-        files = await asyncio.to_thread(find_files, directory)
-        pieces = [piece for file in files for piece in cut(file, self._shard_size)]
-        shards: dict[str, list[Shard]] = defaultdict(list)
-        for piece, shard in zip(pieces, await in_parallel(self._store, pieces), strict=True):
-            shards[piece.file.path].append(shard)
-        await asyncio.to_thread(_all_unchanged, files)
-        manifest = Manifest(
-            kind=kind,
-            files=tuple(FileEntry(path=file.path, size=file.size, shards=tuple(shards[file.path])) for file in files),
-        )
-        ref = manifest.reference()
-        await self._write_manifest(manifest_key(ref), manifest.canonical())
-        return ref
+        """See ``ArtifactStore.put``. Objects that are there already are not sent again.
 
-    async def _write_manifest(self, key: str, data: bytes) -> None:
-        if not await self.objects.create(key, data) and await self.objects.read(key) != data:
+        A garbage collection may be deleting the same bytes: what was found there is looked at again at the end, when
+        no collection can take it any more, and sent again if it is gone.
+        """
+        while True:
+            files = await asyncio.to_thread(find_files, directory)
+            pieces = [piece for file in files for piece in cut(file, self._shard_size)]
+            stored = await in_parallel(self._store, pieces)
+            shards: dict[str, list[Shard]] = defaultdict(list)
+            for piece, (shard, _) in zip(pieces, stored, strict=True):
+                shards[piece.file.path].append(shard)
+            await asyncio.to_thread(_all_unchanged, files)
+            manifest = Manifest(
+                kind=kind,
+                files=tuple(
+                    FileEntry(path=file.path, size=file.size, shards=tuple(shards[file.path])) for file in files
+                ),
+            )
+            ref = manifest.reference()
+            created = await self._write_manifest(manifest_key(ref), manifest.canonical())
+            found = {shard for shard, sent in stored if not sent}
+            if await self._stays(ref, {shard for shard, _ in stored}, found=found, created=created):
+                return ref
+
+    async def _stays(self, ref: ArtifactRef, shards: set[Shard], *, found: set[Shard], created: bool) -> bool:
+        """Whether all that was put is there, and no collection that goes on will delete it.
+
+        In this order: a collection asks for the marker, and lists the manifests, behind its notice.
+        """
+        await self._condemned.spare(ref)
+        met = await self._condemned.pass_by(ref, *(shard.sha256 for shard in shards))
+        if created and not found and not met:
+            return True
+        doubtful = sorted(shards if met else found, key=lambda shard: shard.sha256)
+        sizes = await in_parallel(lambda shard: self.objects.size(object_key(shard.sha256)), doubtful)
+        whole = all(size == shard.size for size, shard in zip(sizes, doubtful, strict=True))
+        return whole and await self.exists(ref)
+
+    async def _write_manifest(self, key: str, data: bytes) -> bool:
+        """Whether this call created it."""
+        if await self.objects.create(key, data):
+            return True
+        try:
+            same = await self.objects.read(key) == data
+        except NotFound:  # a collection has deleted it in between
+            same = False
+        if not same:
             await self.objects.write(key, iter([data]))  # heals one that was damaged
+        return False
 
-    async def _store(self, piece: Piece) -> Shard:
+    async def _store(self, piece: Piece) -> tuple[Shard, bool]:
+        """The piece's shard, and whether it was sent because there was none."""
         if piece.size <= PART_SIZE:
             data = await asyncio.to_thread(read_piece, piece)
             sha256 = await asyncio.to_thread(_sha256, data)
@@ -101,7 +137,7 @@ class ObjectArtifactStore:
             # A conditional write would need the whole shard in memory. The name is the digest, which is verified on
             # the way, so whoever writes last writes the same bytes; an object of a wrong size is healed by it.
             await self.objects.write(key, verified_blocks(piece, sha256))
-        return Shard(sha256=sha256, size=piece.size)
+        return Shard(sha256=sha256, size=piece.size), size is None
 
     async def fetch(self, ref: ArtifactRef, into: Path, *, only: Sequence[str] = ()) -> Path:
         """See ``ArtifactStore.fetch``. Every byte is verified; on an error nothing is left below ``into``."""
@@ -203,6 +239,12 @@ class ObjectArtifactStore:
             return None
         await self.objects.move(key, f"artifacts/quarantine/{shard.sha256}")
         return key
+
+    async def adopt(self, ref: ArtifactRef) -> bool:
+        """See ``ArtifactStore.adopt``. Two requests for an artifact that nobody condemned."""
+        if await self._condemned.spare(ref):
+            await self._condemned.pass_by(ref)
+        return await self.exists(ref)
 
     async def delete(self, ref: ArtifactRef) -> None:
         """See ``ArtifactStore.delete``; nothing happens when there is no such artifact.

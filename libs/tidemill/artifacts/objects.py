@@ -10,7 +10,10 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -26,6 +29,7 @@ from obstore.exceptions import (
 )
 from obstore.store import LocalStore, S3Store
 
+from tidemill.artifacts.local_files import remove
 from tidemill.artifacts.location import Bucket, Folder, parse_location
 from tidemill.errors import NotFound, PermanentError, TidemillError, TransientError
 
@@ -42,6 +46,15 @@ _RETRIES: RetryConfig = {
     "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3)},
 }
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as the storage knows it: its size in bytes and when it was last written, by the storage's clock."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 class Objects:
@@ -79,11 +92,17 @@ class Objects:
 
     async def size(self, key: str) -> int | None:
         """Size of an object in bytes, or None when there is none."""
+        found = await self.look_up(key)
+        return found.size if found else None
+
+    async def look_up(self, key: str) -> StoredObject | None:
+        """An object without its bytes, or None when there is none. S3 tells its time in whole seconds here."""
         try:
             with self._errors("look up", key):
-                return (await obstore.head_async(self._store, key))["size"]
+                found = await obstore.head_async(self._store, key)
         except NotFound:
             return None
+        return StoredObject(key, found["size"], found["last_modified"])
 
     async def create(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; False when there was. Of many callers one gets True."""
@@ -95,11 +114,21 @@ class Objects:
             await self._make_durable(key)
             return True
 
-    async def write(self, key: str, chunks: Iterator[bytes]) -> None:
+    async def create_own(self, key: str, data: bytes) -> bool:
+        """``create``, where the very same bytes count as this call's own.
+
+        The answer to a write can be lost; the try after it then finds an object, and it is the caller's.
+        """
+        try:
+            return await self.create(key, data) or await self.read(key) == data
+        except NotFound:  # deleted in between
+            return False
+
+    async def write(self, key: str, chunks: Iterator[bytes] | AsyncIterator[bytes]) -> None:
         """Write an object in parts of constant memory, in place of one that is there.
 
         It appears whole or not at all: an error raised by ``chunks`` leaves nothing behind and passes through.
-        ``chunks`` is consumed outside the event loop's thread.
+        ``chunks`` is consumed outside the event loop's thread, unless it is an async iterator.
         """
         with self._errors("write", key):
             await obstore.put_async(
@@ -107,12 +136,28 @@ class Objects:
             )
             await self._make_durable(key)
 
+    async def blocks(self, key: str) -> AsyncIterator[bytes]:
+        """The bytes of an object in parts of constant memory, as ``write`` takes them.
+
+        Raises:
+            NotFound: there is no such object.
+        """
+        with self._errors("read", key):
+            found = await obstore.get_async(self._store, key)
+            async for block in found.stream(min_chunk_size=PART_SIZE):
+                yield bytes(block)
+
     async def keys(self, prefix: str, *, after: str | None = None) -> AsyncIterator[str]:
         """Keys below ``prefix`` (a folder), in no particular order; only those sorting behind ``after`` if given."""
+        async for found in self.entries(prefix, after=after):
+            yield found.key
+
+    async def entries(self, prefix: str, *, after: str | None = None) -> AsyncIterator[StoredObject]:
+        """The objects whose keys ``keys`` gives, with their sizes and times; all there are for ``""``."""
         with self._errors("list", prefix):
-            async for page in obstore.list(self._store, prefix, offset=after, chunk_size=1000):
+            async for page in obstore.list(self._store, prefix or None, offset=after, chunk_size=1000):
                 for item in page:
-                    yield item["path"]
+                    yield StoredObject(item["path"], item["size"], item["last_modified"])
 
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below ``prefix``, sorted."""
@@ -130,6 +175,15 @@ class Objects:
         for key in keys:
             with suppress(NotFound), self._errors("delete", key):
                 await obstore.delete_async(self._store, key)
+
+    async def unfinished(self) -> list[StoredObject]:
+        """What writes that were killed left in a local folder; S3 keeps such parts where a lifecycle rule ends them."""
+        return [] if self._folder is None else await asyncio.to_thread(_unfinished, self._folder)
+
+    async def remove_unfinished(self, left: Sequence[StoredObject]) -> None:
+        """Remove what ``unfinished`` found."""
+        if self._folder is not None:
+            await asyncio.to_thread(remove, [self._folder / one.key for one in left])
 
     async def check(self) -> None:
         """Make sure that create-only writes work here, by writing a probe twice.
@@ -239,6 +293,18 @@ def _sync(path: os.PathLike[str]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _unfinished(folder: Path) -> list[StoredObject]:
+    """Files that the local store stages its writes in: ``<name>#<number>``. It does not list them itself."""
+    found = []
+    for path in folder.rglob("*#*"):
+        with suppress(OSError):
+            facts = path.stat()
+            if path.name.rpartition("#")[2].isdigit() and S_ISREG(facts.st_mode):
+                modified = datetime.fromtimestamp(facts.st_mtime, UTC)
+                found.append(StoredObject(path.relative_to(folder).as_posix(), facts.st_size, modified))
+    return found
 
 
 def _beyond_the_end(error: BaseError) -> bool:

@@ -47,5 +47,12 @@ class ArtifactStore(Protocol):
             again makes it whole. Empty when the store's copy is good.
         """
 
+    async def adopt(self, ref: ArtifactRef) -> bool:
+        """Whether the artifact is there for whoever refers to it from now on.
+
+        To be asked before anything refers to an artifact that somebody else put: one that the garbage collection has
+        condemned is spared, and has its whole grace before it again.
+        """
+
     async def delete(self, ref: ArtifactRef) -> None:
         """Remove the artifact's manifest; its file objects go when no other manifest names them."""

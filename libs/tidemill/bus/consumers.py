@@ -35,6 +35,7 @@ from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.errors import PermanentError, TransientError, out_of_space
+from tidemill.records import RecordStore
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Tries:
 async def subscribe(
     bus: Bus,
     *,
+    records: RecordStore,
     stream: str,
     durable: str,
     filter_subjects: Sequence[str],
@@ -82,7 +84,8 @@ async def subscribe(
 ) -> None:
     """Upsert the durable consumer and consume from it, one message at a time, once the broker starts.
 
-    Call it on a connected bus before ``broker.start()``. ``stage`` names the consumer in its dead letters.
+    Call it on a connected bus before ``broker.start()``. ``stage`` names the consumer in its dead letters,
+    which are kept in ``records``.
 
     Raises:
         TransientError: the stream is not provisioned or the server cannot be reached.
@@ -115,7 +118,7 @@ async def subscribe(
 
     @subscriber
     async def consume(message: NatsMessage) -> None:
-        await handle(bus, message.raw_message, handler, ack_wait, stage, tries)
+        await handle(bus, records, message.raw_message, handler, ack_wait, stage, tries)
 
 
 async def _as_it_is(message: NatsMessage) -> NatsMessage:
@@ -123,7 +126,9 @@ async def _as_it_is(message: NatsMessage) -> NatsMessage:
     return message
 
 
-async def handle(bus: Bus, message: Msg, handler: Handler, ack_wait: timedelta, stage: str, tries: Tries) -> None:
+async def handle(
+    bus: Bus, records: RecordStore, message: Msg, handler: Handler, ack_wait: timedelta, stage: str, tries: Tries
+) -> None:
     """Give one delivery to ``handler`` under a heartbeat, and acknowledge it as the module says."""
     metadata = message.metadata
     delivery = Delivery(
@@ -138,7 +143,7 @@ async def handle(bus: Bus, message: Msg, handler: Handler, ack_wait: timedelta, 
     token = attach(extract(delivery.headers))
     try:
         async with heartbeat(message, ack_wait):
-            await _dispatch(bus, message, delivery, handler, stage, tries)
+            await _dispatch(bus, records, message, delivery, handler, stage, tries)
     except asyncio.CancelledError:
         # Cancellation sends no nack by itself: without this, the message would sit out its ack_wait.
         with contextlib.suppress(Exception):
@@ -150,7 +155,9 @@ async def handle(bus: Bus, message: Msg, handler: Handler, ack_wait: timedelta, 
         detach(token)
 
 
-async def _dispatch(bus: Bus, message: Msg, delivery: Delivery, handler: Handler, stage: str, tries: Tries) -> None:
+async def _dispatch(
+    bus: Bus, records: RecordStore, message: Msg, delivery: Delivery, handler: Handler, stage: str, tries: Tries
+) -> None:
     sequence = delivery.sequence
     try:
         await handler(delivery)
@@ -159,7 +166,7 @@ async def _dispatch(bus: Bus, message: Msg, delivery: Delivery, handler: Handler
         return
     except PermanentError as error:
         log.error("%s: %s on %s; kept in the dead letters", stage, error, delivery.subject)
-        await bury(bus, stage=stage, delivery=delivery, error=str(error), kind="permanent")
+        await bury(bus, records, stage=stage, delivery=delivery, error=str(error), kind="permanent")
     except Exception as error:
         if isinstance(error, TransientError) or out_of_space(error):
             tries.transient[sequence] += 1
@@ -172,7 +179,8 @@ async def _dispatch(bus: Bus, message: Msg, delivery: Delivery, handler: Handler
         if tries.unforeseen[sequence] < UNFORESEEN_LIMIT:
             await message.nak(delay=growing_delay(tries.unforeseen[sequence]))
             return
-        await bury(bus, stage=stage, delivery=delivery, error=f"{type(error).__name__}: {error}", kind="unforeseen")
+        why = f"{type(error).__name__}: {error}"
+        await bury(bus, records, stage=stage, delivery=delivery, error=why, kind="unforeseen")
     tries.forget(sequence)
     await message.ack()
 

@@ -1,7 +1,8 @@
-"""Dead letters: messages that nobody could handle, kept with their error in the stream ``DEAD``.
+"""Dead letters: messages that nobody could handle, kept with their error.
 
-The message's bytes and headers are kept as they came; what happened is in ``Tidemill-…`` headers (errors
-percent-encoded, since NATS headers are one line of ASCII). The sequence in ``DEAD`` is the dead letter's id.
+The record in the bucket is the truth: it outlives the stream ``DEAD``, which only tells whoever listens. There the
+message's bytes and headers are as they came; what happened is in ``Tidemill-…`` headers (errors percent-encoded, since
+NATS headers are one line of ASCII).
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tidemill.bus.subjects import DEAD, dead_subject
+from tidemill.errors import PermanentError, TransientError
+from tidemill.records.schema import DeadLetterRecord
 
 if TYPE_CHECKING:
     from tidemill.bus.connection import Bus
     from tidemill.bus.delivery import Delivery
+    from tidemill.records import RecordStore
+
+LETTER_HEADER = "Tidemill-Letter"
+"""The dead letter's id, on its message in ``DEAD``."""
 
 _LONGEST_ERROR = 4000
 _OWN_HEADERS = ("nats-", "tidemill-", "traceparent", "tracestate")
@@ -23,6 +30,7 @@ _OWN_HEADERS = ("nats-", "tidemill-", "traceparent", "tracestate")
 
 async def bury(
     bus: Bus,
+    records: RecordStore,
     *,
     stage: str,
     delivery: Delivery,
@@ -32,24 +40,51 @@ async def bury(
     project: str = "default",
     epoch: int = 1,
 ) -> None:
-    """Keep a message in the dead letters; the same message of the same epoch of a run is kept once.
+    """Put a message on record as a dead letter, then tell; the same message of the same epoch of a run is kept once.
 
     Raises:
-        TransientError: the stream did not take it; the message must not be acknowledged then.
+        TransientError: it could not be put on record, or told; the message must not be acknowledged then.
     """
-    identity = f"{stage}\n{delivery.subject}\n{run_id}\n{epoch}\n".encode() + delivery.body
-    if run_id is None:
-        identity += f"\n{delivery.stream}:{delivery.sequence}".encode()
-    kept = {name: value for name, value in delivery.headers.items() if not name.lower().startswith(_OWN_HEADERS)}
-    headers = kept | {
-        "Nats-Msg-Id": hashlib.sha256(identity).hexdigest()[:32],
-        "Tidemill-Subject": delivery.subject,
+    letter = DeadLetterRecord(
+        id=letter_id(stage, delivery, run_id, epoch),
+        subject=delivery.subject,
+        stage=stage,
+        error=error[:_LONGEST_ERROR],
+        kind=kind,
+        run_id=run_id,
+        epoch=epoch,
+        at=datetime.now(UTC),
+        headers={name: value for name, value in delivery.headers.items() if not _is_own(name)},
+        body=delivery.body,
+    )
+    try:
+        letter = await records.letters.keep(project, letter)
+    except PermanentError as refused:  # a store that refuses us must not cost the message
+        raise TransientError(f"a dead letter of {stage} cannot be recorded: {refused}; its error: {error}") from refused
+    headers = letter.headers | {
+        "Nats-Msg-Id": f"letter-{letter.id}",
+        LETTER_HEADER: letter.id,
+        "Tidemill-Subject": letter.subject,
         "Tidemill-Stage": stage,
-        "Tidemill-Error": quote(error[:_LONGEST_ERROR]),
-        "Tidemill-Kind": kind,
+        "Tidemill-Error": quote(letter.error),
+        "Tidemill-Kind": letter.kind,
         "Tidemill-Project": quote(project),
-        "Tidemill-At": datetime.now(UTC).isoformat(),
+        "Tidemill-At": letter.at.isoformat(),
     }
     if run_id is not None:
         headers["Tidemill-Run-Id"] = run_id
-    await bus.publish_durably(DEAD, dead_subject(stage), delivery.body, headers)
+    await bus.publish_durably(DEAD, dead_subject(stage), letter.body, headers)
+
+
+def letter_id(stage: str, delivery: Delivery, run_id: str | None, epoch: int) -> str:
+    """The id of what ``stage`` could not handle: the same for every delivery of it."""
+    identity = f"{stage}\n{delivery.subject}\n{run_id}\n{epoch}\n".encode() + delivery.body
+    if run_id is None:
+        # With the time, since a stream that was made anew counts from one again.
+        stored = delivery.stored_at.timestamp() if delivery.stored_at else 0.0
+        identity += f"\n{delivery.stream}:{delivery.sequence}:{stored:.6f}".encode()
+    return hashlib.sha256(identity).hexdigest()[:16]
+
+
+def _is_own(header: str) -> bool:
+    return header.lower().startswith(_OWN_HEADERS)

@@ -29,6 +29,7 @@ from tidemill.bus.consumers import Handler, Tries, handle
 from tidemill.bus.subjects import JOBS, job_filter, job_lane, name_of
 from tidemill.contracts import ResourceClass, StageName
 from tidemill.errors import TransientError
+from tidemill.records import RecordStore
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,11 @@ class JobQueue:
         resource_classes: Sequence[ResourceClass],
         *,
         handler: Handler,
+        records: RecordStore,
         ack_wait: timedelta,
     ) -> None:
         self._bus = bus
+        self._records = records
         self._stage: StageName = stage
         self._classes = resource_classes
         self._handler = handler
@@ -126,7 +129,9 @@ class JobQueue:
             try:
                 message = await self._next()
                 if message is not None:
-                    await handle(self._bus, message, self._handler, self._ack_wait, self._stage, self._tries)
+                    await handle(
+                        self._bus, self._records, message, self._handler, self._ack_wait, self._stage, self._tries
+                    )
             except (*UNREACHABLE, TransientError, OSError) as error:
                 log.warning("%s: jobs cannot be fetched: %r", self._stage, error)
                 await asyncio.sleep(PAUSE)

@@ -1,7 +1,8 @@
 """Streams and KV buckets, provisioned in one place: by ``tidemill up`` or a deploy step. Services declare nothing.
 
 Limits are the platform's: when ``EVENTS`` is full it refuses new messages (``discard: new``), so that a publisher is
-told, and never drops old ones. ``OBSERVATIONS`` is a sample in memory and may drop.
+told, and never drops old ones. ``OBSERVATIONS`` is a sample in memory and may drop; ``DEAD`` may too, since every dead
+letter is on record in the bucket.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def stream_configs(limits: StreamLimits) -> list[StreamConfig]:
             name=subjects.DEAD,
             subjects=["tidemill.dead.>"],
             storage=StorageType.FILE,
-            discard=DiscardPolicy.NEW,
+            discard=DiscardPolicy.OLD,
             max_bytes=limits.dead_bytes,
             max_age=age,
             duplicate_window=600.0,
@@ -142,6 +143,7 @@ def bucket_configs(limits: StreamLimits) -> list[KeyValueConfig]:
             ttl=limits.lease_ttl.total_seconds(),
             replicas=limits.replicas,
         ),
+        KeyValueConfig(bucket=subjects.ATTEMPTS_BUCKET, history=1, replicas=limits.replicas),
         KeyValueConfig(bucket=subjects.DEPLOYMENTS_BUCKET, history=1, replicas=limits.replicas),
     ]
 

@@ -15,6 +15,7 @@ ADVISORIES = "ADVISORIES"
 
 RUNS_BUCKET = "runs"
 LEASES_BUCKET = "leases"
+ATTEMPTS_BUCKET = "attempts"
 DEPLOYMENTS_BUCKET = "deployments"
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")

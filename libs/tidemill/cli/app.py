@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli import dead, doctor, local, models, publishing, recipes, registry, runs, samples, store, tracing
+from tidemill.cli import (
+    backup,
+    datasets,
+    dead,
+    doctor,
+    garbage,
+    local,
+    models,
+    publishing,
+    recipes,
+    registry,
+    runs,
+    samples,
+    store,
+    tracing,
+)
 from tidemill.cli.screen import DataDirOption
 
 app = typer.Typer(
@@ -43,9 +58,12 @@ app.command("up", rich_help_panel="This machine's platform")(local.up)
 app.command("down", rich_help_panel="This machine's platform")(local.down)
 app.command("status", rich_help_panel="This machine's platform")(local.status)
 app.command("env", rich_help_panel="This machine's platform")(local.env)
+app.command("backup", rich_help_panel="This machine's platform")(backup.backup)
+app.command("restore", rich_help_panel="This machine's platform")(backup.restore)
 app.command("publish", rich_help_panel="Datasets to models")(publishing.publish)
 app.command("predict", rich_help_panel="Datasets to models")(models.predict)
 app.add_typer(runs.commands, name="runs", rich_help_panel="Datasets to models")
+app.add_typer(datasets.commands, name="datasets", rich_help_panel="Datasets to models")
 app.add_typer(models.commands, name="models", rich_help_panel="Datasets to models")
 app.add_typer(recipes.commands, name="recipe", rich_help_panel="Datasets to models")
 app.add_typer(samples.commands, name="sample", rich_help_panel="Datasets to models")
@@ -53,4 +71,5 @@ app.command("doctor", rich_help_panel="Looking closer")(doctor.doctor)
 app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
 app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
+app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")

@@ -34,18 +34,17 @@ def list_letters(
         screen().print("no dead letters")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("id", justify="right")
-    for title in ("when", "stage", "subject", "run"):
+    for title in ("id", "when", "stage", "subject", "run"):
         table.add_column(title, no_wrap=True)
     table.add_column("error", overflow="fold")
     for one in letters:
-        table.add_row(str(one.id), ago(one.at), one.stage, one.subject, one.run_id or "", escape(one.error))
+        table.add_row(one.id, ago(one.at), one.stage, one.subject, one.run_id or "", escape(one.error))
     screen().print(table)
 
 
 @commands.command()
 def replay(
-    letter: Annotated[int, typer.Argument(metavar="ID", min=1, help="The dead letter's id.")],
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.")],
     data_dir: DataDirOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,

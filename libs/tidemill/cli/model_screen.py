@@ -45,9 +45,12 @@ def lineage(version: VersionView) -> Table:
         ("recipe", version.recipe),
     ):
         if ref is not None:
-            table.add_row(label, f"{ref.digest[:_SHORT_DIGEST]}…  [dim]{size(ref.size_bytes)}[/dim]")
+            gone = version.dataset_deleted and ref.kind in ("source", "dataset")
+            state = "[yellow]deleted[/yellow]" if gone else f"[dim]{size(ref.size_bytes)}[/dim]"
+            table.add_row(label, f"{ref.digest[:_SHORT_DIGEST]}…  {state}")
     used = version.usage
-    table.add_row("cost", f"{duration(used.cpu_seconds)} of processor time, peak {size(used.peak_memory_bytes)}")
+    cost = f"{version.cost}: " if version.cost is not None else ""
+    table.add_row("cost", f"{cost}{duration(used.cpu_seconds)} of processor time, peak {size(used.peak_memory_bytes)}")
     return table
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli.screen import DataDirOption, JsonOption, Misused, UrlOption, print_document, screen
+from tidemill.cli.screen import DataDirOption, JsonOption, Misused, UrlOption, YesOption, agreed, print_document, screen
 
-commands = typer.Typer(help="The models: list, show, promote.", no_args_is_help=True)
+commands = typer.Typer(help="The models: list, show, promote, delete.", no_args_is_help=True)
 
 ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name; see `tidemill models list`.")]
 
@@ -95,6 +95,48 @@ def promote(
         print_document({"model": name, "alias": alias, "version": version, "done": done})
     elif done:
         screen().print(f"{escape(alias)} of {escape(name)} is version {version} now")
+    else:
+        screen().print(f"the command is on its way; see `tidemill models show {escape(name)}`")
+
+
+@commands.command()
+def delete(
+    name: ModelArgument,
+    version: Annotated[
+        int | None, typer.Option(help="One version, which is not the champion.", min=1, show_default=False)
+    ] = None,
+    yes: YesOption = False,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a model, or one of its versions; its storage is freed by the garbage collection."""
+    import time
+
+    from rich.markup import escape
+
+    from tidemill.client import connect
+    from tidemill.errors import NotFound
+
+    with connect(url, data_dir) as platform:
+        numbers = [one.version for one in platform.model(name).versions]
+        what = f"version {version} of model {name}" if version else f"model {name} with {len(numbers)} versions"
+        agreed(f"Delete {what}?", yes=yes)
+        platform.delete_model(name, version)
+        gone = {version} if version else set(numbers)
+        done = False
+        deadline = time.monotonic() + 10
+        while not done and time.monotonic() < deadline:
+            try:
+                done = gone.isdisjoint(one.version for one in platform.model(name).versions)
+            except NotFound:
+                done = True
+            if not done:
+                time.sleep(0.1)
+    if as_json:
+        print_document({"model": name, "versions": sorted(gone), "done": done})
+    elif done:
+        screen().print(f"{escape(what)} deleted; `tidemill gc` and the daily collection free its storage")
     else:
         screen().print(f"the command is on its way; see `tidemill models show {escape(name)}`")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli.screen import DataDirOption, JsonOption, UrlOption, print_document, screen
+from tidemill.cli.screen import DataDirOption, JsonOption, Misused, UrlOption, print_document, screen
 
 commands = typer.Typer(help="The runs: list, show, watch, cancel, retry.", no_args_is_help=True)
 
@@ -51,7 +51,8 @@ def list_runs(
     for title in ("dataset", "state", "began", "took", "result"):
         table.add_column(title)
     for row in rows:
-        result = f"version {row.version}" if row.version else escape(_one_line(row.error or ""))
+        gone = " [dim](deleted)[/dim]" if row.version_deleted else ""
+        result = f"version {row.version}{gone}" if row.version else escape(_one_line(row.error or ""))
         state_words = f"{row.state}" + (f" ({row.stage})" if row.stage and row.state != "finished" else "")
         colour = {"finished": "green", "failed": "red", "cancelled": "yellow"}.get(row.state, "cyan")
         table.add_row(
@@ -71,7 +72,7 @@ def show(
     """Everything about one run."""
     from rich.markup import escape
 
-    from tidemill.cli.figures import ago, duration, size
+    from tidemill.cli.figures import ago
     from tidemill.cli.summary import summary
     from tidemill.client import connect
 
@@ -89,11 +90,10 @@ def show(
             how_far = f"{stage.fraction:.0%} " if stage.fraction is not None else ""
             console.print(f"  {stage.name:<11}{stage.state} {how_far}{escape(stage.message)}".rstrip())
     console.print(summary(view, endpoint))
-    if view.usage.attempts:
-        console.print(
-            f"\n[dim]used {duration(view.usage.cpu_seconds)} of processor time, at most "
-            f"{size(view.usage.peak_memory_bytes)} of memory[/dim]"
-        )
+    if view.version_deleted:
+        console.print(f"\n[yellow]version {view.version} was deleted since[/yellow]")
+    if view.dataset_deleted:
+        console.print("\n[yellow]what it took in and prepared was deleted since[/yellow]")
     if view.trace_id:
         console.print(f"[dim]trace: tidemill trace {view.run_id}[/dim]")
 
@@ -139,18 +139,29 @@ def cancel(
 @commands.command()
 def retry(
     run: RunArgument,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="MONEY", help="What it may cost in all, from now on.")
+    ] = None,
+    max_wall_time: Annotated[
+        str | None, typer.Option("--max-wall-time", metavar="TIME", help="How long it may take from now: 2h, 30m.")
+    ] = None,
+    max_stage_time: Annotated[
+        list[str] | None,
+        typer.Option("--max-stage-time", metavar="STAGE=TIME", help="How long a stage may work; repeatable."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the run to its end.")] = False,
     data_dir: DataDirOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a failed or cancelled run again from the stage where it stopped."""
+    """Start a failed or cancelled run again from the stage where it stopped; limits replace the recipe's."""
     from tidemill.cli.publishing import follow
     from tidemill.client import connect
 
+    stage_times = dict(_stage_time(text) for text in max_stage_time or [])
     with connect(url, data_dir) as platform:
         handle = platform.run(run)
-        handle.retry()
+        handle.retry(max_cost=max_cost, max_wall_time=max_wall_time, max_stage_time=stage_times)
         if wait:
             follow(platform, handle, as_json=as_json)
             return
@@ -158,6 +169,13 @@ def retry(
         print_document({"run_id": run, "state": "running"})
     else:
         screen().print(f"run {run} starts again from where it stopped; follow it: tidemill runs watch {run}")
+
+
+def _stage_time(text: str) -> tuple[str, str]:
+    stage, equals, time = text.partition("=")
+    if not equals or not stage or not time:
+        raise Misused(f"--max-stage-time {text}: give a stage and a time, e.g. --max-stage-time train=30m")
+    return stage.strip(), time.strip()
 
 
 def _one_line(text: str, most: int = 70) -> str:

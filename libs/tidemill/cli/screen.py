@@ -31,6 +31,9 @@ UrlOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for scripts.")]
 
 
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
 _WIDTH_ELSEWHERE = 160
 """Columns of a file or a pipe, which have no width of their own."""
 
@@ -51,3 +54,18 @@ def screen(as_json: bool = False) -> Console:
 def print_document(document: Any) -> None:
     """The one document of ``--json``."""
     print(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Ask a person before something that cannot be undone.
+
+    Raises:
+        Misused: nobody is there to ask, and ``--yes`` was not given.
+        typer.Exit: they do not want it.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Misused("this cannot be undone; confirm it with --yes")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(1)

@@ -37,10 +37,18 @@ def as_document(view: RunView, endpoint: str) -> dict[str, Any]:
         "original": _variant(view.original),
         "compressed": _variant(view.compressed),
         "stages": [
-            {"name": one.name, "state": one.state, "seconds": one.seconds, "cached": one.cached, "jobs": one.jobs}
+            {
+                "name": one.name,
+                "state": one.state,
+                "seconds": one.seconds,
+                "cached": one.cached,
+                "jobs": one.jobs,
+                "cost": one.cost,
+            }
             for one in view.stages
         ],
         "usage": view.usage.model_dump(),
+        "cost": view.cost.model_dump() if view.cost else None,
         "rows": view.rows,
         "labels": view.labels,
         "trace_id": view.trace_id,
@@ -69,11 +77,24 @@ def summary(view: RunView, endpoint: str, hint: str = "") -> RenderableType:
         parts += ["", _compression(view.original, view.compressed)]
     if any(stage.seconds for stage in view.stages):
         parts += ["", _time(view)]
+    if view.usage.attempts:
+        parts += ["", f"[dim]{account(view)}[/dim]"]
     if view.state == "finished":
         parts += ["", _calling(endpoint)]
     elif view.state in ("failed", "cancelled"):
         parts += ["", f"[dim]start it again where it stopped:[/dim] tidemill runs retry {view.run_id}{hint}"]
     return Group(*parts)
+
+
+def account(view: RunView) -> str:
+    """What a run used and cost, in one line, tries that came to nothing included."""
+    used = [f"{duration(view.usage.cpu_seconds)} of processor time"]
+    if view.usage.gpu_seconds:
+        used.append(f"{duration(view.usage.gpu_seconds)} of GPU time")
+    used.append(f"at most {size(view.usage.peak_memory_bytes)} of memory")
+    cost = f"; cost {view.cost}" if view.cost is not None else ""
+    tries = f" in {view.usage.attempts} tries of jobs" if view.usage.attempts > 1 else ""
+    return f"used {', '.join(used)}{tries}{cost}"
 
 
 def _headline(view: RunView) -> str:

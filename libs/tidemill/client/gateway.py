@@ -68,6 +68,10 @@ class Gateway:
         """The JSON answer to a POST of ``document``; sent again only when it certainly did not arrive."""
         return self._patiently(lambda client, url: client.post(url + path, json=document), patience, repeat=False)
 
+    def delete(self, path: str, *, patience: float | None = None) -> Any:
+        """The JSON answer to a DELETE; sent again only when it certainly did not arrive."""
+        return self._patiently(lambda client, url: client.delete(url + path), patience, repeat=False)
+
     def upload(self, path: str, fields: Mapping[str, str], files: list[Path]) -> Any:
         """The JSON answer to a multipart POST; the files are streamed, never held in memory.
 

@@ -16,7 +16,7 @@ from tidemill.client.gateway import Gateway, Unavailable
 from tidemill.client.run import Run
 from tidemill.client.sources import RecipeSource, files_to_upload, is_uri, local_path, read_recipe
 from tidemill.contracts import RunState, valid_name
-from tidemill.contracts.queries import DeadLetterView, ModelRow, ModelView, RunRow
+from tidemill.contracts.queries import DatasetRow, DeadLetterView, ModelRow, ModelView, RunRow
 from tidemill.errors import InvalidInput, TidemillError
 
 
@@ -128,6 +128,30 @@ class Platform:
         """
         self._gateway.post(f"/v1/models/{_segment(name)}:promote", {"version": version, "alias": alias})
 
+    def delete_model(self, name: str, version: int | None = None) -> None:
+        """Delete a model, or one version that is not its champion. A durable command: it takes a moment.
+
+        The model stops serving; a garbage collection frees the storage that nothing else refers to.
+
+        Raises:
+            NotFound: there is no such model or version.
+            InvalidInput: the version is the champion.
+        """
+        self._gateway.delete(f"/v1/models/{_segment(name)}" + (f"/versions/{version}" if version is not None else ""))
+
+    def datasets(self) -> list[DatasetRow]:
+        """All datasets, the deleted ones too."""
+        return [DatasetRow.model_validate(row) for row in self._gateway.get("/v1/datasets")]
+
+    def delete_dataset(self, name: str) -> None:
+        """Delete what the runs of a dataset that have ended took in and prepared; models trained on it stay.
+
+        Raises:
+            NotFound: there is no such dataset.
+            InvalidInput: all its runs are still running.
+        """
+        self._gateway.delete(f"/v1/datasets/{_segment(name)}")
+
     def predict(self, name: str, instances: Iterable[Any] | str) -> Any:
         """What the served model says about ``instances`` (raw texts; one string counts as one), as the gateway answers.
 
@@ -147,13 +171,13 @@ class Platform:
         letters = self._gateway.get("/v1/dead-letters", params={"limit": limit})
         return [DeadLetterView.model_validate(letter) for letter in letters]
 
-    def replay(self, letter_id: int) -> None:
+    def replay(self, letter_id: str) -> None:
         """Publish a dead letter's message again; its run, if it has one, is running again.
 
         Raises:
             NotFound: there is no such dead letter.
         """
-        self._gateway.post(f"/v1/dead-letters/{letter_id}:replay")
+        self._gateway.post(f"/v1/dead-letters/{_segment(letter_id)}:replay")
 
     def status(self) -> Any:
         """What the gateway says about itself, the registry and the models that it serves."""

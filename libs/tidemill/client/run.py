@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from tidemill.client.gateway import Gateway, NotReachable
 from tidemill.client.live import LiveRun
-from tidemill.contracts import RunProgressed
+from tidemill.contracts import Budget, RunProgressed
 from tidemill.contracts.queries import RunView
-from tidemill.errors import NotFound, TidemillError, TransientError
+from tidemill.errors import InvalidInput, NotFound, TidemillError, TransientError
 
 OUTAGE_PATIENCE = 60.0
 """Seconds that following a run survives without a gateway: restarts take a few."""
@@ -116,15 +119,33 @@ class Run:
         """End the run; returns when the platform has noted it, before its workers have stopped."""
         self._gateway.post(f"/v1/runs/{self.run_id}:cancel")
 
-    def retry(self) -> None:
+    def retry(
+        self,
+        *,
+        max_cost: float | None = None,
+        max_wall_time: timedelta | str | None = None,
+        max_stage_time: Mapping[str, timedelta | str] | None = None,
+    ) -> None:
         """Start the failed or cancelled run again from the stage where it stopped; returns when it is running.
 
+        The limits replace those of the recipe's ``economics`` from now on. ``max_cost`` counts what the run has cost
+        already; times begin anew. Durations as a recipe writes them: ``"2h"``.
+
         Raises:
-            InvalidInput: it is running, or has finished.
+            InvalidInput: it is running, or has finished, or a limit cannot be read.
             TransientError: the registry did not carry the command out within ``COMMAND_PATIENCE`` seconds.
         """
+        limits = {"max_cost": max_cost, "max_wall_time": max_wall_time, "max_stage_time": max_stage_time}
+        try:
+            budget = Budget.model_validate({name: limit for name, limit in limits.items() if limit is not None})
+        except ValidationError as invalid:
+            first = invalid.errors()[0]
+            raise InvalidInput(
+                f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+            ) from None
         before = self.show()
-        self._gateway.post(f"/v1/runs/{self.run_id}:retry")
+        document = budget.model_dump(mode="json", exclude_defaults=True)
+        self._gateway.post(f"/v1/runs/{self.run_id}:retry", document or None)
         deadline = time.monotonic() + COMMAND_PATIENCE
         while (now := self.show()).state == before.state and now.ended_at == before.ended_at:
             if time.monotonic() > deadline:

@@ -1,7 +1,16 @@
 """The contracts between services: events, commands, the recipe and references. Pydantic and nothing else."""
 
-from tidemill.contracts.commands import CancelRun, Command, PromoteVersion, ReplayDeadLetter, RetryRun
+from tidemill.contracts.commands import (
+    CancelRun,
+    Command,
+    DeleteDataset,
+    DeleteModel,
+    PromoteVersion,
+    ReplayDeadLetter,
+    RetryRun,
+)
 from tidemill.contracts.deployments import DeployedVersion, Deployment
+from tidemill.contracts.economics import Budget, Cost, Economics, Prices, cost_of
 from tidemill.contracts.evaluation import ClassMetrics, EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import (
     EVENT_TYPES,
@@ -12,6 +21,7 @@ from tidemill.contracts.events import (
     DatasetPublished,
     DriftDetected,
     Event,
+    FailureKind,
     FeedbackReceived,
     ModelCompressed,
     ModelPromoted,
@@ -22,6 +32,7 @@ from tidemill.contracts.events import (
     RunProgressed,
     RunState,
     StageEvent,
+    failure_kind,
 )
 from tidemill.contracts.recipe import Recipe, RecipeError, parse_recipe
 from tidemill.contracts.references import (
@@ -30,6 +41,7 @@ from tidemill.contracts.references import (
     ArtifactRef,
     Digest,
     Frozen,
+    LetterId,
     Name,
     ResourceClass,
     RunId,
@@ -45,26 +57,34 @@ __all__ = [
     "AlertRaised",
     "ArtifactKind",
     "ArtifactRef",
+    "Budget",
     "CancelRun",
     "ClassMetrics",
     "Command",
+    "Cost",
     "DatasetIngested",
     "DatasetPrepared",
     "DatasetPublished",
+    "DeleteDataset",
+    "DeleteModel",
     "DeployedVersion",
     "Deployment",
     "Digest",
     "DriftDetected",
+    "Economics",
     "EvaluationSummary",
     "Event",
+    "FailureKind",
     "FeedbackReceived",
     "FoldSummary",
     "Frozen",
+    "LetterId",
     "ModelCompressed",
     "ModelPromoted",
     "ModelRegistered",
     "ModelTrained",
     "Name",
+    "Prices",
     "PromoteVersion",
     "Recipe",
     "RecipeError",
@@ -80,6 +100,8 @@ __all__ = [
     "StageEvent",
     "StageName",
     "VariantFigures",
+    "cost_of",
+    "failure_kind",
     "parse_recipe",
     "valid_name",
 ]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tidemill.contracts.references import Frozen, Name, RunId
+from tidemill.contracts.economics import Budget
+from tidemill.contracts.references import Frozen, LetterId, Name, RunId
 
 
 class CancelRun(Frozen):
@@ -24,6 +25,8 @@ class RetryRun(Frozen):
     command: Literal["retry-run"] = "retry-run"
     project: Name = "default"
     run_id: RunId
+    budget: Budget | None = None
+    """Limits from now on, where they differ from those that the run had."""
 
 
 class PromoteVersion(Frozen):
@@ -36,13 +39,33 @@ class PromoteVersion(Frozen):
     alias: Name = "champion"
 
 
+class DeleteModel(Frozen):
+    """Delete a model: one version, or all that there are at this moment. Numbers are never given again."""
+
+    command: Literal["delete-model"] = "delete-model"
+    project: Name = "default"
+    name: Name
+    version: int | None = Field(default=None, ge=1)
+
+
+class DeleteDataset(Frozen):
+    """Delete what the runs of a dataset that have ended took in and prepared; models trained on it stay."""
+
+    command: Literal["delete-dataset"] = "delete-dataset"
+    project: Name = "default"
+    name: Name
+
+
 class ReplayDeadLetter(Frozen):
     """Publish a dead letter's message again on its first subject; its run, if it has one, is running again."""
 
     command: Literal["replay-dead-letter"] = "replay-dead-letter"
     project: Name = "default"
-    sequence: int = Field(ge=1)
-    """Sequence in the ``DEAD`` stream, which is the dead letter's id."""
+    letter: LetterId
+    """The dead letter's id."""
 
 
-Command = Annotated[CancelRun | RetryRun | PromoteVersion | ReplayDeadLetter, Field(discriminator="command")]
+Command = Annotated[
+    CancelRun | RetryRun | PromoteVersion | DeleteModel | DeleteDataset | ReplayDeadLetter,
+    Field(discriminator="command"),
+]

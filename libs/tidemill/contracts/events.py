@@ -7,15 +7,24 @@ compatible, anything else is a ``v2``. ``EVENTS`` maps every subject to its type
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.references import ArtifactRef, Frozen, Name, RunId, StageName
 from tidemill.contracts.usage import ResourceUsage
 
 RunState = Literal["running", "finished", "failed", "cancelled"]
+
+FailureKind = Literal["permanent", "exhausted", "budget", "time-limit"]
+"""``permanent``: the input has to change. ``exhausted``: too many tries failed. ``budget``: ``economics.max_cost`` or
+``max_wall_time`` was used up. ``time-limit``: a stage worked longer than it may."""
+
+
+def failure_kind(text: str) -> FailureKind:
+    """``text`` as a kind of failure; one that this version does not know is permanent."""
+    return next((kind for kind in get_args(FailureKind) if kind == text), "permanent")
 
 
 class Event(Frozen):
@@ -164,14 +173,21 @@ class RunProgressed(Event):
 
 
 class RunFailed(Event):
-    """The run cannot go on; the failed event is in the dead letters. ``retry`` starts again from ``stage``."""
+    """The run cannot go on. ``retry`` starts again from ``stage``.
+
+    The failed event is in the dead letters, unless a limit ended the run: nothing is wrong with the event then.
+    """
 
     subject: ClassVar[str] = "tidemill.run.failed.v1"
 
     stage: StageName
     error: str
-    kind: Literal["permanent", "exhausted"]
-    """``permanent``: the input has to change. ``exhausted``: too many tries failed."""
+    kind: FailureKind
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _known_kind(cls, kind: Any) -> Any:
+        return failure_kind(kind) if isinstance(kind, str) else kind
 
 
 class RunFinished(Event):

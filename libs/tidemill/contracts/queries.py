@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tidemill.contracts.economics import Budget, Cost
 from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import RunState
-from tidemill.contracts.references import ArtifactRef, Frozen, Name, RunId, StageName
+from tidemill.contracts.references import ArtifactRef, Frozen, LetterId, Name, RunId, StageName
 from tidemill.contracts.usage import ResourceUsage
 
 
@@ -27,6 +28,9 @@ class StageView(Frozen):
     cached: bool = False
     jobs: int = 0
     usage: ResourceUsage = ResourceUsage()
+    """Of all its tries in this run, interrupted ones included."""
+    cost: float | None = None
+    """Of ``usage``, in the currency of the run's cost; None where there is no price book."""
     fraction: float | None = None
     message: str = ""
 
@@ -46,6 +50,10 @@ class RunView(Frozen):
     error_stage: StageName | None = None
     model: Name | None = None
     version: int | None = None
+    version_deleted: bool = False
+    """The version that it made was deleted since."""
+    dataset_deleted: bool = False
+    """What it took in and prepared was deleted since."""
     promoted: bool = False
     reason: str = ""
     """Why the version was promoted or was not."""
@@ -55,6 +63,11 @@ class RunView(Frozen):
     compressed: VariantFigures | None = None
     cross_validation: FoldSummary | None = None
     usage: ResourceUsage = ResourceUsage()
+    """Of all stages and tries so far, but not of the try in hand."""
+    cost: Cost | None = None
+    """Of ``usage``, at the prices of the registry now; None where there is no price book."""
+    budget: Budget = Budget()
+    """The limits of its latest epoch."""
     trace_id: str | None = None
     uri: str | None = None
     rows: int | None = None
@@ -73,6 +86,7 @@ class RunRow(Frozen):
     seconds: float | None = None
     model: Name | None = None
     version: int | None = None
+    version_deleted: bool = False
     error: str | None = None
 
 
@@ -88,6 +102,8 @@ class VersionView(Frozen):
     model: ArtifactRef
     dataset: ArtifactRef
     """The prepared dataset: parts and rows."""
+    dataset_deleted: bool = False
+    """The dataset, what it was prepared from and its source were deleted since."""
     ingested: ArtifactRef | None = None
     source: ArtifactRef | None = None
     recipe: ArtifactRef
@@ -96,6 +112,8 @@ class VersionView(Frozen):
     variants: list[VariantFigures]
     serving_variant: str
     usage: ResourceUsage = ResourceUsage()
+    cost: Cost | None = None
+    """Of the run that registered it, at the prices of the registry now."""
 
 
 class ModelView(Frozen):
@@ -118,11 +136,30 @@ class ModelRow(Frozen):
     updated_at: datetime
 
 
+class DatasetRow(Frozen):
+    """A dataset in a list: everything that was published under one name."""
+
+    name: Name
+    task: str | None = None
+    """None while no run has taken it in."""
+    versions: int
+    """Different contents that were taken in and not deleted."""
+    rows: int | None = None
+    """Of the newest of them."""
+    size_bytes: int
+    """Of their sources, and of them as taken in and as prepared."""
+    runs: int
+    running: int
+    deleted: bool
+    """Nothing of it is left: all runs have ended and what they took in was deleted."""
+    updated_at: datetime
+
+
 class DeadLetterView(Frozen):
     """One message that nobody could handle, and why."""
 
-    id: int
-    """Sequence in the ``DEAD`` stream."""
+    id: LetterId
+    """The same for as long as the platform lives, also on another machine."""
     subject: str
     stage: str
     error: str
@@ -169,6 +206,12 @@ class ShowModel(Question):
     name: Name
 
 
+class ListDatasets(Question):
+    """By name. Answer: list of ``DatasetRow``."""
+
+    subject: ClassVar[str] = "tidemill.query.datasets.list"
+
+
 class ListDeadLetters(Question):
     """Newest first. Answer: list of ``DeadLetterView``."""
 
@@ -176,7 +219,9 @@ class ListDeadLetters(Question):
     limit: int = Field(default=50, ge=1, le=1000)
 
 
-QUESTION_TYPES: tuple[type[Question], ...] = (ListRuns, ShowRun, ListModels, ShowModel, ListDeadLetters)
+QUESTION_TYPES: tuple[type[Question], ...] = (
+    ListRuns, ShowRun, ListModels, ShowModel, ListDatasets, ListDeadLetters,
+)  # fmt: skip
 
 
 class Problem(Frozen):

@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from tidemill.contracts.economics import Economics
+
 TaskName = Literal["text-classification"]
 
 
@@ -182,6 +184,8 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
     compression: Compression = Compression()
     promotion: Promotion = Promotion()
+    economics: Economics = Economics()
+    """Read from the run, never frozen: what a result is does not depend on what it may cost."""
 
 
 def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:

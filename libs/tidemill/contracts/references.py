@@ -32,6 +32,8 @@ def valid_name(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(valid_name)]
 RunId = Annotated[str, Field(pattern=RUN_ID_PATTERN)]
+LetterId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+"""Names a dead letter."""
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 
 ArtifactKind = Literal["source", "dataset", "recipe", "model", "checkpoint"]

@@ -76,7 +76,7 @@ async def _operators_view(account: NatsAccount) -> list[Finding]:
 
 async def look_at_streams(site: Site) -> list[Finding]:
     """Every stream and bucket there, with its limits, and how full it is."""
-    limits = stream_limits(StreamSettings(), site.ack_wait)
+    limits = stream_limits(StreamSettings(), site.silence)
     wanted: list[tuple[str, int, float]] = [
         (config.name or "", config.max_bytes or 0, config.max_age or 0.0) for config in stream_configs(limits)
     ]

@@ -145,7 +145,7 @@ async def look_at_leases(site: Site) -> list[Finding]:
     here = socket.gethostname()
     gone = [owner for owner in owners if _lives(owner, here) is False]
     if gone:
-        seconds = site.ack_wait.total_seconds()
+        seconds = site.silence.total_seconds()
         return [
             ok(f"{len(owners)} leases; of processes that are gone: {', '.join(gone)} (they end within {seconds:.0f} s)")
         ]

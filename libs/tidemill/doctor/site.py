@@ -47,7 +47,7 @@ class Site:
     gateway_url: str | None
     nats: NatsAccount | None
     store_url: str | None
-    ack_wait: timedelta = timedelta(seconds=30)
+    silence: timedelta = timedelta(seconds=24)
     reconcile_after: timedelta = timedelta(seconds=60)
     data_dir_option: str = ""
     """What a command needs to mean this platform, empty when it does so by itself."""
@@ -66,7 +66,7 @@ class Site:
             gateway_url=named or (record.gateway_url if record is not None and is_running(record) else None),
             nats=_account(data, record),
             store_url=store_url(data),
-            ack_wait=PlatformSettings().ack_wait,
+            silence=PlatformSettings().silence,
             data_dir_option="" if DataDir.find().root == data.root else f" --data-dir {data.root}",
         )
 

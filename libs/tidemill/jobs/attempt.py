@@ -20,6 +20,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from tidemill.contracts import ResourceUsage
 from tidemill.errors import Cancelled, HandedBack, PermanentError, TidemillError
 from tidemill.jobs import child, forkserver
 from tidemill.jobs.endings import death, remote_error
@@ -77,6 +78,14 @@ class Attempt:
         self._exited = asyncio.Event()
         self._stopping = False
         self._gpu_seconds = 0.0
+        self._started: float | None = None
+
+    @property
+    def usage_so_far(self) -> ResourceUsage:
+        """What the child and all it started used until the last sample; nothing before it runs."""
+        if self._started is None or self._sampler is None:
+            return ResourceUsage()
+        return self._sampler.usage(time.monotonic() - self._started, ChildUsage(gpu_seconds=self._gpu_seconds))
 
     @property
     def pid(self) -> int | None:
@@ -104,7 +113,7 @@ class Attempt:
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         try:
             await self._launch(theirs, printing, call)
-            started = time.monotonic()
+            self._started = started = time.monotonic()
             ending = await self._supervise(reader)
         finally:
             wall = time.monotonic() - started

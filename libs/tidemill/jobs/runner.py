@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tidemill import telemetry
+from tidemill.contracts import ResourceUsage
 from tidemill.errors import HandedBack
 from tidemill.jobs import forkserver
 from tidemill.jobs.attempt import Attempt, OnCheckpoint, OnProgress
@@ -49,6 +50,11 @@ class JobRunner:
     def pid(self) -> int | None:
         """Process id of the running job's child, for people and tests."""
         return self._attempt.pid if self._attempt is not None else None
+
+    @property
+    def usage_so_far(self) -> ResourceUsage:
+        """What the running job used until the last sample; nothing while none runs."""
+        return self._attempt.usage_so_far if self._attempt is not None else ResourceUsage()
 
     async def warm(self) -> None:
         """Start the forkserver, so that its imports are under way before the first job. May be left out."""
@@ -128,6 +134,11 @@ class JobRunner:
         job that is started later is handed back without starting.
         """
         self._leaving = True
+        if self._attempt is not None:
+            self._attempt.stop(grace)
+
+    def stop_job(self, grace: float) -> None:
+        """As ``request_stop``, for the running job alone: the runner takes others afterwards."""
         if self._attempt is not None:
             self._attempt.stop(grace)
 

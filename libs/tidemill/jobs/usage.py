@@ -84,7 +84,7 @@ class TreeSampler:
 
     def usage(self, wall_seconds: float, own: ChildUsage) -> ResourceUsage:
         """The samples and the child's own figures together."""
-        seen = self._seen.values()
+        seen = list(self._seen.values())  # a sample may be under way in another thread
         return ResourceUsage(
             wall_seconds=wall_seconds,
             cpu_seconds=max(own.cpu_seconds, sum(process.cpu_seconds for process in seen)),

@@ -105,6 +105,11 @@ class DataDir:
         return self.root / "store"
 
     @property
+    def kept_messages(self) -> Path:
+        """Messages of a backup, to be published again at the next start; absent otherwise."""
+        return self.root / "messages-to-publish.jsonl"
+
+    @property
     def record_file(self) -> Path:
         """``platform.json``."""
         return self.root / "platform.json"

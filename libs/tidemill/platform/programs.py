@@ -107,7 +107,11 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
 
         try:
             async with connected_once(config.url, user=account.user, password=account.password, timeout=5) as client:
-                await provision(client, stream_limits(StreamSettings(), PlatformSettings().ack_wait))
+                await provision(client, stream_limits(StreamSettings(), PlatformSettings().silence))
+                if data.kept_messages.exists():
+                    from tidemill.backup.messages import publish_kept
+
+                    await publish_kept(client, data.kept_messages)
         except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
             raise TransientError(f"the streams cannot be provisioned: {error!r}") from error
 

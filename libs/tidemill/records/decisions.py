@@ -65,7 +65,7 @@ class DecisionChain:
                 return None
             record = _link(chain, decision)
             data = canonical(record.model_dump(mode="json"))
-            if await self._objects.create(decision_key(self._project, record.sequence), data):
+            if await self._objects.create_own(decision_key(self._project, record.sequence), data):
                 return record
 
     async def _new(self) -> list[DecisionRecord]:

@@ -58,8 +58,8 @@ class Documents:
         self.objects = objects
 
     async def create(self, key: str, record: BaseModel) -> bool:
-        """Write ``record`` unless there is one; False when there was."""
-        return await self.objects.create(key, to_json(record))
+        """Write ``record`` unless there is one; False when there was another."""
+        return await self.objects.create_own(key, to_json(record))
 
     async def read(self, key: str, kind: type[D]) -> D | None:
         """The record at ``key``, None when there is none."""
@@ -71,6 +71,12 @@ class Documents:
     async def read_all(self, folder: str, kind: type[D]) -> list[D]:
         """All records directly below ``folder``, sorted by key."""
         keys = await self.keys(folder)
+        found = await in_parallel(lambda key: self.read(key, kind), keys, limit=16)
+        return [record for record in found if record is not None]
+
+    async def read_below(self, folder: str, kind: type[D]) -> list[D]:
+        """All records below ``folder``, at whatever depth, sorted by key."""
+        keys = sorted([key async for key in self.objects.keys(folder) if key.endswith(".json")])
         found = await in_parallel(lambda key: self.read(key, kind), keys, limit=16)
         return [record for record in found if record is not None]
 

@@ -39,14 +39,18 @@ def epoch_key(project: str, run_id: str, epoch: int) -> str:
 
 
 def attempts_folder(project: str, run_id: str, fingerprint: str) -> str:
-    """A run's failed tries of one job."""
-    job = _part(fingerprint, "fingerprint")
-    return f"{project_folder(project)}/attempts/{_part(run_id, 'run id')}/{job}"
+    """A run's tries of one job."""
+    return f"{run_attempts_folder(project, run_id)}/{_part(fingerprint, 'fingerprint')}"
 
 
-def attempt_key(project: str, run_id: str, fingerprint: str, number: int) -> str:
-    """One failed try."""
-    return f"{attempts_folder(project, run_id, fingerprint)}/{number:06d}.json"
+def run_attempts_folder(project: str, run_id: str) -> str:
+    """A run's tries of all its jobs."""
+    return f"{project_folder(project)}/attempts/{_part(run_id, 'run id')}"
+
+
+def attempt_key(project: str, run_id: str, fingerprint: str, attempt_id: str) -> str:
+    """One try."""
+    return f"{attempts_folder(project, run_id, fingerprint)}/{_part(attempt_id, 'attempt id')}.json"
 
 
 def result_key(project: str, fingerprint: str, generation: int) -> str:
@@ -79,6 +83,36 @@ def decisions_folder(project: str) -> str:
 def decision_key(project: str, sequence: int) -> str:
     """One decision."""
     return f"{decisions_folder(project)}/{sequence:012d}.json"
+
+
+def letters_folder(project: str) -> str:
+    """A project's dead letters."""
+    return f"{project_folder(project)}/dead-letters"
+
+
+def letter_key(project: str, letter_id: str) -> str:
+    """One dead letter."""
+    return f"{letters_folder(project)}/{_part(letter_id, 'dead letter')}.json"
+
+
+def listed_letters_folder(project: str) -> str:
+    """The dead letters by time."""
+    return f"{letters_folder(project)}/listed"
+
+
+def listed_letter_key(project: str, moment: str, letter_id: str) -> str:
+    """The entry of one dead letter in the list by time."""
+    return f"{listed_letters_folder(project)}/{_part(moment, 'time')}-{_part(letter_id, 'dead letter')}.json"
+
+
+def replayed_letters_folder(project: str) -> str:
+    """The dead letters that were replayed."""
+    return f"{letters_folder(project)}/replayed"
+
+
+def replayed_letter_key(project: str, letter_id: str) -> str:
+    """The mark that a dead letter was replayed."""
+    return f"{replayed_letters_folder(project)}/{_part(letter_id, 'dead letter')}.json"
 
 
 def number_of(key: str) -> int:

@@ -15,6 +15,7 @@ from tidemill.errors import CorruptArtifact
 from tidemill.records import keys
 from tidemill.records.decisions import Decide, DecisionChain
 from tidemill.records.documents import Documents
+from tidemill.records.letters import Letters
 from tidemill.records.schema import (
     AttemptRecord,
     CheckpointRecord,
@@ -40,6 +41,7 @@ class RecordStore:
         self._documents = Documents(objects)
         self._objects = objects
         self._chains: dict[str, DecisionChain] = {}
+        self.letters = Letters(objects)
 
     async def projects(self) -> list[str]:
         """Names of all projects that have records, sorted."""
@@ -97,20 +99,20 @@ class RecordStore:
         """The retries of a run, in their order; none for a run in its first epoch."""
         return await self._documents.read_all(f"{keys.run_folder(project, run_id)}/epochs", EpochRecord)
 
-    async def add_attempt(self, project: str, record: AttemptRecord) -> int:
-        """Record a failed try of a job under the next free number, which is returned; the first is 1."""
-        folder = keys.attempts_folder(project, record.run_id, record.fingerprint)
-        taken = await self._documents.keys(folder)
-        number = keys.number_of(taken[-1]) + 1 if taken else 1
-        while not await self._documents.create(
-            keys.attempt_key(project, record.run_id, record.fingerprint, number), record
-        ):
-            number += 1
-        return number
+    async def add_attempt(self, project: str, record: AttemptRecord) -> bool:
+        """Record how a try of a job ended; False when that was recorded already, whatever it said."""
+        key = keys.attempt_key(project, record.run_id, record.fingerprint, record.attempt_id)
+        return await self._documents.create(key, record)
 
     async def attempts(self, project: str, run_id: str, fingerprint: str) -> list[AttemptRecord]:
-        """A run's failed tries of a job, of all epochs, in their order."""
-        return await self._documents.read_all(keys.attempts_folder(project, run_id, fingerprint), AttemptRecord)
+        """A run's tries of a job, of all epochs, in the order in which they ended."""
+        found = await self._documents.read_all(keys.attempts_folder(project, run_id, fingerprint), AttemptRecord)
+        return sorted(found, key=lambda record: record.at)
+
+    async def run_attempts(self, project: str, run_id: str) -> list[AttemptRecord]:
+        """A run's tries of all its jobs, of all epochs, in the order in which they ended."""
+        found = await self._documents.read_below(keys.run_attempts_folder(project, run_id), AttemptRecord)
+        return sorted(found, key=lambda record: record.at)
 
     async def create_result(self, project: str, record: ResultRecord, *, generation: int = 1) -> ResultRecord:
         """Commit a job's result, or adopt the one that is there.

@@ -4,10 +4,13 @@
     records/<project>/runs/<run_id>/stages/<stage>.json       StageRecord: the event a stage announced
     records/<project>/runs/<run_id>/outcomes/<epoch>.json     OutcomeRecord: how an epoch ended; a retry starts the next
     records/<project>/runs/<run_id>/epochs/<epoch>.json       EpochRecord: a retry, from the second epoch on
-    records/<project>/attempts/<run_id>/<fingerprint>/<n>.json  AttemptRecord: a crash or an error of one job
+    records/<project>/attempts/<run_id>/<fingerprint>/<attempt id>.json  AttemptRecord: a try of one job
     records/<project>/results/<fingerprint>.json              ResultRecord: the commit of a job
     records/<project>/results/<fingerprint>.<generation>.json   from the second on: its artifacts were lost before
     records/<project>/checkpoints/<fingerprint>/<token>-<n>.json  CheckpointRecord
+    records/<project>/dead-letters/<id>.json                  DeadLetterRecord: a message that nobody could handle
+    records/<project>/dead-letters/listed/<time>-<id>.json    ListedLetter: the same by time
+    records/<project>/dead-letters/replayed/<id>.json         ReplayRecord: it was published again
     records/<project>/decisions/<sequence>.json               DecisionRecord: hash-chained, source of the registry
 
 Numbers in keys are zero-padded so that the store lists them in order.
@@ -17,13 +20,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import uuid4
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tidemill.contracts import (
     ArtifactRef,
+    Budget,
+    Cost,
     DatasetPublished,
     Frozen,
+    LetterId,
     ModelCompressed,
     Name,
     ResourceUsage,
@@ -70,6 +77,8 @@ class OutcomeRecord(Frozen):
     version: int | None = None
     promoted: bool = False
     reason: str = ""
+    cost: Cost | None = None
+    """What the run cost when its budget stopped it, at the prices of that moment."""
 
 
 class EpochRecord(Frozen):
@@ -78,18 +87,37 @@ class EpochRecord(Frozen):
     epoch: int = Field(ge=2)
     started_at: datetime
     reason: str = ""
+    budget: Budget | None = None
+    """Limits from this epoch on, where they differ from those before."""
+
+
+AttemptKind = Literal[
+    "crash", "transient", "permanent", "unforeseen", "handed-back", "cancelled", "lost", "budget", "time-limit",
+    "finished",
+]  # fmt: skip
 
 
 class AttemptRecord(Frozen):
-    """One failed try of a job: a crash, an error. Counted against the limit within its epoch."""
+    """One try of a job, and how it ended. Crashes and unforeseen errors count towards the limit within its epoch.
 
+    ``lost`` is one whose worker went without a word, as far as its last sign of life tells. ``finished`` is on record
+    where a stage has several jobs, so that a stage that never ends still says what it used.
+    """
+
+    attempt_id: str = Field(default_factory=lambda: uuid4().hex)
     run_id: RunId
     epoch: int
     stage: StageName
     fingerprint: str
-    kind: Literal["crash", "transient", "permanent", "unforeseen"]
+    kind: AttemptKind
     error: str
     at: datetime
+    """When it ended; of a lost one, when that was noticed."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    """``at``, or the last sign of life of a lost one."""
+    instance: str = ""
+    """The worker."""
     usage: ResourceUsage = ResourceUsage()
 
 
@@ -107,6 +135,8 @@ class ResultRecord(Frozen):
     committed_at: datetime
     run_id: RunId
     """The run whose job made it; others adopt it."""
+    attempt_id: str | None = None
+    """The try that made it."""
 
 
 class CheckpointRecord(Frozen):
@@ -116,6 +146,37 @@ class CheckpointRecord(Frozen):
     token: int
     number: int
     artifact: ArtifactRef
+    at: datetime
+
+
+class DeadLetterRecord(Frozen):
+    """A message that nobody could handle, as it came, and why. Its body is base64 on record."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+    id: LetterId
+    """Made of the message, its stage, its run and epoch: the same letter is kept once."""
+    subject: str
+    stage: str
+    error: str
+    kind: str
+    run_id: RunId | None = None
+    epoch: int = 1
+    at: datetime
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: bytes
+
+
+class ListedLetter(Frozen):
+    """Says that a dead letter is on the list; its key tells when it came there."""
+
+    id: LetterId
+
+
+class ReplayRecord(Frozen):
+    """A dead letter was published again, under the message id ``identity``, and is off the list."""
+
+    identity: str
     at: datetime
 
 
@@ -141,7 +202,30 @@ class AliasMoved(Frozen):
     run_id: RunId | None = None
 
 
-Decision = Annotated[VersionRegistered | AliasMoved, Field(discriminator="kind")]
+class ModelDeleted(Frozen):
+    """Versions of ``name`` are no more: all that there were, or one. Their numbers are never given again."""
+
+    kind: Literal["model-deleted"] = "model-deleted"
+    name: Name
+    versions: tuple[int, ...] = Field(min_length=1)
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
+    reason: str = "deleted by a person"
+
+
+class DatasetDeleted(Frozen):
+    """What the runs ``runs`` took in and prepared under ``name`` is no more; models trained on it stay."""
+
+    kind: Literal["dataset-deleted"] = "dataset-deleted"
+    name: Name
+    runs: tuple[RunId, ...] = Field(min_length=1)
+    """Those that had ended when it was decided and were not deleted before."""
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
+    reason: str = "deleted by a person"
+
+
+Decision = Annotated[VersionRegistered | AliasMoved | ModelDeleted | DatasetDeleted, Field(discriminator="kind")]
 
 
 class DecisionRecord(Frozen):

@@ -22,10 +22,13 @@ from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.contracts import ResourceClass
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
-from tidemill.settings import PlatformSettings, StageSettings
+from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings
+from tidemill.stage.attempts import Attempts
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.join import Joiner
+from tidemill.stage.ledger import Ledger
+from tidemill.stage.limits import LimitPolicy
 from tidemill.stage.planner import Planner
 from tidemill.stage.remaking import Remaker
 from tidemill.stage.runs import Runs
@@ -41,7 +44,7 @@ WARM_UP_DELAY = 1.0
 A job that comes earlier starts the imports itself."""
 
 T = TypeVar("T")
-SettingsT = TypeVar("SettingsT", bound=StageSettings)
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
 def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStream:
@@ -66,19 +69,23 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         remaker = Remaker(bus, store, records)
         failures = FailurePolicy(stage.name, stage.consumes.subject, runs, records, settings.max_attempts, remaker)
         scratch = await asyncio.to_thread(own_scratch, platform.data_dir, stage.name)
+        ledger = Ledger(bus)
         planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures)
-        workplace = Workplace(f"{stage.name}@{instance}", scratch, platform.ack_wait, settings.shutdown_grace)
         for bench in benches:
             bench.worker = Worker(
                 stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, planner=planner,
-                failures=failures, runner=bench.runner, workplace=workplace,
+                failures=failures, runner=bench.runner, attempts=Attempts(ledger, records, instance),
+                limits=LimitPolicy(records, ledger, settings.prices.read(), settings.time_limit),
+                workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.silence, settings.shutdown_grace),
             )  # fmt: skip
             bench.queue = JobQueue(
-                bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, ack_wait=platform.ack_wait
-            )
+                bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
+                ack_wait=platform.silence,
+            )  # fmt: skip
         await subscribe(
-            bus, stream=EVENTS_STREAM, durable=f"{stage.name}-events", filter_subjects=[stage.consumes.subject],
-            handler=planner.on_event, ack_wait=platform.ack_wait, stage=stage.name,
+            bus, records=records, stream=EVENTS_STREAM, durable=f"{stage.name}-events",
+            filter_subjects=[stage.consumes.subject],
+            handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
         )  # fmt: skip
 
     async def ready() -> None:

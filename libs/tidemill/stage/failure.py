@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from tidemill.bus.cloudevents import event_headers
 from tidemill.bus.consumers import Retry, growing_delay
@@ -22,13 +22,13 @@ from tidemill.errors import (
     HandedBack,
     PermanentError,
     TransientError,
-    out_of_space,
 )
-from tidemill.jobs import JobCrashed
 from tidemill.jobs.outcome import usage_of
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord
+from tidemill.stage.attempts import attempt_kind, recorded
 from tidemill.stage.job_command import JobCommand
+from tidemill.stage.limits import LimitReached
 from tidemill.stage.remaking import LostForGood, Remaker
 from tidemill.stage.runs import Runs
 
@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 
 LEAVING_DELAY = 0.2
 """Seconds before what a leaving service hands back is delivered again."""
-
-AttemptKind = Literal["crash", "transient", "permanent", "unforeseen"]
 
 
 class FailurePolicy:
@@ -87,7 +85,7 @@ class FailurePolicy:
     ) -> None:
         kind = attempt_kind(error)
         message = str(error) or type(error).__name__
-        attempt = AttemptRecord(
+        attempt = recorded(error) or AttemptRecord(
             run_id=run_id,
             epoch=epoch,
             stage=self._stage,
@@ -103,6 +101,11 @@ class FailurePolicy:
         except PermanentError as broken:  # a store that refuses us must not cost the job
             raise TransientError(f"the attempt cannot be recorded: {broken}; it failed with: {message}") from error
         attempts = [one for one in earlier if one.epoch == epoch]
+        if isinstance(error, LimitReached):  # nothing is wrong with the event: it is not kept, a retry announces it
+            await self._runs.fail(
+                project, run_id, stage=self._stage, error=message, kind=error.kind, cost=error.cost
+            )  # fmt: skip
+            return
         if kind == "permanent":
             await self._runs.fail(
                 project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery,
@@ -139,18 +142,3 @@ class FailurePolicy:
         event = EVENTS[self._consumes].model_validate(command.event)
         headers: Mapping[str, Any] = event_headers(event, source=self._stage, fingerprint=command.fingerprint)
         return Delivery(subject=event.subject, body=event.model_dump_json().encode(), headers=dict(headers))
-
-
-def attempt_kind(error: Exception) -> AttemptKind:
-    """What an error means for another try. A lost artifact can be made again, and then it is worth one."""
-    if isinstance(error, JobCrashed):
-        return "crash"
-    if isinstance(error, CorruptArtifact | ArtifactMissing):
-        return "unforeseen"
-    if out_of_space(error):
-        return "transient"
-    if isinstance(error, PermanentError):
-        return "permanent"
-    if isinstance(error, TransientError):
-        return "transient"
-    return "unforeseen"

@@ -119,10 +119,18 @@ class Joiner(Generic[E, S, R]):
         self, event: E, fingerprints: Sequence[str], results: Mapping[str, ResultRecord], started_at: datetime
     ) -> StageRecord:
         made_here = [results[f].usage for f in fingerprints if results[f].run_id == event.run_id]
+        attempts = await self._records.run_attempts(event.project, event.run_id)
+        beside = [  # tries that came to nothing, and the snapshot, whose result is none of the stage's own
+            one.usage
+            for one in attempts
+            if one.stage == self._stage.name and (one.kind != "finished" or one.fingerprint not in results)
+        ]
         joined = self._stage.join(
             event, await self.recipe(event), [self._job_result(results[f], event.run_id) for f in fingerprints]
         )
-        fact = joined.model_copy(update={"usage": ResourceUsage.total(made_here), "use_cache": event.use_cache})
+        fact = joined.model_copy(
+            update={"usage": ResourceUsage.total([*made_here, *beside]), "use_cache": event.use_cache}
+        )
         return StageRecord(
             stage=self._stage.name,
             subject=fact.subject,

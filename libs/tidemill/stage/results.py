@@ -26,7 +26,7 @@ class Results:
         """The job's result, None while there is none whose artifacts are there."""
         generation = 1
         while (record := await self._records.result(project, fingerprint, generation=generation)) is not None:
-            if await self.all_exist(list(record.artifacts.values())):
+            if await self._adopted(record):
                 return record
             generation += 1
         return None
@@ -46,9 +46,12 @@ class Results:
         generation = 1
         while True:
             winner = await self._records.create_result(project, record, generation=generation)
-            if winner is record or await self.all_exist(list(winner.artifacts.values())):
+            if winner is record or await self._adopted(winner):
                 return winner
             generation += 1
+
+    async def _adopted(self, record: ResultRecord) -> bool:
+        return all([await self._store.adopt(ref) for ref in record.artifacts.values()])
 
     async def all_exist(self, artifacts: Sequence[ArtifactRef]) -> bool:
         """Whether the store has every one of ``artifacts``."""

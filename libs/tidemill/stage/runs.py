@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import Literal
 
 from tidemill.bus import Bus, RunStates, RunStatus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.run_states import NoEntry
-from tidemill.contracts import DatasetPublished, RunFailed, StageName
+from tidemill.contracts import Cost, DatasetPublished, FailureKind, RunFailed, StageName
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord, RunRecord
 from tidemill.telemetry import current_traceparent
@@ -78,13 +77,16 @@ class Runs:
         *,
         stage: StageName,
         error: str,
-        kind: Literal["permanent", "exhausted"],
-        delivery: Delivery,
+        kind: FailureKind,
+        delivery: Delivery | None = None,
+        cost: Cost | None = None,
         passed: bool = False,
     ) -> None:
         """End the run as failed and keep ``delivery``, the stage's event, in the dead letters.
 
-        A stage that the run has passed does not fail it, unless ``passed`` says that what it had made is lost.
+        A run that a limit ends has no ``delivery`` to keep, and ``cost``, what it had cost by then. A stage that the
+        run has passed does not fail it, unless ``passed`` says that what it had made is lost.
+
         Safe to repeat: everything is written once, the KV entry last, so a crash in between is completed by the
         redelivery. A run that ended otherwise in the meantime stays as it is.
 
@@ -97,12 +99,13 @@ class Runs:
             log.warning("run %s has passed %s: %s does not fail it", run_id, stage, error)
             return
         epoch = now.epoch
-        await bury(
-            self._bus, stage=stage, delivery=delivery, error=error, kind=kind,
-            run_id=run_id, project=project, epoch=epoch,
-        )  # fmt: skip
+        if delivery is not None:
+            await bury(
+                self._bus, self._records, stage=stage, delivery=delivery, error=error, kind=kind,
+                run_id=run_id, project=project, epoch=epoch,
+            )  # fmt: skip
         outcome = OutcomeRecord(
-            epoch=epoch, state="failed", ended_at=datetime.now(UTC), stage=stage, error=error, reason=kind
+            epoch=epoch, state="failed", ended_at=datetime.now(UTC), stage=stage, error=error, reason=kind, cost=cost
         )
         await self._records.create_outcome(project, run_id, outcome)
         winner = await self._outcome(project, run_id, epoch) or outcome

@@ -11,8 +11,7 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,13 +37,16 @@ from tidemill.jobs.outcome import spans_of
 from tidemill.jobs.report import Inputs
 from tidemill.records import RecordStore
 from tidemill.records.schema import CheckpointRecord, ResultRecord
+from tidemill.stage.attempts import AttemptInHand, Attempts
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import LEAVING_DELAY, FailurePolicy
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
+from tidemill.stage.limits import LimitPolicy
 from tidemill.stage.planner import Planner
 from tidemill.stage.runs import Runs
 from tidemill.stage.snapshot import SOURCE
+from tidemill.stage.watch import JobWatch
 from tidemill.telemetry import current_traceparent, export, run_scope, span
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class Worker(Generic[E, S, R]):
         planner: Planner[E, S, R],
         failures: FailurePolicy,
         runner: JobRunner,
+        attempts: Attempts,
+        limits: LimitPolicy,
         workplace: Workplace,
     ) -> None:
         self._stage = stage
@@ -95,6 +99,12 @@ class Worker(Generic[E, S, R]):
         self._runner = runner
         self._workplace = workplace
         self._leases = Leases(bus)
+        self._attempts = attempts
+        self._limits = limits
+        self._watch = JobWatch(
+            runner=runner, runs=runs, leases=self._leases, attempts=attempts,
+            ack_wait=workplace.ack_wait, grace=workplace.shutdown_grace,
+        )  # fmt: skip
         self._leaving = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -128,32 +138,46 @@ class Worker(Generic[E, S, R]):
             result = await self._joiner.results.find(command.project, command.fingerprint)
             worked = result is None
             if result is None:
-                title = f" {command.title}" if command.title else ""
-                with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
-                    result = await self._leased(command)
+                result = await self._leased(command, status.epoch)
+            else:
+                await self._attempts.settle(result, command.project)
             await self._go_on(command, status.epoch, result, worked=worked)
         except (Cancelled, HandedBack) as stopped:
+            export(spans_of(stopped))
             await self._failures.stopped(command.project, command.run_id, stopped)
-        except (Retry, LeaseLost):
+        except Retry:
+            raise
+        except LeaseLost as lost:
+            export(spans_of(lost))
             raise
         except Exception as error:
             export(spans_of(error))
             await self._failures.job_failed(command, error, status.epoch)
 
-    async def _leased(self, command: JobCommand) -> ResultRecord:
+    async def _leased(self, command: JobCommand, epoch: int) -> ResultRecord:
         lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)
         if lease is None:
             raise Retry(LEASE_HELD_DELAY)
+        title = f" {command.title}" if command.title else ""
         try:
-            last = await self._records.latest_checkpoint(command.project, command.fingerprint)
-            if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
-                lease.token = last.token + 1
-            async with self._watched(command, lease):
-                return await self._work(command, lease)
+            committed = await self._joiner.results.find(command.project, command.fingerprint)
+            if committed is not None:  # by the owner before, between our first look and the lease
+                return committed
+            with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
+                return await self._attempt(command, lease, epoch)
         finally:
             await self._leases.release(lease)
 
-    async def _work(self, command: JobCommand, lease: Lease) -> ResultRecord:
+    async def _attempt(self, command: JobCommand, lease: Lease, epoch: int) -> ResultRecord:
+        last = await self._records.latest_checkpoint(command.project, command.fingerprint)
+        if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
+            lease.token = last.token + 1
+        async with self._attempts.begun(command, epoch, lambda: self._runner.usage_so_far) as attempt:
+            limits = await self._limits.of(command, epoch)
+            async with self._watch.over(command, lease, attempt, limits):
+                return await self._work(command, lease, attempt)
+
+    async def _work(self, command: JobCommand, lease: Lease, attempt: AttemptInHand) -> ResultRecord:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._workplace.scratch, prefix=f"{self._stage.name}-"))
         try:
@@ -161,7 +185,8 @@ class Worker(Generic[E, S, R]):
             output = folder / "output"
             output.mkdir()
             outcome = await self._run_child(command, lease, inputs, output)
-            return await self._commit(command, lease, outcome, output)
+            attempt.worked(outcome.usage)
+            return await self._commit(command, lease, outcome, output, attempt)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -172,6 +197,8 @@ class Worker(Generic[E, S, R]):
     async def _fetch_checkpoint(self, command: JobCommand, into: Path) -> Path | None:
         """The latest checkpoint that can be read; a damaged one costs the time since the one before."""
         async for record in self._records.checkpoints(command.project, command.fingerprint):
+            if not await self._store.adopt(record.artifact):
+                continue
             try:
                 await self._store.fetch(record.artifact, into)
             except (ArtifactMissing, CorruptArtifact) as error:
@@ -225,7 +252,9 @@ class Worker(Generic[E, S, R]):
             return self._stage.snapshot, self._event(command), output / SOURCE
         return self._stage.work, self._stage.spec.model_validate(command.spec), inputs, output
 
-    async def _commit(self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path) -> ResultRecord:
+    async def _commit(
+        self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: AttemptInHand
+    ) -> ResultRecord:
         outputs: Mapping[str, ArtifactKind] = {SOURCE: "source"} if command.snapshot else self._stage.outputs
         artifacts: dict[str, ArtifactRef] = {}
         for name, kind in outputs.items():
@@ -240,9 +269,11 @@ class Worker(Generic[E, S, R]):
             usage=outcome.usage,
             committed_at=datetime.now(UTC),
             run_id=command.run_id,
+            attempt_id=attempt.attempt_id,
         )
         winner = await self._joiner.results.commit(command.project, record)
         if winner is not record:
+            attempt.superseded = True
             log.info("run %s: another worker committed %s first; its result is taken", command.run_id, command.stage)
         return winner
 
@@ -260,47 +291,6 @@ class Worker(Generic[E, S, R]):
         event = EVENTS[self._stage.consumes.subject].model_validate(command.event)
         assert isinstance(event, self._stage.consumes)
         return event
-
-    @asynccontextmanager
-    async def _watched(self, command: JobCommand, lease: Lease) -> AsyncIterator[None]:
-        """Renew the lease, and stop the child when the run is ended or the lease is lost."""
-        lost: list[LeaseLost] = []
-        over = False
-
-        async def stop() -> None:
-            while not over:  # again: the child may not have been started yet
-                await self._runner.cancel()
-                await asyncio.sleep(0.1)
-
-        async def renew() -> None:
-            while not over:
-                await asyncio.sleep(self._workplace.ack_wait.total_seconds() / 3)
-                try:
-                    await self._leases.renew(lease)
-                except LeaseLost as error:
-                    lost.append(error)
-                    await stop()
-                except TransientError as error:
-                    log.warning("%s; the job goes on", error)
-
-        async def watch() -> None:
-            await asyncio.sleep(WATCHED_AFTER)
-            await self._runs.ended(command.project, command.run_id)
-            await stop()
-
-        tasks = [asyncio.create_task(renew()), asyncio.create_task(watch())]
-        try:
-            yield
-        except Cancelled:
-            if lost:
-                raise lost[0] from None
-            raise
-        finally:
-            over = True
-            while not all(task.done() for task in tasks):
-                for task in tasks:
-                    task.cancel()  # again: Python 3.11's wait_for, inside nats-py, can swallow a cancellation
-                await asyncio.wait(tasks, timeout=1)
 
 
 def _parse(delivery: Delivery) -> JobCommand:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.telemetry.context import (
     context_from,
+    current_parent_id,
     current_run,
     current_traceparent,
     instance_name,
@@ -60,6 +61,7 @@ __all__ = [
     "SpanRecord",
     "configure",
     "context_from",
+    "current_parent_id",
     "current_run",
     "current_traceparent",
     "export",

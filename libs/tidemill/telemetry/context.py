@@ -120,6 +120,16 @@ def current_traceparent() -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
+def current_parent_id() -> str | None:
+    """Id of the span above the current one (16 hexadecimal digits), or None when there is none."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from opentelemetry.trace import get_current_span
+
+    parent = getattr(get_current_span(), "parent", None)
+    return f"{parent.span_id:016x}" if parent is not None else None
+
+
 def context_from(traceparent: str | None) -> Context:
     """The OpenTelemetry context of a W3C ``traceparent``; an empty one for None or anything that is none."""
     from opentelemetry.context import Context

@@ -72,6 +72,10 @@ class ScriptedGateway:
     published: list[dict[str, Any]] = field(default_factory=list)
     predictions: list[list[Any]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    """What came with the commands."""
+    deleted: list[str] = field(default_factory=list)
+    """Paths of DELETE requests."""
     publish_problem: tuple[int, dict[str, Any]] | None = None
     port: int = field(default_factory=free_port)
     stopping: bool = False
@@ -102,11 +106,16 @@ class ScriptedGateway:
         return Starlette(
             routes=[
                 Route("/v1/datasets", self._publish, methods=["POST"]),
+                Route("/v1/datasets", self._datasets),
+                Route("/v1/datasets/{name}", self._delete, methods=["DELETE"]),
                 Route("/v1/runs", self._runs),
                 Route("/v1/runs/{run_id}/events", self._events),
                 Route("/v1/runs/{action:path}", self._command, methods=["POST"]),
                 Route("/v1/runs/{run_id}", self._show),
                 Route("/v1/models", self._models),
+                Route("/v1/models/{name}", self._model),
+                Route("/v1/models/{name}", self._delete, methods=["DELETE"]),
+                Route("/v1/models/{name}/versions/{version}", self._delete, methods=["DELETE"]),
                 Route("/v1/models/{action:path}", self._predict, methods=["POST"]),
                 Route("/v1/dead-letters", self._dead_letters),
                 Route("/v1/status", self._status),
@@ -159,11 +168,28 @@ class ScriptedGateway:
     async def _command(self, request: Request) -> Response:
         action = request.path_params["action"]
         self.commands.append(action)
+        self.bodies.append(await request.body())
         self.view = self.view | {"state": "cancelled" if action.endswith(":cancel") else "running"}
         return JSONResponse({"status": "accepted", "detail": action}, 202)
 
     async def _models(self, _: Request) -> Response:
         return JSONResponse([])
+
+    async def _model(self, request: Request) -> Response:
+        """``reviews`` has no versions left once it was deleted."""
+        if request.path_params["name"] != "reviews" or "/v1/models/reviews" in self.deleted:
+            return _missing(f"there is no model {request.path_params['name']!r}")
+        return JSONResponse({"name": "reviews", "task": "text-classification", "aliases": {}, "versions": []})
+
+    async def _datasets(self, _: Request) -> Response:
+        row = {"name": "评论", "task": "text-classification", "rows": 1200, "runs": 3, "running": 1,
+               "updated_at": "2026-11-01T12:00:00Z"}  # fmt: skip
+        gone = "/v1/datasets/评论" in self.deleted
+        return JSONResponse([row | {"versions": 0 if gone else 2, "size_bytes": 0 if gone else 5000, "deleted": gone}])
+
+    async def _delete(self, request: Request) -> Response:
+        self.deleted.append(request.scope["path"])
+        return JSONResponse({"status": "accepted", "detail": request.url.path}, 202)
 
     async def _predict(self, request: Request) -> Response:
         name = request.path_params["action"].removesuffix(":predict")

@@ -1,7 +1,8 @@
 """A small stage for tests of the stage machinery: its jobs do what the dataset's URI says.
 
-``test:ok``, ``test:slow``, ``test:crash``, ``test:permanent``, ``test:unforeseen``, ``test:flaky`` (crashes until the
-file named by the fragment exists, which it makes), ``test:full`` (finds a full disk until that file exists),
+``test:ok``, ``test:slow`` (twenty steps of a tenth of a second; ``?steps=90`` for more), ``test:stubborn`` (ten
+seconds, whatever it is told), ``test:crash``, ``test:permanent``, ``test:unforeseen``, ``test:flaky`` (crashes until
+the file named by the fragment exists, which it makes), ``test:full`` (finds a full disk until that file exists),
 ``test:random`` (never leaves the same bytes twice); ``?jobs=3`` plans several jobs.
 
 ``copy_stage`` follows it: it copies the dataset, so that there is a stage with an input.
@@ -33,6 +34,7 @@ class EchoSpec(Frozen):
     behaviour: str
     part: int
     marker: str = ""
+    steps: int = 20
 
 
 class EchoResult(Frozen):
@@ -45,9 +47,13 @@ class EchoResult(Frozen):
 def plan_echo(event: DatasetPublished, recipe: Recipe) -> Sequence[Job[EchoSpec]]:
     """As many jobs as the URI's query says."""
     uri = urlsplit(event.uri or "test:ok")
-    jobs = int(parse_qs(uri.query).get("jobs", ["1"])[0])
+    query = parse_qs(uri.query)
+    jobs, steps = (int(query.get(name, [default])[0]) for name, default in (("jobs", "1"), ("steps", "20")))
     return [
-        Job(EchoSpec(behaviour=uri.path, part=part, marker=uri.fragment), title=f"part {part + 1} of {jobs}")
+        Job(
+            EchoSpec(behaviour=uri.path, part=part, marker=uri.fragment, steps=steps),
+            title=f"part {part + 1} of {jobs}",
+        )
         for part in range(jobs)
     ]
 
@@ -67,7 +73,9 @@ def echo(spec: EchoSpec, inputs: Inputs, output: Path, report: ProgressReport) -
     if spec.behaviour == "unforeseen":
         raise ZeroDivisionError("one over nothing")
     if spec.behaviour == "slow":
-        _slowly(inputs, output, report)
+        _slowly(spec.steps, inputs, output, report)
+    if spec.behaviour == "stubborn":
+        time.sleep(10)
     for name in ("dataset", "recipe"):
         (output / name).mkdir()
         chance = secrets.token_hex(8) if spec.behaviour == "random" else ""
@@ -167,15 +175,15 @@ def copy_stage() -> Stage[DatasetIngested, CopySpec, CopyResult]:
     )
 
 
-def _slowly(inputs: Inputs, output: Path, report: ProgressReport) -> None:
-    """Twenty steps of a tenth of a second, with a checkpoint when told to stop; resumes where it was."""
+def _slowly(steps: int, inputs: Inputs, output: Path, report: ProgressReport) -> None:
+    """Steps of a tenth of a second, with a checkpoint when told to stop; resumes where it was."""
     first = int((inputs.checkpoint / "step").read_text()) if inputs.checkpoint else 0
-    for step in range(first, 20):
+    for step in range(first, steps):
         if report.stop_requested:
             folder = output / "checkpoint"
             folder.mkdir()
             (folder / "step").write_text(str(step))
             report.checkpoint(folder)
             raise HandedBack("the worker leaves")
-        report.progress(step / 20, f"step {step}")
+        report.progress(step / steps, f"step {step}")
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Publishing a dataset over HTTP: as an upload, or by the address of one. The run's record is written first."""
+"""Datasets over HTTP: published, as an upload or by address, with the run's record written first; listed, deleted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from starlette.responses import Response
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.leftovers import UPLOAD, own_prefix
 from services.inference.routes.models import sentences
-from services.inference.routes.views import PublishAnswer, PublishForm, PublishLinks, PublishRequest
+from services.inference.routes.views import Accepted, PublishAnswer, PublishForm, PublishLinks, PublishRequest
 from services.inference.uploads import receive_form
 from services.inference.web.bodies import decode_object, read_body
 from services.inference.web.operations import Operation, json_response
 from services.inference.web.problems import HttpProblem
-from tidemill.contracts import DatasetPublished, RecipeError, parse_recipe
-from tidemill.errors import InvalidInput, TransientError
+from tidemill.contracts import DatasetPublished, DeleteDataset, RecipeError, parse_recipe
+from tidemill.contracts.queries import DatasetRow, ListDatasets
+from tidemill.errors import InvalidInput, NotFound, TransientError
 from tidemill.records.schema import RunRecord
 from tidemill.telemetry import current_traceparent, span
 
@@ -51,6 +52,29 @@ async def publish(request: Request) -> Response:
     run, model = f"/v1/runs/{event.run_id}", f"/v1/models/{quote(event.name)}"
     links = PublishLinks(self=run, events=f"{run}/events", model=model, predict=f"{model}:predict")
     return json_response(PublishAnswer(run_id=event.run_id, name=event.name, events=links.events, links=links), 202)
+
+
+async def list_datasets(request: Request) -> Response:
+    """All datasets of the registry."""
+    gateway = gateway_of(request)
+    return json_response(await gateway.bus.ask(ListDatasets(project=gateway.project)))
+
+
+async def delete(request: Request) -> Response:
+    """Delete what the runs of a dataset that have ended took in and prepared."""
+    gateway = gateway_of(request)
+    name = request.path_params["name"]
+    rows = await gateway.bus.ask(ListDatasets(project=gateway.project))
+    row = next((row for row in rows if row["name"] == name and not row["deleted"]), None)
+    if row is None:
+        raise NotFound(f"there is no dataset {name!r}; GET /v1/datasets lists the ones there are")
+    if row["running"] == row["runs"]:
+        raise HttpProblem(
+            409, "in-use", f"dataset {name!r} is in use by a run that goes on; cancel the run or wait for its end"
+        )
+    await gateway.bus.command(DeleteDataset(project=gateway.project, name=name))
+    detail = f"dataset {name} is being deleted; a garbage collection frees its storage"
+    return json_response(Accepted(detail=detail), 202)
 
 
 def new_run_id() -> str:
@@ -148,5 +172,13 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/datasets", publish, "Publish a dataset: begin a run", "datasets",
         answers=PublishAnswer, takes=PublishRequest, form=PublishForm, status=202, problems=(400, 413, 415, 503),
+    ),
+    Operation(
+        "GET", "/v1/datasets", list_datasets, "All datasets", "datasets", answers=list[DatasetRow], problems=(503,),
+    ),
+    Operation(
+        "DELETE", "/v1/datasets/{name:name}", delete,
+        "Delete what was taken in and prepared of a dataset; models trained on it stay", "datasets",
+        answers=Accepted, status=202, problems=(404, 409, 503),
     ),
 )  # fmt: skip

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import nats.errors
-import nats.js.errors
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,10 +9,9 @@ from starlette.responses import Response
 from services.inference.gateway import gateway_of
 from services.inference.routes.views import Accepted
 from services.inference.web.operations import Operation, Query, json_response
-from tidemill.bus.subjects import DEAD
 from tidemill.contracts import ReplayDeadLetter
 from tidemill.contracts.queries import DeadLetterView, ListDeadLetters
-from tidemill.errors import InvalidInput, NotFound, TransientError
+from tidemill.errors import InvalidInput, NotFound
 
 
 async def list_dead_letters(request: Request) -> Response:
@@ -34,18 +29,18 @@ async def list_dead_letters(request: Request) -> Response:
 async def replay(request: Request) -> Response:
     """Publish a dead letter again."""
     gateway = gateway_of(request)
-    sequence = request.path_params["id"]
-    missing = NotFound(f"there is no dead letter {sequence}; GET /v1/dead-letters lists them")
-    if sequence < 1:
-        raise missing
+    letter = request.path_params["id"]
+    missing = NotFound(f"there is no dead letter {letter[:40]!r}; GET /v1/dead-letters lists them")
     try:
-        await gateway.bus.jetstream.get_msg(DEAD, sequence)
-    except nats.js.errors.NotFoundError:
+        command = ReplayDeadLetter(project=gateway.project, letter=letter)
+    except ValidationError:
         raise missing from None
-    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError) as error:
-        raise TransientError(f"the dead letters cannot be read: {error!r}") from error
-    await gateway.bus.command(ReplayDeadLetter(project=gateway.project, sequence=sequence))
-    return json_response(Accepted(detail=f"dead letter {sequence} is being published again"), 202)
+    if await gateway.records.letters.get(gateway.project, letter) is None:
+        raise missing
+    if await gateway.records.letters.replayed(gateway.project, letter) is not None:
+        raise NotFound(f"dead letter {letter} was replayed already; GET /v1/dead-letters lists the others")
+    await gateway.bus.command(command)
+    return json_response(Accepted(detail=f"dead letter {letter} is being published again"), 202)
 
 
 OPERATIONS = (
@@ -55,7 +50,7 @@ OPERATIONS = (
         query=(Query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}, "How many at most."),),
     ),
     Operation(
-        "POST", "/v1/dead-letters/{id:number}:replay", replay, "Publish a dead letter again", "dead letters",
+        "POST", "/v1/dead-letters/{id:name}:replay", replay, "Publish a dead letter again", "dead letters",
         answers=Accepted, status=202, problems=(404, 503),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Models: list, show, predict, promote; deployments."""
+"""Models: list, show, predict, promote, delete; deployments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from services.inference.routes.views import (
 from services.inference.serving.models import ServedModels
 from services.inference.web.bodies import decode, decode_object, read_body
 from services.inference.web.operations import JSON, Operation, json_response
-from tidemill.contracts import PromoteVersion
+from services.inference.web.problems import HttpProblem
+from tidemill.contracts import DeleteModel, PromoteVersion
 from tidemill.contracts.queries import ListModels, ModelRow, ModelView, ShowModel, VersionView
 from tidemill.errors import InvalidInput, NotFound
 
@@ -88,6 +89,32 @@ async def promote(request: Request) -> Response:
     return json_response(Accepted(detail=f"alias {asked.alias} of {name} moves to version {asked.version}"), 202)
 
 
+async def delete(request: Request) -> Response:
+    """Delete all versions of a model; it stops serving."""
+    gateway = gateway_of(request)
+    name = (await _model(request))["name"]
+    await gateway.bus.command(DeleteModel(project=gateway.project, name=name))
+    return json_response(Accepted(detail=f"model {name} is being deleted; a garbage collection frees its storage"), 202)
+
+
+async def delete_version(request: Request) -> Response:
+    """Delete one version of a model, which must not be its champion."""
+    gateway = gateway_of(request)
+    model = await _model(request)
+    name, number = model["name"], request.path_params["version"]
+    _version_of(model, number)
+    if model["aliases"].get("champion") == number:
+        raise HttpProblem(
+            409,
+            "in-use",
+            f"version {number} of model {name!r} is its champion; promote another version first, "
+            "or delete the whole model",
+        )
+    await gateway.bus.command(DeleteModel(project=gateway.project, name=name, version=number))
+    detail = f"version {number} of model {name} is being deleted; a garbage collection frees its storage"
+    return json_response(Accepted(detail=detail), 202)
+
+
 async def list_deployments(request: Request) -> Response:
     """What ought to serve, and what does."""
     return json_response([view.model_dump(mode="json") for view in deployment_views(gateway_of(request).models)])
@@ -150,6 +177,14 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/models/{name:name}/versions/{version:number}", show_version, "One version of a model", "models",
         answers=VersionView, problems=(404, 503),
+    ),
+    Operation(
+        "DELETE", "/v1/models/{name:name}", delete, "Delete a model with all its versions", "models",
+        answers=Accepted, status=202, problems=(404, 503),
+    ),
+    Operation(
+        "DELETE", "/v1/models/{name:name}/versions/{version:number}", delete_version, "Delete a version of a model",
+        "models", answers=Accepted, status=202, problems=(404, 409, 503),
     ),
     Operation(
         "POST", "/v1/models/{name:name}:promote", promote, "Point an alias to a version", "models",

@@ -10,14 +10,16 @@ from starlette.responses import Response, StreamingResponse
 
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.routes.run_events import follow, show_run
-from services.inference.routes.views import Accepted
+from services.inference.routes.views import Accepted, RetryRequest
+from services.inference.web.bodies import decode_object, read_body
 from services.inference.web.operations import Operation, Query, json_response
 from services.inference.web.problems import HttpProblem
-from tidemill.contracts import CancelRun, RetryRun, RunState
+from tidemill.contracts import Budget, CancelRun, RetryRun, RunState
 from tidemill.contracts.queries import ListRuns, RunRow, RunView
 from tidemill.errors import InvalidInput
 
 _STATES = list(get_args(RunState))
+_RETRY_BYTES = 64 << 10
 
 
 async def list_runs(request: Request) -> Response:
@@ -62,8 +64,22 @@ async def retry(request: Request) -> Response:
     _refuse_unless(
         run["state"] in ("failed", "cancelled"), run, "only a run that failed or was cancelled can be retried"
     )
-    await gateway.bus.command(RetryRun(project=gateway.project, run_id=run["run_id"]))
+    budget = _budget(await read_body(request, _RETRY_BYTES))
+    await gateway.bus.command(RetryRun(project=gateway.project, run_id=run["run_id"], budget=budget))
     return json_response(Accepted(detail=f"run {run['run_id']} starts again from where it stopped"), 202)
+
+
+def _budget(body: bytes) -> Budget | None:
+    if not body.strip() or body.strip() == b"null":
+        return None
+    try:
+        asked = RetryRequest.model_validate(decode_object(body))
+    except ValidationError as invalid:
+        error = invalid.errors()[0]
+        where = ".".join(map(str, error["loc"]))
+        problem = error["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"{where}: {problem} (got {error['input']!r})") from None
+    return Budget.model_validate(asked.model_dump())
 
 
 async def _run(gateway: Gateway, request: Request) -> dict[str, Any]:
@@ -95,6 +111,6 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/runs/{run_id:name}:retry", retry, "Start a failed or cancelled run again", "runs",
-        answers=Accepted, status=202, problems=(404, 409, 503),
+        answers=Accepted, takes=RetryRequest, takes_nothing=True, status=202, problems=(400, 404, 409, 413, 503),
     ),
 )  # fmt: skip

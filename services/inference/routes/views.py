@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tidemill.contracts import Name, RunId, StageName
+from tidemill.contracts import Budget, Name, RunId, StageName
 from tidemill.contracts.recipe import Section
 from tidemill.contracts.references import Frozen
 
@@ -60,6 +60,12 @@ class Accepted(Frozen):
 
     status: Literal["accepted"] = "accepted"
     detail: str
+
+
+class RetryRequest(Budget):
+    """What a retry may take from now on, where that differs; the body may be absent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PromoteRequest(Section):

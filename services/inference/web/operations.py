@@ -36,6 +36,8 @@ class Operation:
     tag: str
     answers: Any = None
     takes: Any = None
+    takes_nothing: bool = False
+    """Whether the body may be absent."""
     form: type[BaseModel] | None = None
     """Fields of a multipart body that is taken beside or instead of ``takes``."""
     status: int = 200

@@ -18,12 +18,12 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory(str(Path(__file__).parent))
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the schema to ``HEAD`` within the connection's transaction."""
+def upgrade(connection: Connection, to: str = HEAD) -> None:
+    """Bring the schema up to revision ``to`` within the connection's transaction."""
     directory = scripts()
 
     def steps(revision: Any, _context: MigrationContext) -> Any:
-        return directory._upgrade_revs(HEAD, revision)
+        return directory._upgrade_revs(to, revision)
 
     context = MigrationContext.configure(connection, opts={"fn": steps, "script": directory})
     with Operations.context(context):

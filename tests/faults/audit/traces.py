@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from tests.faults.arena import Arena
 from tests.faults.audit.facts import RunOnRecord
 from tests.faults.audit.violation import Violation
 from tests.faults.schedule import Injection
-from tidemill.stage.join import announced_event
+from tidemill.records.schema import AttemptRecord
+from tidemill.stage.remaking import announced_event
 from tidemill.telemetry.spans import SpanRecord
 
-STRICT_USAGE = False
-"""Whether a stage's event has to count interrupted attempts too: results of the run and failed tries on record."""
+CLOSE = timedelta(seconds=1)
+"""Tries that end this close to their stage's end may or may not be on its event; later ones are on record alone."""
 
 
 async def traced(arena: Arena, facts: Sequence[RunOnRecord], injections: Sequence[Injection]) -> list[Violation]:
@@ -40,6 +42,11 @@ async def traced(arena: Arena, facts: Sequence[RunOnRecord], injections: Sequenc
                 found.append(Violation("trace", one.run_id, f"span {span.name} hangs below an unknown one"))
             if span.end_ns < span.start_ns:
                 found.append(Violation("trace", one.run_id, f"span {span.name} ends before it begins"))
+        found += [
+            Violation("trace", one.run_id, f"no span tells of the {attempt.kind} try of {attempt.stage}")
+            for attempt in one.attempts
+            if attempt.usage.attempts and attempt.kind != "finished" and not _told(attempt, mine.values())
+        ]
         done = {stage.stage for stage in one.stages if not stage.cached} - {"register"}
         worked = {span.name.split(" ")[0] for span in mine.values()}
         if missing := done - worked:
@@ -61,11 +68,14 @@ async def used(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
                 found.append(Violation("usage", one.run_id, f"{stage.stage} worked, and used {usage}"))
             if result is None or not made_here:
                 continue
-            failed = sum(
-                a.usage.attempts for a in one.attempts if a.stage == stage.stage and a.fingerprint == result.fingerprint
-            )
-            least = result.usage.attempts + (failed if STRICT_USAGE else 0)
-            most = result.usage.attempts + failed
+            others = [
+                a
+                for a in one.attempts
+                if a.stage == stage.stage and (a.kind != "finished" or a.fingerprint != result.fingerprint)
+            ]
+            before = [a.usage.attempts for a in others if a.at <= stage.finished_at - CLOSE]
+            around = [a.usage.attempts for a in others if a.at <= stage.finished_at + CLOSE]
+            least, most = result.usage.attempts + sum(before), result.usage.attempts + sum(around)
             if not least <= usage.attempts <= most:
                 found.append(
                     Violation(
@@ -73,6 +83,16 @@ async def used(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
                     )
                 )
     return found
+
+
+def _told(attempt: AttemptRecord, spans: Iterable[SpanRecord]) -> bool:
+    """Whether one of ``spans`` is that of a try: of the same job, begun at the same time."""
+    begun = (attempt.started_at or attempt.at).timestamp()
+    return any(
+        span.attributes.get("fingerprint") == attempt.fingerprint
+        and abs(span.start_ns / 1e9 - begun) < CLOSE.total_seconds()
+        for span in spans
+    )
 
 
 def _spans(folder: Path) -> Iterator[SpanRecord]:

@@ -13,20 +13,20 @@ from tests.faults.platform import ACK_WAIT, SERVICES
 
 async def pause_owner(arena: Arena, chance: random.Random) -> Hit:
     """SIGSTOP of the replica that has a job in hand, until another has committed it; then it wakes up."""
-    fingerprint, replica, pid = await arena.at_work()
-    async with arena.claimed(*arena.platform.siblings(replica)):  # the other one has to be there to take over
-        if arena.platform.pid(replica) != pid:
-            raise NotNow(f"{replica} is another process by now")
-        arena.platform.signal(replica, signal.SIGSTOP)
+    job = await arena.at_work()
+    async with arena.claimed(*arena.platform.siblings(job.replica)):  # the other one has to be there to take over
+        if arena.platform.pid(job.replica) != job.pid:
+            raise NotNow(f"{job.replica} is another process by now")
+        arena.platform.signal(job.replica, signal.SIGSTOP)
         try:
-            if await is_committed(arena, fingerprint):
+            if await is_committed(arena, job.fingerprint):
                 raise NotNow("the job was done before its owner could be paused")
-            taken, committed = await until_taken_over(arena, fingerprint, pid)
+            taken, committed = await until_taken_over(arena, job)
             await asyncio.sleep(chance.uniform(0.0, 1.0))
         finally:
-            arena.platform.signal(replica, signal.SIGCONT)
+            arena.platform.signal(job.replica, signal.SIGCONT)
         await asyncio.sleep(1.0)  # what it does now is what fencing is for
-        return Hit(replica, taken, committed)
+        return Hit(job.replica, taken, committed)
 
 
 async def pause_any(arena: Arena, chance: random.Random) -> Hit:

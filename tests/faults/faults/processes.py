@@ -7,7 +7,7 @@ import os
 import random
 import signal
 
-from tests.faults.arena import Arena, Hit, NotNow, job_child
+from tests.faults.arena import Arena, AtWork, Hit, NotNow, job_child
 from tests.faults.platform import SERVICES
 from tests.faults.runs import PROJECT
 
@@ -34,25 +34,25 @@ async def kill_both(arena: Arena, chance: random.Random) -> Hit:
 
 async def kill_job(arena: Arena, chance: random.Random) -> Hit:
     """SIGKILL of the child that does a job; each job once, since a healthy one has three tries."""
-    fingerprint, replica, pid = await arena.at_work()
-    child = job_child(pid)
-    if child is None or fingerprint in arena.child_kills:
+    job = await arena.at_work()
+    child = job_child(job.pid)
+    if child is None or job.fingerprint in arena.child_kills:
         raise NotNow("no job whose child could be killed")
-    arena.child_kills.add(fingerprint)
+    arena.child_kills.add(job.fingerprint)
     os.kill(child, signal.SIGKILL)
-    return Hit(f"job of {replica}", await until_committed(arena, fingerprint))
+    return Hit(f"job of {job.replica}", await until_committed(arena, job.fingerprint))
 
 
 async def kill_owner(arena: Arena, chance: random.Random) -> Hit:
     """SIGKILL of the replica that has a job in hand: the other one takes it over."""
-    fingerprint, replica, pid = await arena.at_work()
-    async with arena.claimed(*arena.platform.siblings(replica)):
-        if arena.platform.pid(replica) != pid or await is_committed(arena, fingerprint):
+    job = await arena.at_work()
+    async with arena.claimed(*arena.platform.siblings(job.replica)):
+        if arena.platform.pid(job.replica) != job.pid or await is_committed(arena, job.fingerprint):
             raise NotNow("the job was done before its owner could be killed")
-        arena.platform.signal(replica, signal.SIGKILL)
-        taken, committed = await until_taken_over(arena, fingerprint, pid)
-        await arena.until_ready(replica, pid)
-        return Hit(replica, taken, committed)
+        arena.platform.signal(job.replica, signal.SIGKILL)
+        taken, committed = await until_taken_over(arena, job)
+        await arena.until_ready(job.replica, job.pid)
+        return Hit(job.replica, taken, committed)
 
 
 async def kill_nats(arena: Arena, chance: random.Random) -> Hit:
@@ -66,14 +66,17 @@ async def kill_nats(arena: Arena, chance: random.Random) -> Hit:
         return Hit("nats", seconds + moved)
 
 
-async def until_taken_over(arena: Arena, fingerprint: str, pid: int) -> tuple[float, float]:
-    """Seconds until another process than ``pid`` has the job, and until it has its result."""
+async def until_taken_over(arena: Arena, job: AtWork) -> tuple[float | None, float]:
+    """Seconds until another process has the job, and until it has its result; the first is None where every other
+    replica was busy with a job of its own, since that job's time would be measured."""
 
     async def taken() -> bool:
-        return (await arena.holders()).get(fingerprint, pid) != pid or await is_committed(arena, fingerprint)
+        if (await arena.holders()).get(job.fingerprint, job.pid) != job.pid:
+            return True
+        return await is_committed(arena, job.fingerprint)
 
-    seconds = await arena.until(taken)
-    return seconds, seconds + await until_committed(arena, fingerprint)
+    seconds = await arena.until(taken, patience=60.0 if job.free else 120.0)
+    return seconds if job.free else None, seconds + await until_committed(arena, job.fingerprint)
 
 
 async def until_committed(arena: Arena, fingerprint: str) -> float:

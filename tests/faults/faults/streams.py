@@ -33,7 +33,7 @@ async def delete_events(arena: Arena, chance: random.Random) -> Hit:
         try:
             seconds = await arena.until(there)
         except NotRecovered:
-            await provision(arena.platform.nats, StreamLimits(lease_ttl=arena.platform.settings.ack_wait))
+            await provision(arena.platform.nats, StreamLimits(lease_ttl=arena.platform.settings.silence))
             raise NotRecovered("nobody provisions the deleted stream EVENTS again") from None
         return Hit(EVENTS, seconds + await arena.until_all_step())
 

@@ -110,6 +110,19 @@ async def test_a_bucket_is_prepared_once_or_twice_with_versions_on(s3: str, buck
     await asyncio.gather(*(prepare_bucket(f"s3://{bucket}/prefix") for _ in range(4)))
     versioning = boto3.client("s3", endpoint_url=s3).get_bucket_versioning(Bucket=bucket)
     assert versioning["Status"] == "Enabled"
+    (rule,) = boto3.client("s3", endpoint_url=s3).get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert (rule["Filter"]["Prefix"], rule["NoncurrentVersionExpiration"]["NoncurrentDays"]) == (
+        "prefix/artifacts/",
+        30,
+    )
+    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
+    rule["NoncurrentVersionExpiration"]["NoncurrentDays"] = 3
+    boto3.client("s3", endpoint_url=s3).put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
+    )
+    await prepare_bucket(f"s3://{bucket}/prefix")
+    (rule,) = boto3.client("s3", endpoint_url=s3).get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 3
     with pytest.raises(InvalidInput, match="bucket 'No'"):
         await prepare_bucket("s3://No")
 

@@ -19,6 +19,7 @@ from tidemill.bus.streams import StreamLimits, provision
 from tidemill.contracts import DatasetPublished, DriftDetected
 from tidemill.errors import PermanentError, TransientError
 from tidemill.platform.nats_server import NatsServer
+from tidemill.records import open_records
 from tidemill.testing.nats import settings_for
 
 ACK_WAIT = timedelta(seconds=1)
@@ -36,7 +37,8 @@ async def consume(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Cons
         await bus.connect()
         await bus.jetstream.purge_stream("EVENTS")
         await subscribe(
-            bus, stream="EVENTS", durable=f"test-{next(numbers)}", filter_subjects=[DriftDetected.subject],
+            bus, records=open_records(str(tmp_path / "store")), stream="EVENTS",
+            durable=f"test-{next(numbers)}", filter_subjects=[DriftDetected.subject],
             handler=handler, ack_wait=ACK_WAIT, stage="test",
         )  # fmt: skip
         await bus.broker.start()
@@ -109,6 +111,32 @@ async def test_a_permanent_error_goes_to_the_dead_letters_and_the_next_message_i
     assert unquote(letter.headers["Tidemill-Error"]) == "row 3: 标签 missing"
     assert letter.headers["Tidemill-Subject"] == DriftDetected.subject
     assert b'"bad"' in (letter.data or b"")
+
+
+async def test_what_cannot_be_put_on_record_is_delivered_again(consume: Consume, tmp_path: Path) -> None:
+    tries: list[int] = []
+
+    async def refuse(delivery: Delivery) -> None:
+        tries.append(delivery.deliveries)
+        raise PermanentError("never")
+
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "records").write_text("in the way")
+    bus = await consume(refuse)
+    before = (await bus.jetstream.stream_info("DEAD")).state.messages
+    await bus.announce(drift("unrecorded"), fingerprint="unrecorded")
+    await until(lambda: len(tries) >= 2)
+    letters = open_records(str(tmp_path / "store")).letters
+    assert (await bus.jetstream.stream_info("DEAD")).state.messages == before
+    (tmp_path / "store" / "records").unlink()
+    async with asyncio.timeout(10):
+        while not (kept := await letters.newest("default", limit=9)):
+            await asyncio.sleep(0.05)
+    assert [(letter.error, letter.kind, letter.stage) for letter in kept] == [("never", "permanent", "test")]
+    assert b"unrecorded" in kept[0].body
+    handled = len(tries)
+    await asyncio.sleep(1.5 * ACK_WAIT.total_seconds())
+    assert len(tries) == handled
 
 
 async def test_the_same_fact_is_kept_once_and_announced_again_when_asked(consume: Consume) -> None:

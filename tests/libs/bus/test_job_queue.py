@@ -19,6 +19,7 @@ from tidemill.bus.streams import StreamLimits, provision
 from tidemill.bus.subjects import JOBS, job_subject, name_of
 from tidemill.contracts import ResourceClass
 from tidemill.platform.nats_server import NatsServer
+from tidemill.records import open_records
 from tidemill.testing.nats import settings_for
 
 ACK_WAIT = timedelta(seconds=1)
@@ -38,11 +39,12 @@ async def bus(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Bus]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def consume(bus: Bus) -> AsyncIterator[Consume]:
+async def consume(bus: Bus, tmp_path: Path) -> AsyncIterator[Consume]:
     started: list[JobQueue] = []
 
     async def start(handler: Handler, *classes: ResourceClass) -> JobQueue:
-        queue = JobQueue(bus, "train", classes or ("cpu",), handler=handler, ack_wait=ACK_WAIT)
+        records = open_records(str(tmp_path / "store"))
+        queue = JobQueue(bus, "train", classes or ("cpu",), handler=handler, records=records, ack_wait=ACK_WAIT)
         await queue.start()
         started.append(queue)
         return queue

@@ -171,6 +171,35 @@ def test_watch_cancel_and_retry(gateway: ScriptedGateway, tidemill: Command) -> 
     gateway.streams = [[("run", run_view("cancelled"))]]
     assert tidemill("runs", "cancel", "run-1", "--url", gateway.url, "--json").document["state"] == "cancelled"
     assert gateway.commands == ["run-1:retry", "run-1:cancel"]
+    assert gateway.bodies[0] in (b"", b"null")
+
+
+def test_a_retry_with_another_budget(gateway: ScriptedGateway, tidemill: Command) -> None:
+    gateway.view = gateway.view | {"state": "failed"}
+    options = ("--max-cost", "2.5", "--max-wall-time", "2h", "--max-stage-time", "train=30m")
+    assert tidemill("runs", "retry", "run-1", *options, "--url", gateway.url).code == 0
+    assert json.loads(gateway.bodies[0]) == {
+        "max_cost": 2.5, "max_wall_time": "PT2H", "max_stage_time": {"train": "PT30M"},
+    }  # fmt: skip
+    for wrong, code, words in (
+        (("--max-stage-time", "train"), 2, "--max-stage-time train=30m"),
+        (("--max-stage-time", "trainer=30m"), 1, "did you mean 'train'?"),
+        (("--max-wall-time", "soon"), 1, "'soon' is not a duration"),
+    ):
+        refused = tidemill("runs", "retry", "run-1", *wrong, "--url", gateway.url)
+        assert (refused.code, words in refused.err) == (code, True), refused
+    assert len(gateway.commands) == 1
+
+
+def test_a_run_says_what_it_used_and_cost(gateway: ScriptedGateway, tidemill: Command) -> None:
+    usage = {"wall_seconds": 14, "cpu_seconds": 12, "peak_memory_bytes": 5e8, "attempts": 3}
+    cost = {"total": 0.0013, "currency": "EUR", "lines": []}
+    gateway.view = gateway.view | {"usage": usage, "cost": cost}
+    line = "used 12 s of processor time, at most 500.0 MB of memory in 3 tries of jobs; cost 0.0013 EUR"
+    assert line in tidemill("runs", "show", "run-1", "--url", gateway.url).out
+    assert tidemill("runs", "show", "run-1", "--url", gateway.url, "--json").document["cost"] == cost
+    gateway.streams = [[("run", gateway.view | {"state": "finished"})]]
+    assert line in tidemill("runs", "watch", "run-1", "--url", gateway.url).out
 
 
 def test_lists_show_people_and_scripts_the_same(gateway: ScriptedGateway, tidemill: Command) -> None:

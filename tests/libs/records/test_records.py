@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,17 @@ from tidemill.artifacts.buckets import prepare_bucket
 from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.contracts import ArtifactRef, DatasetPublished, ResourceUsage
 from tidemill.errors import CorruptArtifact, InvalidInput
-from tidemill.records import RecordStore
+from tidemill.records import RecordStore, open_records
 from tidemill.records.decisions import FIRST, digest_of
 from tidemill.records.schema import (
     AliasMoved,
     AttemptRecord,
     CheckpointRecord,
+    DeadLetterRecord,
     Decision,
     DecisionRecord,
     OutcomeRecord,
+    ReplayRecord,
     ResultRecord,
     RunRecord,
     StageRecord,
@@ -110,14 +113,21 @@ async def test_stages_and_outcomes_come_in_their_order(records: RecordStore) -> 
     assert await records.outcomes("default", "b") == []
 
 
-async def test_attempts_take_the_next_free_number(records: RecordStore) -> None:
-    def attempt(error: str, run_id: str = "a") -> AttemptRecord:
-        return AttemptRecord(run_id=run_id, epoch=1, stage="train", fingerprint="f", kind="crash", error=error, at=NOW)
+async def test_a_try_is_recorded_once_under_its_id(records: RecordStore) -> None:
+    def attempt(error: str, run_id: str = "a", **changes: object) -> AttemptRecord:
+        values = {"run_id": run_id, "epoch": 1, "stage": "train", "fingerprint": "f", "kind": "crash", "error": error}
+        return AttemptRecord.model_validate(values | {"at": NOW} | changes)
 
-    numbers = await asyncio.gather(*(records.add_attempt("default", attempt(str(n))) for n in range(12)))
-    assert sorted(numbers) == list(range(1, 13))
+    assert all(await asyncio.gather(*(records.add_attempt("default", attempt(str(n))) for n in range(12))))
     assert len(await records.attempts("default", "a", "f")) == 12
-    assert await records.add_attempt("default", attempt("other run", run_id="b")) == 1
+    lost = attempt("went without a word", attempt_id="one", kind="lost")
+    assert await records.add_attempt("default", lost)
+    assert not await records.add_attempt("default", attempt("woke up", attempt_id="one"))
+    assert await records.add_attempt("default", attempt("other job", fingerprint="g"))
+    assert await records.add_attempt("default", attempt("other run", run_id="b"))
+    assert len(await records.attempts("default", "a", "f")) == 13
+    assert len(await records.run_attempts("default", "a")) == 14
+    assert lost in await records.run_attempts("default", "a")
 
 
 async def test_of_sixteen_commits_one_wins_and_all_adopt_it(objects: Objects) -> None:
@@ -242,3 +252,37 @@ async def test_several_processes_make_one_chain(tmp_path: Path) -> None:
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     chain = await RecordStore(open_objects(url)).decisions("default")
     assert [record.decision.version for record in chain] == list(range(1, 31))
+
+
+def letter(number: int, **changes: Any) -> DeadLetterRecord:
+    values: dict[str, Any] = {
+        "id": f"{number:016x}", "subject": "tidemill.x", "stage": "ingest", "error": "为什么", "kind": "permanent",
+        "at": datetime(2026, 11, 1, 8, number % 60, tzinfo=UTC), "headers": {"ce-id": "好"}, "body": b"\xff\x00" + b"x",
+    }  # fmt: skip
+    return DeadLetterRecord.model_validate(values | changes)
+
+
+async def test_dead_letters_are_kept_once_and_listed_by_time(objects: Objects) -> None:
+    letters = RecordStore(objects).letters
+    for number in (3, 1, 2):
+        assert await letters.keep("项目", letter(number)) == letter(number)
+    assert await letters.keep("项目", letter(2, error="later", at=datetime.now(UTC))) == letter(2)
+    assert await letters.newest("项目", limit=2) == [letter(3), letter(2)]
+    assert await letters.newest("other", limit=2) == []
+    replay = ReplayRecord(identity="a", at=datetime.now(UTC))
+    assert await letters.create_replay("项目", letter(3).id, replay)
+    assert not await letters.create_replay("项目", letter(3).id, replay.model_copy(update={"identity": "b"}))
+    assert await letters.replayed("项目", letter(3).id) == replay
+    assert await letters.newest("项目", limit=9) == [letter(2), letter(1)]
+    assert await letters.get("项目", letter(3).id) == letter(3)
+
+
+async def test_a_letter_whose_writer_died_before_it_was_listed_is_listed_by_the_next_try(tmp_path: Path) -> None:
+    letters = open_records(str(tmp_path)).letters
+    await letters.keep("default", letter(1))
+    (entry,) = tmp_path.glob("records/default/dead-letters/listed/*")
+    entry.unlink()
+    assert await letters.newest("default", limit=9) == []
+    await letters.keep("default", letter(1, at=datetime.now(UTC)))
+    assert await letters.newest("default", limit=9) == [letter(1)]
+    assert [path.name for path in tmp_path.glob("records/default/dead-letters/listed/*")] == [entry.name]

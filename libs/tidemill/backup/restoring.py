@@ -1,0 +1,65 @@
+"""A platform made of a backup, in an empty place, with every digest verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tidemill.artifacts.objects import Objects
+from tidemill.backup.artifacts import ArtifactCopy
+from tidemill.backup.cut import project_of, runs_among
+from tidemill.backup.making import is_empty, judged, latest, record_list
+from tidemill.backup.records import RecordCopy, broken_chains
+from tidemill.backup.schema import Report, RestoreSummary, messages_key
+from tidemill.errors import InvalidInput
+
+
+async def restore(backup: Objects, store: Objects, *, messages: Path, report: Report) -> RestoreSummary:
+    """Copy the newest complete backup to ``store``, which must be empty; messages that wait go to a file.
+
+    What is damaged is left out and named in the summary; the rest is restored.
+
+    Raises:
+        InvalidInput: there is no backup, or ``store`` is not empty.
+        CorruptArtifact: the backup's list of records is damaged.
+        TransientError: one of the two cannot be reached or is full; empty ``store`` before another try.
+    """
+    found = await latest(backup)
+    if found is None:
+        raise InvalidInput(
+            f"there is no complete backup in {backup.url}; a plain copy of a store needs no restore: let "
+            "TIDEMILL_STORE_URL name it and start with `tidemill up`"
+        )
+    if not await is_empty(store):
+        raise InvalidInput(
+            f"{store.url} is not empty; a backup is restored to an empty place: choose another with --data-dir, or "
+            "TIDEMILL_STORE_URL for a bucket"
+        )
+    expected = await record_list(backup, found)
+    artifacts = await ArtifactCopy(backup, store, report=report).run()
+    sizes = {found.key: found.size async for found in backup.entries("records") if found.key in expected}
+    cut = {key: sizes.get(key, 0) for key in expected}
+    records = await RecordCopy(backup, store, report=report, expected=expected).run(cut)
+    damages = await judged(store, records.digests, artifacts.damages)
+    damages += records.damages + await broken_chains(store, records.digests)
+    return RestoreSummary(
+        backup=found.id,
+        made_at=found.finished_at,
+        store=store.url,
+        projects=sorted({project_of(key) for key in records.digests}),
+        runs=runs_among(records.digests),
+        records=len(records.digests),
+        artifacts=artifacts.artifacts,
+        bytes=artifacts.written_bytes + records.written_bytes,
+        messages=await _messages(backup, found.id, messages) if found.messages else 0,
+        damages=damages,
+    )
+
+
+async def _messages(backup: Objects, backup_id: str, to: Path) -> int:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    lines, start = 0, 0
+    with to.open("wb") as file:
+        while block := await backup.read(messages_key(backup_id), start=start, length=1 << 22):
+            file.write(block)
+            lines, start = lines + block.count(b"\n"), start + len(block)
+    return lines

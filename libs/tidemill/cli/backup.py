@@ -1,0 +1,192 @@
+"""``tidemill backup`` and ``restore``: the whole platform copied while it runs, and one made of the copy."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidemill.cli.screen import DataDirOption, JsonOption, print_document, screen
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from rich.console import Console
+
+    from tidemill.backup.schema import BackupRecord, Damage, Report, RestoreSummary
+    from tidemill.platform.data_dir import DataDir
+
+ToArgument = Annotated[str, typer.Argument(metavar="TO", help="A folder, or s3://bucket/prefix; used again and again.")]
+FromArgument = Annotated[str, typer.Argument(metavar="FROM", help="The folder or s3://bucket/prefix of a backup.")]
+
+
+def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Copy the whole platform while it runs; only what is new is copied again."""
+    from tidemill.artifacts.objects import open_objects
+    from tidemill.backup import back_up
+    from tidemill.backup.messages import keep_messages
+    from tidemill.platform.data_dir import DataDir
+    from tidemill.platform.programs import store_url
+    from tidemill.records import RecordStore
+
+    data = DataDir.find(data_dir)
+    source = open_objects(_running_store(data) or store_url(data))
+    console = screen(as_json)
+
+    async def do(report: Report) -> BackupRecord:
+        target = open_objects(to)
+        with tempfile.TemporaryDirectory() as folder:
+            messages, counted = Path(folder) / "messages.jsonl", None
+            async with _streams(data) as client:
+                if client is not None:
+                    counted = await keep_messages(client, RecordStore(source), messages)
+            return await back_up(
+                source, target, messages=messages if counted is not None else None, counted=counted, report=report
+            )
+
+    with _progress(console) as report:
+        made = asyncio.run(do(report))
+    if as_json:
+        print_document(made.model_dump(mode="json"))
+    else:
+        _show_backup(console, made, to)
+    _end(console, made.damages)
+
+
+def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Make a platform of a backup, in an empty folder (or an empty bucket that TIDEMILL_STORE_URL names)."""
+    from tidemill.artifacts.objects import open_objects
+    from tidemill.backup import restore as restore_platform
+    from tidemill.errors import InvalidInput
+    from tidemill.platform.data_dir import DataDir
+    from tidemill.platform.programs import store_url
+
+    data = DataDir.find(data_dir)
+    if data.record_file.exists() or (data.root / "registry.db").exists() or data.kept_messages.exists():
+        raise InvalidInput(
+            f"{data.root} is the folder of a platform already; choose another with --data-dir, or remove it"
+        )
+    console = screen(as_json)
+
+    async def do(report: Report) -> RestoreSummary:
+        store = open_objects(store_url(data))
+        return await restore_platform(open_objects(from_), store, messages=data.kept_messages, report=report)
+
+    data.create()
+    with _progress(console) as report:
+        restored = asyncio.run(do(report))
+    if as_json:
+        print_document(restored.model_dump(mode="json"))
+    else:
+        _show_restored(console, restored, data)
+    _end(console, restored.damages)
+
+
+def _running_store(data: DataDir) -> str | None:
+    """Where the platform that runs in this folder keeps everything, whatever the environment says now."""
+    from tidemill.platform.up import is_running
+
+    record = data.record()
+    return record.store_url if record is not None and is_running(record) else None
+
+
+@asynccontextmanager
+async def _streams(data: DataDir) -> AsyncIterator[Client | None]:
+    """A connection to the platform's NATS: the one that runs here, else the one the environment names; else None."""
+    import nats
+    import nats.errors
+
+    from tidemill.platform.up import is_running
+    from tidemill.settings import PlatformSettings
+
+    record = data.record()
+    if record is not None and is_running(record):
+        account = data.credentials()
+        url, user, password = record.nats_url, account.user, account.password
+    elif "TIDEMILL_NATS_URL" in os.environ:
+        settings = PlatformSettings()
+        secret = settings.nats_password.get_secret_value() if settings.nats_password else ""
+        url, user, password = settings.nats_url, settings.nats_user or "", secret
+    else:
+        yield None
+        return
+    login = {"user": user, "password": password} if user else {}
+    try:
+        client = await nats.connect(url, allow_reconnect=False, connect_timeout=5, error_cb=_silent, **login)
+    except (nats.errors.Error, OSError, asyncio.TimeoutError):
+        yield None
+        return
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _silent(_error: Exception) -> None:
+    """The client's own log would speak of what is said in a sentence."""
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Report]:
+    if not console.is_terminal:
+        yield lambda _what, _done, _total: None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<10}"), BarColumn(bar_width=40), TaskProgressColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        tasks = {what: progress.add_task(what, total=None) for what in ("records", "artifacts")}
+
+        def report(what: str, done: int, total: int) -> None:
+            progress.update(tasks[what], completed=done if total else 1, total=total or 1)
+
+        yield report
+
+
+def _show_backup(console: Console, made: BackupRecord, to: str) -> None:
+    from tidemill.cli.figures import size
+
+    console.print(
+        f"backup {made.id}: {made.runs} runs, {made.records} records, {made.artifacts} artifacts, {size(made.bytes)}; "
+        f"{made.copied_objects} objects with {size(made.copied_bytes)} were new"
+    )
+    if made.messages is None:
+        console.print(
+            "NATS does not run: feedback, and datasets published by plain NATS clients that ingest has not taken, are "
+            "not in it; back up while the platform runs to have them"
+        )
+    elif made.messages:
+        kept = ", ".join(f"{count} of {stream}" for stream, count in sorted(made.messages.items()))
+        console.print(f"messages that only the streams held: {kept}")
+    console.print(f"restore it with: tidemill restore {shlex.quote(to)} --data-dir NEW")
+
+
+def _show_restored(console: Console, restored: RestoreSummary, data: DataDir) -> None:
+    from tidemill.cli.figures import size
+    from tidemill.platform.data_dir import DataDir as Folder
+
+    console.print(
+        f"restored backup {restored.backup} to {restored.store}: {restored.runs} runs, {restored.records} records, "
+        f"{restored.artifacts} artifacts, {size(restored.bytes)}, every digest verified"
+    )
+    if restored.messages:
+        console.print(f"{restored.messages} messages are published again at the next start")
+    where = "" if data.root == Folder.find().root else f" --data-dir {shlex.quote(str(data.root))}"
+    console.print(f"next: tidemill up{where}")
+
+
+def _end(console: Console, damages: list[Damage]) -> None:
+    """Name what is damaged; exit 1 when something refers to it."""
+    from rich.markup import escape
+
+    for damage in damages:
+        meaning = "" if damage.needed else " (nothing refers to it)"
+        console.print(f"[red]damaged[/red]: {escape(damage.key)}{meaning}: {escape(damage.problem)}")
+    if any(damage.needed for damage in damages):
+        raise typer.Exit(1)
