@@ -93,17 +93,14 @@ async def one_run(whole: Whole, bus: Bus, log: EventLog, folder: Path) -> None:
     print(f"one run alone: {time.monotonic() - begun:.1f} s")
     for event in log.events:
         if isinstance(event, StageEvent) and event.run_id == "alone":
-            usage = event.usage
-            print(
-                f"  {event.subject.removeprefix('tidemill.'):22} {usage.wall_seconds:5.2f} s, {usage.cpu_seconds:.2f} s CPU"
-            )
+            fact = event.subject.removeprefix("tidemill.")
+            print(f"  {fact:22} {event.usage.wall_seconds:5.2f} s, {event.usage.cpu_seconds:.2f} s CPU")
 
 
 async def watched(whole: Whole, bus: Bus, log: EventLog, folder: Path, counts: dict[str, int]) -> Outcome:
     """Publish everything and follow it until every run has ended or nothing ends any more."""
-    outcome = Outcome(
-        {project: [f"{project}-{n:04}" for n in range(count)] for project, count in counts.items()}, time.monotonic()
-    )
+    named = {project: [f"{project}-{number:04}" for number in range(count)] for project, count in counts.items()}
+    outcome = Outcome(named, time.monotonic())
     publishing = asyncio.create_task(publish_all(whole, bus, folder, outcome))
     seen, last_ended = len(log.events), time.monotonic()
     while len(outcome.order) < outcome.runs and time.monotonic() - last_ended < SILENCE:
@@ -171,9 +168,8 @@ def report(outcome: Outcome) -> bool:
         ranks = [outcome.order.index(run_id) + 1 for run_id in ids if run_id in outcome.ended]
         if ranks:
             summary = f"{min(ranks)}, median {statistics.median(ranks):g}, {max(ranks)}"
-            print(
-                f"{project:10} {len(ids):5} {summary:>24} {inversions(ranks):11} of {len(ranks) * (len(ranks) - 1) // 2}"
-            )
+            pairs = len(ranks) * (len(ranks) - 1) // 2
+            print(f"{project:10} {len(ids):5} {summary:>24} {inversions(ranks):11} of {pairs}")
     flat = report_memory(outcome.samples, MOST_MEMORY)
     report_queues(outcome.samples)
     for failed in outcome.failed[:5]:

@@ -114,17 +114,14 @@ class Place:
         ]
 
     async def until_mid_epoch(self, run_id: str, fingerprint: str) -> None:
-        """Wait until steps of the same epoch have been done since the last of some checkpoints."""
+        """Wait until the next checkpoint is nearly due, and steps of the same epoch have been done since the last."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 last = await self.records.latest_checkpoint("default", fingerprint)
                 if last is not None and last.number >= CHECKPOINTS_BEFORE:
-                    done = await self.step_of(last)
-                    in_mid_epoch = done // STEPS_PER_EPOCH == (done + 1) // STEPS_PER_EPOCH
-                    if (
-                        in_mid_epoch
-                        and done < max(self.steps(run_id), default=0) < (done // STEPS_PER_EPOCH + 1) * STEPS_PER_EPOCH
-                    ):
+                    saved, now = await self.step_of(last), max(self.steps(run_id), default=0)
+                    late = datetime.now(UTC) - last.at >= 0.6 * CHECKPOINT_EVERY
+                    if late and saved < now and saved // STEPS_PER_EPOCH == now // STEPS_PER_EPOCH:
                         return
                 await asyncio.sleep(0.02)
 

@@ -24,7 +24,7 @@ from tidemill.stage.application import create_stage_app
 from tidemill.stage.runs import Runs
 from tidemill.testing.events import EventLog, event_log
 from tidemill.testing.nats import running_nats, settings_for
-from tidemill.testing.stages import echo_stage
+from tidemill.testing.stages import NOWHERE, echo_stage
 
 numbers = itertools.count(1)
 LOST = ArtifactRef(digest="sha256:" + "1" * 64, kind="checkpoint", size_bytes=1)
@@ -45,6 +45,13 @@ class Bench:
         run_id = f"run-{next(numbers)}"
         values = {"run_id": run_id, "name": "回声", "uri": uri} | changes
         await self.bus.announce(DatasetPublished.model_validate(values), fingerprint="published")
+        return run_id
+
+    async def publish_source(self, project: str) -> str:
+        """A dataset that needs no snapshot, and whose one job is worked in this run."""
+        run_id = f"run-{next(numbers)}"
+        event = DatasetPublished(project=project, run_id=run_id, name="n", source=NOWHERE, use_cache=False)
+        await self.bus.announce(event, fingerprint="published")
         return run_id
 
 
@@ -105,6 +112,19 @@ async def test_no_cache_works_again(bench: Bench) -> None:
     await bench.log.wait_for(DatasetIngested, await bench.publish("test:ok"))
     again = await bench.log.wait_for(DatasetIngested, await bench.publish("test:ok", use_cache=False))
     assert again.usage.attempts == 2, "its snapshot and its job"
+
+
+async def test_many_datasets_at_once_end_in_order_and_no_project_waits_for_another(bench: Bench) -> None:
+    many, few = [
+        [await bench.publish_source(project=project) for _ in range(count)]
+        for project, count in (("许多", 9), ("few", 3))
+    ]
+    async with asyncio.timeout(60):
+        while len(ended := [e.run_id for e in bench.log.of(DatasetIngested) if e.run_id in {*many, *few}]) < 12:
+            await asyncio.sleep(0.05)
+    assert [run_id for run_id in ended if run_id in many] == many
+    assert [run_id for run_id in ended if run_id in few] == few
+    assert ended.index(few[-1]) < 10, f"they take turns: {ended}"
 
 
 async def test_a_permanent_error_fails_the_run_at_once_with_its_words(bench: Bench) -> None:
