@@ -74,8 +74,8 @@ bench-stage: $(STAMP) ## the machinery of one stage beside a Celery task and a P
 bench-resume: $(STAMP) ## a training killed in mid-epoch beside an uninterrupted twin
 	$(BIN)/python -m tests.bench.resume
 
-bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; RUNS=20 for fewer
-	$(BIN)/python -m tests.bench.backpressure $(if $(RUNS),--runs $(RUNS))
+bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; RUNS=20 for fewer, WORK=real to train them
+	$(BIN)/python -m tests.bench.backpressure --work $(or $(WORK),quick) $(if $(RUNS),--runs $(RUNS))
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py

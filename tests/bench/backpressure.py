@@ -2,7 +2,8 @@
 
 Two projects publish tiny datasets to one platform: the first nine tenths of them at once, the other the rest right
 after. Prints when runs ended and in which order, how the second project fared, the memory of every process and the
-lengths of the queues. `make bench-backpressure`, or with `RUNS=20`.
+lengths of the queues. `make bench-backpressure`, or with `RUNS=20`. ``--work quick`` leaves out what training and
+compression cost, so that 500 datasets take minutes and the platform itself is what is measured.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from tests.bench.quick_platform import start_quick
 from tests.bench.sampling import Sample, report_memory, report_queues, sample
 from tests.pipeline.conftest import Whole, reviews, start, stop, write_csv
 from tidemill.artifacts import open_store
@@ -65,9 +67,10 @@ class Outcome:
         return sum(len(ids) for ids in self.published.values())
 
 
-async def main(runs: int) -> bool:
+async def main(runs: int, work: str) -> bool:
     with tempfile.TemporaryDirectory() as name:
-        whole = start(Path(name) / "platform", ack_wait="PT30S")
+        starting = start_quick if work == "quick" else start
+        whole = starting(Path(name) / "platform", ack_wait="PT30S")
         try:
             bus = Bus.from_settings(settings_of(whole), "bench")
             await bus.connect()
@@ -195,4 +198,6 @@ def inversions(ranks: Sequence[int]) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=500)
-    sys.exit(not asyncio.run(main(parser.parse_args().runs)))
+    parser.add_argument("--work", choices=("real", "quick"), default="real")
+    given = parser.parse_args()
+    sys.exit(not asyncio.run(main(given.runs, given.work)))
