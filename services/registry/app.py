@@ -27,6 +27,7 @@ from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
+from tidemill.bus.pulling import Puller
 from tidemill.bus.streams import stream_limits
 from tidemill.bus.subjects import EVENTS, JOBS, job_filter
 from tidemill.errors import TidemillError
@@ -52,6 +53,7 @@ def create_app(settings: RegistrySettings) -> FastStream:
     app = FastStream(bus.broker, logger=None)
     database = Database(settings.database_url or default_database_url(platform))
     parts: list[_Parts] = []
+    consuming: list[Puller] = []
 
     async def join_parts() -> None:
         configure(SERVICE, platform.data_dir, instance, log_level=platform.log_level)
@@ -59,14 +61,18 @@ def create_app(settings: RegistrySettings) -> FastStream:
         await when_reachable(bus.connect)
         parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
         handlers = joined.subscribers
-        await subscribe(
-            bus, records=joined.records, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
-            handler=handlers.on_event, ack_wait=platform.silence, stage="register",
+        consuming.append(
+            await subscribe(
+                bus, records=joined.records, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
+                handler=handlers.on_event, ack_wait=platform.silence, stage="register",
+            )
         )  # fmt: skip
-        await subscribe(
-            bus, records=joined.records, stream=JOBS, durable="registry-commands",
-            filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
-            ack_wait=platform.silence, stage="register",
+        consuming.append(
+            await subscribe(
+                bus, records=joined.records, stream=JOBS, durable="registry-commands",
+                filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
+                ack_wait=platform.silence, stage="register",
+            )
         )  # fmt: skip
 
     async def ready() -> None:
@@ -75,6 +81,7 @@ def create_app(settings: RegistrySettings) -> FastStream:
         log.info("registry is ready")
 
     async def leave() -> None:
+        await asyncio.gather(*(puller.stop(settings.shutdown_grace.total_seconds()) for puller in consuming))
         for joined in parts:
             await joined.stop()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import logging
@@ -18,7 +17,6 @@ from faststream.nats import NatsBroker
 from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig
 from nats.js.kv import KeyValue
 from opentelemetry.propagate import inject
 
@@ -34,9 +32,6 @@ if TYPE_CHECKING:
 
 PUBLISH_TIMEOUT = 5.0
 """Seconds to wait for the stream's acknowledgement; with ``sync_interval: always`` it includes a disk sync."""
-
-KEEP_EVERY = 10.0
-"""Seconds between two looks at whether the service's consumers are there."""
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +52,6 @@ class Bus:
         self.source = source
         self._client: Client | None = None
         self._buckets: dict[str, KeyValue] = {}
-        self._consumers: list[tuple[str, ConsumerConfig]] = []
-        self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
     def from_settings(cls, settings: PlatformSettings, source: str) -> Bus:
@@ -76,13 +69,12 @@ class Bus:
             ping_interval=_ping_interval(settings.ack_wait.total_seconds()),
             max_outstanding_pings=_UNANSWERED_PINGS,
             logger=None,
-            apply_types=False,  # handlers take the message as it is; injection costs more than the delivery itself
             graceful_timeout=15.0,
         )
         return cls(broker, source)
 
     async def connect(self) -> None:
-        """Connect; ``broker.start()`` may follow to consume.
+        """Connect.
 
         Raises:
             TransientError: no server at the address, or it refuses the credentials.
@@ -121,25 +113,6 @@ class Bus:
             except _LOST as error:
                 raise TransientError(f"KV bucket {name!r} cannot be opened: {error!r}") from error
         return self._buckets[name]
-
-    def keep_consumer(self, stream: str, config: ConsumerConfig) -> None:
-        """Make the durable consumer again whenever it is gone: a stream that was lost takes its consumers along."""
-        self._consumers.append((stream, config))
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep_consumers(self.client))
-
-    async def _keep_consumers(self, client: Client) -> None:
-        while not client.is_closed:
-            await asyncio.sleep(KEEP_EVERY)
-            for stream, config in self._consumers:
-                try:
-                    await self.jetstream.consumer_info(stream, config.durable_name or "")
-                except nats.js.errors.NotFoundError:
-                    with contextlib.suppress(*_LOST):
-                        await self.jetstream.add_consumer(stream, config)
-                        log.warning("consumer %s of stream %s was gone and is made again", config.durable_name, stream)
-                except _LOST:
-                    break
 
     async def announce(self, event: Event, *, fingerprint: str, announcement: int = 1) -> None:
         """Publish a fact durably. The same fact of the same run is kept once, however often it is announced.

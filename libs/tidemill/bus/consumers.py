@@ -1,4 +1,4 @@
-"""Durable pull consumers through FastStream: delivery, heartbeat, acknowledgement.
+"""Durable pull consumers: delivery, heartbeat, acknowledgement.
 
 A pull consumer keeps jobs with the replica that is free. While a handler runs, ``in_progress`` goes out every third
 of ``ack_wait``, so that a slow handler keeps its message and a dead one loses it. What a handler raises decides:
@@ -22,18 +22,15 @@ from datetime import timedelta
 
 import nats.errors
 import nats.js.errors
-from faststream import AckPolicy
-from faststream.nats import JStream, PullSub
-from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy as ServerAckPolicy
-from nats.js.api import ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig
 from opentelemetry.context import attach, detach
 from opentelemetry.propagate import extract
 
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
+from tidemill.bus.pulling import Puller
 from tidemill.errors import PermanentError, TransientError, out_of_space
 from tidemill.records import RecordStore
 
@@ -41,7 +38,6 @@ log = logging.getLogger(__name__)
 
 UNFORESEEN_LIMIT = 5
 LONGEST_DELAY = 60.0
-FETCH_TIMEOUT = 5.0
 
 
 class Retry(Exception):
@@ -81,11 +77,10 @@ async def subscribe(
     handler: Handler,
     ack_wait: timedelta,
     stage: str,
-) -> None:
-    """Upsert the durable consumer and consume from it, one message at a time, once the broker starts.
+) -> Puller:
+    """Upsert the durable consumer and consume from it, one message at a time, until the puller is stopped.
 
-    Call it on a connected bus before ``broker.start()``. ``stage`` names the consumer in its dead letters,
-    which are kept in ``records``.
+    ``stage`` names the consumer in its dead letters, which are kept in ``records``.
 
     Raises:
         TransientError: the stream is not provisioned or the server cannot be reached.
@@ -93,37 +88,25 @@ async def subscribe(
     config = ConsumerConfig(
         durable_name=durable,
         filter_subjects=list(filter_subjects),
-        ack_policy=ServerAckPolicy.EXPLICIT,
+        ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ack_wait.total_seconds(),
         max_deliver=-1,
         max_ack_pending=1000,
     )
+    tries = Tries()
+
+    async def consume(message: Msg) -> None:
+        await handle(bus, records, message, handler, ack_wait, stage, tries)
+
+    puller = Puller(bus, durable, consume)
     try:
-        await bus.jetstream.add_consumer(stream, config)
-        bus.keep_consumer(stream, config)
+        await puller.open(stream, config)
+        await puller.start()
     except UNREACHABLE as error:
         raise TransientError(
             f"consumer {durable} of stream {stream} cannot be made: {error!r}; is the stream provisioned?"
         ) from error
-    subscriber = bus.broker.subscriber(
-        config=config,
-        durable=durable,
-        stream=JStream(stream, declare=False),
-        pull_sub=PullSub(batch_size=1, timeout=FETCH_TIMEOUT),
-        ack_policy=AckPolicy.MANUAL,
-        decoder=_as_it_is,
-    )
-
-    tries = Tries()
-
-    @subscriber
-    async def consume(message: NatsMessage) -> None:
-        await handle(bus, records, message.raw_message, handler, ack_wait, stage, tries)
-
-
-async def _as_it_is(message: NatsMessage) -> NatsMessage:
-    """What ``consume`` gets: without injection it is what the decoder returns."""
-    return message
+    return puller
 
 
 async def handle(

@@ -18,6 +18,7 @@ from tidemill.artifacts import open_store
 from tidemill.bus import Bus
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.job_queue import JobQueue
+from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.contracts import ResourceClass
 from tidemill.errors import TransientError
@@ -43,6 +44,9 @@ WARM_UP_DELAY = 1.0
 """Seconds after its start before a service imports what its jobs need: the others are starting on the same cores.
 A job that comes earlier starts the imports itself."""
 
+PLANNED_WITHIN = 10.0
+"""Seconds in which a service that leaves finishes what it is planning."""
+
 T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
@@ -57,6 +61,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
     if stage.snapshot is not None:
         benches += [_Bench(JobRunner(preload=stage.preload), ("io",)) for _ in range(AT_ONCE)]
     background: list[asyncio.Task[None]] = []
+    events: list[Puller] = []
 
     async def join_parts() -> None:
         configure(stage.name, platform.data_dir, instance, log_level=platform.log_level)
@@ -82,11 +87,11 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
                 ack_wait=platform.silence,
             )  # fmt: skip
-        await subscribe(
+        events.append(await subscribe(
             bus, records=records, stream=EVENTS_STREAM, durable=f"{stage.name}-events",
             filter_subjects=[stage.consumes.subject],
             handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     async def ready() -> None:
         for bench in benches:
@@ -103,7 +108,10 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
     async def leave() -> None:
         for task in background:
             task.cancel()
+        for puller in events:
+            puller.close()
         await asyncio.gather(*(bench.leave() for bench in benches))
+        await asyncio.gather(*(puller.stop(PLANNED_WITHIN) for puller in events))
 
     app.on_startup(join_parts)
     app.after_startup(ready)
