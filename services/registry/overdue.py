@@ -67,7 +67,13 @@ class Overdue:
         if reached is None:
             return None
         await self._runs.fail(
-            project, run_id, stage=facts.next_stage, error=str(reached), kind=reached.kind, cost=reached.cost
+            project,
+            run_id,
+            epoch=facts.epoch,
+            stage=facts.next_stage,
+            error=str(reached),
+            kind=reached.kind,
+            cost=reached.cost,
         )
         return await self._projection.run(project, run_id)
 

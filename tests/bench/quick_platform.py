@@ -1,7 +1,7 @@
 """``tidemill up`` with training and compression that cost next to nothing: what is left is the platform.
 
-``python -m tests.bench.quick_platform DATA_DIR`` runs until SIGTERM; ``start_quick`` starts it and waits. Everything but
-the two domain functions is the product's own (see ``tests.faults.quick``).
+``python -m tests.bench.quick_platform DATA_DIR`` runs until SIGTERM; ``start_quick`` starts it and waits. Everything
+but the two domain functions is the product's own (see ``tests.faults.quick``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def start_quick(folder: Path, *, ack_wait: str) -> Whole:
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "libs"), str(REPOSITORY)]),
     }  # fmt: skip
     supervisor = subprocess.Popen(
-        [sys.executable, "-P", "-m", "tests.bench.quick_platform", str(folder)], env=environment, start_new_session=True,
+        [sys.executable, "-P", "-m", "tests.bench.quick_platform", str(folder)],
+        env=environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 120

@@ -194,7 +194,7 @@ class Objects:
         """
         key = f"artifacts/probes/{uuid4().hex}"
         try:
-            first = await self.create(key, b"1")
+            first = await self.create_own(key, b"1")
             second = await self.create(key, b"2")
         except (NotFound, TransientError) as error:
             if isinstance(error, NotFound) or "501" in str(error) or "NotImplemented" in str(error):

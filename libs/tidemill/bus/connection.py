@@ -24,7 +24,7 @@ from tidemill.bus import subjects
 from tidemill.bus.cloudevents import event_headers
 from tidemill.contracts import Event, RunProgressed
 from tidemill.contracts.queries import Answer, Question
-from tidemill.errors import InvalidInput, NotFound, TransientError
+from tidemill.errors import InvalidInput, NotFound, PermanentError, TransientError
 
 if TYPE_CHECKING:
     from tidemill.contracts import Command
@@ -42,6 +42,14 @@ _LOST = (*UNREACHABLE, OSError)
 
 _UNANSWERED_PINGS = 2
 """A connection is given up with the ping after these: at the fourth interval after its last answer at the latest."""
+
+
+_TOO_LARGE = 10054
+"""JetStream's error code for a message beyond ``max_msg_size``."""
+
+
+class TooLarge(PermanentError):
+    """A message is larger than its stream takes."""
 
 
 class Bus:
@@ -129,11 +137,19 @@ class Bus:
 
         Raises:
             TransientError: the stream did not acknowledge within ``PUBLISH_TIMEOUT`` or is full.
+            TooLarge: no try of this message will be taken.
         """
         headers = dict(headers)
         inject(headers)
         try:
             await self.jetstream.publish(subject, body, stream=stream, headers=headers, timeout=PUBLISH_TIMEOUT)
+        except (nats.errors.MaxPayloadError, nats.js.errors.APIError) as error:
+            if isinstance(error, nats.js.errors.APIError) and error.err_code != _TOO_LARGE:
+                raise TransientError(f"stream {stream} did not take a message on {subject}: {error!r}") from error
+            raise TooLarge(
+                f"a message of {len(body):,} bytes on {subject} is larger than stream {stream} takes; "
+                "what it carries grows with the number of labels: use fewer"
+            ) from error
         except _LOST as error:
             raise TransientError(f"stream {stream} did not take a message on {subject}: {_why(error)}") from error
 

@@ -31,6 +31,7 @@ from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.pulling import Puller
+from tidemill.bus.subjects import project_of
 from tidemill.errors import PermanentError, TransientError, out_of_space
 from tidemill.records import RecordStore
 
@@ -149,7 +150,10 @@ async def _dispatch(
         return
     except PermanentError as error:
         log.error("%s: %s on %s; kept in the dead letters", stage, error, delivery.subject)
-        await bury(bus, records, stage=stage, delivery=delivery, error=str(error), kind="permanent")
+        await bury(
+            bus, records, stage=stage, delivery=delivery, error=str(error), kind="permanent",
+            project=project_of(delivery.subject),
+        )  # fmt: skip
     except Exception as error:
         if isinstance(error, TransientError) or out_of_space(error):
             tries.transient[sequence] += 1
@@ -163,7 +167,10 @@ async def _dispatch(
             await message.nak(delay=growing_delay(tries.unforeseen[sequence]))
             return
         why = f"{type(error).__name__}: {error}"
-        await bury(bus, records, stage=stage, delivery=delivery, error=why, kind="unforeseen")
+        await bury(
+            bus, records, stage=stage, delivery=delivery, error=why, kind="unforeseen",
+            project=project_of(delivery.subject),
+        )  # fmt: skip
     tries.forget(sequence)
     await message.ack()
 

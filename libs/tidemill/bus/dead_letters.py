@@ -25,6 +25,7 @@ LETTER_HEADER = "Tidemill-Letter"
 """The dead letter's id, on its message in ``DEAD``."""
 
 _LONGEST_ERROR = 4000
+_LONGEST_TOLD = 512 * 1024
 _OWN_HEADERS = ("nats-", "tidemill-", "traceparent", "tracestate")
 
 
@@ -73,7 +74,8 @@ async def bury(
     }
     if run_id is not None:
         headers["Tidemill-Run-Id"] = run_id
-    await bus.publish_durably(DEAD, dead_subject(stage), letter.body, headers)
+    told = letter.body if len(letter.body) <= _LONGEST_TOLD else b""  # the record has it all
+    await bus.publish_durably(DEAD, dead_subject(stage), told, headers)
 
 
 def letter_id(stage: str, delivery: Delivery, run_id: str | None, epoch: int) -> str:

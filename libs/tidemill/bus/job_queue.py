@@ -20,7 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.consumers import Handler, Tries, handle
 from tidemill.bus.pulling import Puller
-from tidemill.bus.subjects import JOBS, job_filter, job_lane, name_of
+from tidemill.bus.subjects import JOBS, job_consumer, job_filter, job_lane, name_of
 from tidemill.contracts import ResourceClass, StageName
 from tidemill.errors import TransientError
 from tidemill.records import RecordStore
@@ -106,12 +106,23 @@ class JobQueue:
         for resource_class in self._classes:
             wanted = job_filter(self._stage, resource_class)
             queued = await self._bus.jetstream.stream_info(JOBS, subjects_filter=wanted)
-            for lane in {_lane(subject) for subject in queued.state.subjects or {}}:
-                await self._open(lane)
+            lanes = {_lane(subject) for subject in queued.state.subjects or {}}
+            for lane in lanes:
+                try:
+                    await self._open(lane)
+                except UNREACHABLE as error:  # the others must not wait for this one
+                    log.warning("jobs on %s cannot be consumed: %r", lane, error)
+            self._forget_idle(lanes | {job_lane(self._stage, resource_class, "default")}, resource_class)
+
+    def _forget_idle(self, lanes: set[str], resource_class: ResourceClass) -> None:
+        """Ask no more for projects that have had no job for a while; the next one rings the doorbell."""
+        kept = {job_consumer(self._stage, lane) for lane in lanes}
+        prefix = job_consumer(self._stage, job_lane(self._stage, resource_class, ""))
+        for durable in [name for name in self._puller.durables if name.startswith(prefix) and name not in kept]:
+            self._puller.forget(durable)
 
     async def _open(self, lane: str) -> None:
-        resource_class, project = lane.split(".")[-2:]
-        durable = f"{self._stage}-jobs-{resource_class}-{project}"
+        durable = job_consumer(self._stage, lane)
         if durable in self._puller:
             return
         await self._puller.open(
@@ -126,7 +137,7 @@ class JobQueue:
                 inactive_threshold=FORGOTTEN_AFTER,
             ),
         )
-        log.debug("%s takes jobs of project %s", self._stage, name_of(project))
+        log.debug("%s takes jobs of project %s", self._stage, name_of(lane.rpartition(".")[2]))
 
 
 def _lane(subject: str) -> str:

@@ -1,8 +1,8 @@
 """Pulling: one message at a time from durable consumers, which take turns when there are several.
 
-A free puller asks its lanes one after another, beginning behind the one that it was last served from; when all are empty
-it leaves a pull request on each and takes what comes first. What comes too late for that is handed back at once. A
-consumer that is gone, with its stream or alone, is made again.
+A free puller asks its lanes one after another, beginning behind the one that it was last served from; when all are
+empty it leaves a pull request on each and takes what comes first. What comes too late for that is handed back at once.
+A consumer that is gone, with its stream or alone, is made again.
 """
 
 from __future__ import annotations
@@ -75,6 +75,15 @@ class Puller:
 
     def __contains__(self, durable: str) -> bool:
         return durable in self._lanes
+
+    @property
+    def durables(self) -> list[str]:
+        """The consumers that are pulled from, by name."""
+        return list(self._lanes)
+
+    def forget(self, durable: str) -> None:
+        """Pull from this one no more; what it still brings goes back. The consumer itself stays."""
+        self._lanes.pop(durable, None)
 
     async def start(self) -> None:
         """Begin to pull."""
@@ -176,7 +185,8 @@ class Puller:
             message = answer.result() if answer is not None and answer.done() else None
             if message is not None and taken is None:
                 taken = message
-                self._lanes[name] = self._lanes.pop(name)  # its turn is over: the others come first
+                if name in self._lanes:
+                    self._lanes[name] = self._lanes.pop(name)  # its turn is over: the others come first
             else:
                 await self._give_back(message)
         return taken
@@ -192,7 +202,9 @@ class Puller:
             for lane in self._lanes.values():
                 if lane.inbox == message.subject and lane.answer is not None and not lane.answer.done():
                     lane.answer.set_result(None)
-            if (message.headers or {}).get("Status") not in ("404", "408"):  # a consumer or the whole stream is gone
+            headers = message.headers or {}
+            # Nobody there, or told so: a consumer or the whole stream is gone.
+            if headers.get("Status") == "503" or "Deleted" in headers.get("Description", ""):
                 self._gone = True
             return
         asked = self._lanes.get(message.metadata.consumer)

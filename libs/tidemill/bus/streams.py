@@ -31,6 +31,9 @@ from tidemill.errors import TransientError
 if TYPE_CHECKING:
     from tidemill.settings import StreamSettings
 
+LARGEST_MESSAGE = 8 << 20
+"""Bytes: an evaluation with its confusion matrix travels on two events. The server's ``max_payload`` bounds it too."""
+
 _DAY = 24 * 3600.0
 
 
@@ -78,7 +81,7 @@ def stream_configs(limits: StreamLimits) -> list[StreamConfig]:
             discard=DiscardPolicy.NEW,
             max_bytes=limits.events_bytes,
             max_age=age,
-            max_msg_size=1 << 20,
+            max_msg_size=LARGEST_MESSAGE,
             duplicate_window=600.0,
             num_replicas=limits.replicas,
         ),
@@ -89,7 +92,7 @@ def stream_configs(limits: StreamLimits) -> list[StreamConfig]:
             retention=RetentionPolicy.WORK_QUEUE,
             discard=DiscardPolicy.NEW,
             max_bytes=limits.jobs_bytes,
-            max_msg_size=1 << 20,
+            max_msg_size=LARGEST_MESSAGE,
             duplicate_window=600.0,
             num_replicas=limits.replicas,
         ),

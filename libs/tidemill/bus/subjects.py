@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from tidemill.contracts import ResourceClass, StageName
@@ -18,6 +19,7 @@ LEASES_BUCKET = "leases"
 ATTEMPTS_BUCKET = "attempts"
 DEPLOYMENTS_BUCKET = "deployments"
 
+_LONGEST_IN_NAME = 150
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")
 
 
@@ -53,6 +55,20 @@ def job_filter(stage: StageName, resource_class: ResourceClass) -> str:
 def command_subject(project: str) -> str:
     """Where commands to the registry are queued: jobs of the stage ``register``."""
     return job_lane("register", "cpu", token(project))
+
+
+def project_of(subject: str) -> str:
+    """The project that a job or a command belongs to, as its subject says; ``default`` for any other subject."""
+    parts = subject.split(".")
+    return name_of(parts[4]) if subject.startswith("tidemill.job.") and len(parts) > 4 else "default"
+
+
+def job_consumer(stage: StageName, lane: str) -> str:
+    """Name of the durable consumer of a lane: what ``job_lane`` gives. The server takes no longer names."""
+    resource_class, project = lane.split(".")[-2:]
+    if len(project) > _LONGEST_IN_NAME:
+        project = f"={hashlib.sha256(project.encode()).hexdigest()[:32]}"
+    return f"{stage}-jobs-{resource_class}-{project}"
 
 
 def dead_subject(stage: str) -> str:

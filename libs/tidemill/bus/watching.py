@@ -7,6 +7,7 @@ last sequence of the old one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -52,7 +53,7 @@ async def watching(bus: Bus, name: str, keys: str) -> AsyncIterator[Entries]:
     try:
         yield entries()
     finally:
-        if bus.connected:
+        with contextlib.suppress(*UNREACHABLE):  # also while disconnected: the client would subscribe again
             await watcher.stop()  # type: ignore[no-untyped-call]
 
 

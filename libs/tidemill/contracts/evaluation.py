@@ -23,6 +23,7 @@ class EvaluationSummary(Frozen):
     ``metrics`` holds the scalar metrics by name (for text classification: ``accuracy``, ``macro_f1``,
     ``macro_precision``, ``macro_recall``, ``weighted_f1``, ``auc``, ``loss``). ``confusion[i][j]`` counts the
     examples of true label ``labels[i]`` that were predicted as ``labels[j]``.
+    It is empty where there are too many labels for an event to carry it.
     """
 
     part: str

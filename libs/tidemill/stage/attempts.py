@@ -37,6 +37,15 @@ from tidemill.telemetry import SpanRecord, current_parent_id, current_traceparen
 log = logging.getLogger(__name__)
 
 
+SILENT = "went without a word"
+MOST_WORKERS_LOST = 10
+"""Workers that may go while they have a job before its run fails: not few, since whole machines are taken away too."""
+
+
+class WorkersLost(PermanentError):
+    """Worker after worker has gone while it had this job."""
+
+
 class AttemptInHand:
     """A try in hand."""
 
@@ -83,8 +92,10 @@ class Attempts:
 
         Raises:
             TransientError: the try of a worker that is gone cannot be put on record now.
+            WorkersLost: too many workers have gone while they had this job.
         """
-        await self._adopt(command)
+        if await self._adopt(command):
+            await self._survivable(command, epoch)
         now = datetime.now(UTC)
         entry = LedgerEntry(
             attempt_id=uuid4().hex, project=command.project, run_id=command.run_id, stage=command.stage, epoch=epoch,
@@ -119,15 +130,24 @@ class Attempts:
         except TransientError as error:
             log.warning("%s; the next try of the job looks again", error)
 
-    async def _adopt(self, command: JobCommand) -> None:
+    async def _adopt(self, command: JobCommand) -> bool:
         """Put the try of a worker that is gone on record. Only the owner of the job's lease may say that it is."""
         try:
             entry = await self._ledger.read(command.project, command.fingerprint)
         except TransientError as error:
             log.warning("%s; a try that was lost before may not be on record", error)
-            return
-        if entry is not None:
-            await put_on_record(entry, self._records)
+            return False
+        return entry is not None and await put_on_record(entry, self._records)
+
+    async def _survivable(self, command: JobCommand, epoch: int) -> None:
+        """Refuse a job that took worker after worker with it, as one whose memory ends a whole container does."""
+        tries = await self._records.attempts(command.project, command.run_id, command.fingerprint)
+        gone = [one for one in tries if one.epoch == epoch and one.kind == "lost" and one.error.endswith(SILENT)]
+        if len(gone) >= MOST_WORKERS_LOST:
+            raise WorkersLost(
+                f"{len(gone)} workers have gone without a word while they had this job, the last one "
+                f"{gone[-1].instance}; see their logs, then `tidemill runs retry`"
+            )
 
     async def _opened(self, entry: LedgerEntry) -> Page | None:
         try:
@@ -138,7 +158,7 @@ class Attempts:
 
     async def _ended(self, attempt: AttemptInHand, command: JobCommand) -> None:
         if attempt.superseded:
-            record = _record(attempt, "lost", "another worker committed its result first")
+            record = _record(attempt, "lost", "its result was on record already")
         elif len(command.fingerprints) > 1 or command.snapshot:
             record = _record(attempt, "finished", "")
         else:  # its result is its record: the stage is joined right behind it
@@ -176,7 +196,7 @@ async def put_on_record(entry: LedgerEntry, records: RecordStore) -> bool:
     """
     result = await _committed(entry, records)
     done = result is not None
-    silent = "" if done else f"its worker {entry.instance} went without a word"
+    silent = "" if done else f"its worker {entry.instance} {SILENT}"
     record = AttemptRecord(
         attempt_id=entry.attempt_id, run_id=entry.run_id, epoch=entry.epoch, stage=entry.stage,
         fingerprint=entry.fingerprint, kind="finished" if done else "lost", error=silent, at=datetime.now(UTC),

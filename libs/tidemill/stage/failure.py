@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from tidemill.bus.cloudevents import event_headers
+from tidemill.bus.connection import TooLarge
 from tidemill.bus.consumers import Retry, growing_delay
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, DatasetPublished, StageEvent, StageName
@@ -26,10 +28,10 @@ from tidemill.errors import (
 from tidemill.jobs.outcome import usage_of
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord
-from tidemill.stage.attempts import attempt_kind, recorded
+from tidemill.stage.attempts import WorkersLost, attempt_kind, recorded
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.limits import LimitReached
-from tidemill.stage.remaking import LostForGood, Remaker
+from tidemill.stage.remaking import LostForGood, Remaker, Remaking
 from tidemill.stage.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -84,13 +86,50 @@ class FailurePolicy:
         self, project: str, run_id: str, fingerprint: str, epoch: int, error: Exception, delivery: Delivery
     ) -> None:
         kind = attempt_kind(error)
+        if kind == "transient" and recorded(error) is None:  # no try was made: the consumer's own delays are enough
+            raise TransientError(str(error) or type(error).__name__) from error
+        attempts = await self._on_record(project, run_id, fingerprint, epoch, error)
+        message = str(error) or type(error).__name__
+        # What a stage of the past finds wrong does not fail the run, unless the run waits for it to work again.
+        passed = isinstance(error, LostForGood | TooLarge) or await self._remaker.has_lost(project, run_id, self._stage)
+        fail = partial(self._runs.fail, project, run_id, epoch=epoch, stage=self._stage, passed=passed)
+        if isinstance(error, LimitReached):  # nothing is wrong with the event: it is not kept, a retry announces it
+            await fail(error=message, kind=error.kind, cost=error.cost)
+        elif isinstance(error, WorkersLost):
+            await fail(error=message, kind="exhausted", delivery=delivery)
+        elif kind == "permanent":
+            await fail(error=message, kind="permanent", delivery=delivery)
+        elif kind == "transient":
+            delay = growing_delay(len(attempts))
+            log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)
+            raise Retry(delay)
+        else:
+            counted = sum(1 for one in attempts if one.kind in ("crash", "unforeseen"))
+            if counted >= self._max_attempts:
+                await fail(error=f"{message} (after {counted} tries)", kind="exhausted", delivery=delivery)
+                return
+            made_again = await self._made_again(project, run_id, error)
+            if made_again == "impossible":
+                message = f"{message}; no stage of this run can make it again: publish the dataset again"
+                await fail(error=message, kind="permanent", delivery=delivery)
+            elif made_again == "intact":
+                log.warning(
+                    "run %s: %s: %s; try %d of %d", run_id, self._stage, message, counted, self._max_attempts,
+                    exc_info=error if kind == "unforeseen" else None,
+                )  # fmt: skip
+                raise Retry(growing_delay(counted))
+
+    async def _on_record(
+        self, project: str, run_id: str, fingerprint: str, epoch: int, error: Exception
+    ) -> list[AttemptRecord]:
+        """Put what failed on record; the tries of the same work in this epoch that came to nothing."""
         message = str(error) or type(error).__name__
         attempt = recorded(error) or AttemptRecord(
             run_id=run_id,
             epoch=epoch,
             stage=self._stage,
             fingerprint=fingerprint,
-            kind=kind,
+            kind=attempt_kind(error),
             error=message[:4000],
             at=datetime.now(UTC),
             usage=usage_of(error),
@@ -100,42 +139,12 @@ class FailurePolicy:
             earlier = await self._records.attempts(project, run_id, fingerprint)
         except PermanentError as broken:  # a store that refuses us must not cost the job
             raise TransientError(f"the attempt cannot be recorded: {broken}; it failed with: {message}") from error
-        attempts = [one for one in earlier if one.epoch == epoch]
-        if isinstance(error, LimitReached):  # nothing is wrong with the event: it is not kept, a retry announces it
-            await self._runs.fail(
-                project, run_id, stage=self._stage, error=message, kind=error.kind, cost=error.cost
-            )  # fmt: skip
-            return
-        if kind == "permanent":
-            await self._runs.fail(
-                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery,
-                passed=isinstance(error, LostForGood),
-            )  # fmt: skip
-            return
-        if kind == "transient":
-            delay = growing_delay(len(attempts))
-            log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)
-            raise Retry(delay)
-        counted = sum(1 for one in attempts if one.kind in ("crash", "unforeseen"))
+        return [one for one in earlier if one.epoch == epoch]
+
+    async def _made_again(self, project: str, run_id: str, error: Exception) -> Remaking:
+        """Have what could not be read made again. ``asked``: its announcement will bring this work here again."""
         lost = error.artifact if isinstance(error, CorruptArtifact | ArtifactMissing) else None
-        if lost is not None and counted < self._max_attempts:
-            made_again = await self._remaker.remake(project, run_id, lost)
-            if made_again == "asked":  # its announcement will bring this work here again
-                return
-            if made_again == "impossible":
-                message = f"{message}; no stage of this run can make it again: publish the dataset again"
-                await self._runs.fail(
-                    project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery
-                )
-                return
-        if counted < self._max_attempts:
-            log.warning(
-                "run %s: %s: %s; try %d of %d", run_id, self._stage, message, counted, self._max_attempts,
-                exc_info=error if kind == "unforeseen" else None,
-            )  # fmt: skip
-            raise Retry(growing_delay(counted))
-        error_text = f"{message} (after {counted} tries)"
-        await self._runs.fail(project, run_id, stage=self._stage, error=error_text, kind="exhausted", delivery=delivery)
+        return "intact" if lost is None else await self._remaker.remake(project, run_id, lost)
 
     def _event_delivery(self, command: JobCommand) -> Delivery:
         """The stage's event as a message again: what is kept when a job fails is what starts the stage anew."""

@@ -25,7 +25,7 @@ from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
 from tidemill.stage.runs import Runs
 from tidemill.stage.snapshot import SOURCE, snapshot_command, snapshot_fingerprint
-from tidemill.telemetry import run_scope, span
+from tidemill.telemetry import current_traceparent, run_scope, span
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,24 @@ class Planner(Generic[E, S, R]):
     async def on_event(self, delivery: Delivery) -> None:
         """Handle one delivery of the stage's event. An event for a run that has ended is dropped with a log line."""
         event = self._parse(delivery)
-        with run_scope(event.run_id), span(f"{self._stage.name} plan", run_id=event.run_id, project=event.project):
+        with run_scope(event.run_id):
+            traceparent = None
             if isinstance(event, DatasetPublished):
-                await self._runs.begin(event)
+                traceparent = await self._trace(event, delivery)
+            await self._on_event(event, delivery, traceparent)
+
+    async def _trace(self, event: DatasetPublished, delivery: Delivery) -> str | None:
+        """Where planning belongs: a bare publish brings no trace, so it is that of the run's record, every time."""
+        if current_traceparent() is not None:
+            await self._runs.begin(event)
+            return None
+        with span("publish", run_id=event.run_id, project=event.project):
+            record = await self._runs.begin(event)
+        return record.traceparent
+
+    async def _on_event(self, event: E, delivery: Delivery, traceparent: str | None) -> None:
+        name = f"{self._stage.name} plan"
+        with span(name, traceparent=traceparent, run_id=event.run_id, project=event.project):
             status = await self._runs.status(event.project, event.run_id)
             if status.state != "running":
                 log.info("run %s is %s: %s is not planned", event.run_id, status.state, self._stage.name)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
-from tidemill.contracts import EVENTS, ArtifactRef, DatasetIngested, Event, StageEvent
+from tidemill.contracts import EVENTS, ArtifactRef, DatasetIngested, Event, StageEvent, StageName
 from tidemill.errors import PermanentError
 from tidemill.records import RecordStore
 from tidemill.records.schema import StageRecord
@@ -52,6 +52,19 @@ class Remaker:
         await self._bus.announce(event, fingerprint=fingerprint, announcement=again())
         log.warning("run %s: %s is announced again, so that it is made anew", run_id, event.subject)
         return "asked"
+
+    async def has_lost(self, project: str, run_id: str, stage: StageName) -> bool:
+        """Whether ``stage`` has announced artifacts for this run that are not there any more."""
+        run = await self._records.run(project, run_id)
+        if run is None:
+            return False
+        cause: Event = run.event
+        for record in await self._records.stages(project, run_id):
+            event = announced_event(record)
+            if record.stage == stage:
+                return not all([await self._store.exists(ref) for ref in made_by(event, cause)])
+            cause = event
+        return False
 
     async def _cause(self, project: str, run_id: str, artifact: ArtifactRef) -> tuple[Event, str] | None:
         """The event that the stage which made ``artifact`` took, and its fingerprint."""

@@ -30,11 +30,15 @@ class Runs:
         self._records = records
         self.states = RunStates(bus)
 
-    async def begin(self, event: DatasetPublished) -> None:
-        """Put a run on record that a plain NATS client started; one that has a record is left as it is."""
-        if await self._records.run(event.project, event.run_id) is None:
+    async def begin(self, event: DatasetPublished) -> RunRecord:
+        """The run's record; a run that a plain NATS client started is put on record."""
+        known = await self._records.run(event.project, event.run_id)
+        if known is None:
             record = RunRecord(event=event, created_at=datetime.now(UTC), traceparent=current_traceparent())
-            await self._records.create_run(record)
+            if await self._records.create_run(record):
+                return record
+            known = await self._records.run(event.project, event.run_id) or record
+        return known
 
     async def status(self, project: str, run_id: str) -> RunStatus:
         """What the run ought to be; made from its records when the KV bucket does not know it."""
@@ -75,6 +79,7 @@ class Runs:
         project: str,
         run_id: str,
         *,
+        epoch: int,
         stage: StageName,
         error: str,
         kind: FailureKind,
@@ -82,10 +87,11 @@ class Runs:
         cost: Cost | None = None,
         passed: bool = False,
     ) -> None:
-        """End the run as failed and keep ``delivery``, the stage's event, in the dead letters.
+        """End ``epoch`` of the run as failed and keep ``delivery``, the stage's event, in the dead letters.
 
-        A run that a limit ends has no ``delivery`` to keep, and ``cost``, what it had cost by then. A stage that the
-        run has passed does not fail it, unless ``passed`` says that what it had made is lost.
+        What was found wrong in an earlier epoch says nothing about a run that was retried. A run that a limit ends has
+        no ``delivery`` to keep, and ``cost``, what it had cost by then. A stage that the run has passed does not fail
+        it, unless ``passed`` says that what it had made is lost.
 
         Safe to repeat: everything is written once, the KV entry last, so a crash in between is completed by the
         redelivery. A run that ended otherwise in the meantime stays as it is.
@@ -93,12 +99,8 @@ class Runs:
         Raises:
             TransientError: something could not be written; the job has to be delivered again.
         """
-        now = await self.status(project, run_id)
-        # A redelivery of what was passed long ago. Registration claims its stage first, and may fail after that.
-        if not passed and stage != "register" and (stage in now.reached or "register" in now.reached):
-            log.warning("run %s has passed %s: %s does not fail it", run_id, stage, error)
+        if not await self._can_fail(project, run_id, epoch, stage, error, passed=passed):
             return
-        epoch = now.epoch
         if delivery is not None:
             await bury(
                 self._bus, self._records, stage=stage, delivery=delivery, error=error, kind=kind,
@@ -107,6 +109,9 @@ class Runs:
         outcome = OutcomeRecord(
             epoch=epoch, state="failed", ended_at=datetime.now(UTC), stage=stage, error=error, reason=kind, cost=cost
         )
+        # Again: keeping the letter took its time, and a model that is being registered by now is not taken back.
+        if not await self._can_fail(project, run_id, epoch, stage, error, passed=passed):
+            return
         await self._records.create_outcome(project, run_id, outcome)
         winner = await self._outcome(project, run_id, epoch) or outcome
         if winner.state == "failed":
@@ -120,6 +125,19 @@ class Runs:
 
         await self.states.change(project, run_id, end)
         log.error("run %s failed in %s: %s", run_id, stage, error)
+
+    async def _can_fail(
+        self, project: str, run_id: str, epoch: int, stage: StageName, error: str, *, passed: bool
+    ) -> bool:
+        now = await self.status(project, run_id)
+        if now.epoch != epoch:
+            log.warning("run %s is in its epoch %d: what went wrong in %d does not fail it", run_id, now.epoch, epoch)
+            return False
+        # A redelivery of what was passed long ago. Registration claims its stage first, and may fail after that.
+        if stage != "register" and ("register" in now.reached or (stage in now.reached and not passed)):
+            log.warning("run %s has passed %s: %s does not fail it", run_id, stage, error)
+            return False
+        return True
 
     async def _recorded(self, project: str, run_id: str) -> RunStatus:
         epoch = max([1, *[record.epoch for record in await self._records.epochs(project, run_id)]])

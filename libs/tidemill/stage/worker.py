@@ -11,7 +11,8 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus, Lease, LeaseLost, Leases
-from tidemill.bus.consumers import Retry
+from tidemill.bus.consumers import Retry, growing_delay
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import EVENTS, ArtifactKind, ArtifactRef, RunProgressed
 from tidemill.errors import (
@@ -52,11 +53,9 @@ from tidemill.telemetry import current_traceparent, export, run_scope, span
 log = logging.getLogger(__name__)
 
 LEASE_HELD_DELAY = 0.25
-"""Seconds before a job whose lease another holds is delivered again: what a takeover takes beyond ``ack_wait``."""
-
-WATCHED_AFTER = 0.25
-"""Seconds that a job may take before its run is watched: a watch costs the server a consumer, and a job that is over
-by then is told by its join that the run has ended."""
+"""Seconds before a job whose lease another holds is delivered again: what a takeover takes beyond the silence."""
+LONGEST_HELD_DELAY = 10.0
+QUICK_LOOKS = 8
 
 
 @dataclass(frozen=True)
@@ -105,13 +104,15 @@ class Worker(Generic[E, S, R]):
             runner=runner, runs=runs, leases=self._leases, attempts=attempts,
             ack_wait=workplace.ack_wait, grace=workplace.shutdown_grace,
         )  # fmt: skip
-        self._leaving = False
+        self._leaving = asyncio.Event()
+        self._held: Counter[int] = Counter()
+        """By sequence, how often a job was brought while another worker had its lease."""
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def leave(self) -> None:
         """Hand the job in hand back with a checkpoint, and take no other. Returns when nothing is in hand."""
-        self._leaving = True
+        self._leaving.set()
         self._runner.request_stop(self._workplace.shutdown_grace.total_seconds())
         deadline = self._workplace.shutdown_grace.total_seconds() + 5
         with contextlib.suppress(asyncio.TimeoutError):
@@ -119,17 +120,18 @@ class Worker(Generic[E, S, R]):
 
     async def on_job(self, delivery: Delivery) -> None:
         """Handle one delivery of a job of this stage."""
-        if self._leaving:
+        if self._leaving.is_set():
             raise Retry(LEAVING_DELAY)
         self._idle.clear()
         try:
             command = _parse(delivery)
             with run_scope(command.run_id):
-                await self._do(command)
+                await self._do(command, delivery.sequence)
+            self._held.pop(delivery.sequence, None)
         finally:
             self._idle.set()
 
-    async def _do(self, command: JobCommand) -> None:
+    async def _do(self, command: JobCommand, sequence: int) -> None:
         status = await self._runs.status(command.project, command.run_id)
         if status.state != "running":
             log.info("run %s is %s: its job of %s is dropped", command.run_id, status.state, self._stage.name)
@@ -138,7 +140,7 @@ class Worker(Generic[E, S, R]):
             result = await self._joiner.results.find(command.project, command.fingerprint)
             worked = result is None
             if result is None:
-                result = await self._leased(command, status.epoch)
+                result = await self._leased(command, status.epoch, sequence)
             else:
                 await self._attempts.settle(result, command.project)
             await self._go_on(command, status.epoch, result, worked=worked)
@@ -154,10 +156,11 @@ class Worker(Generic[E, S, R]):
             export(spans_of(error))
             await self._failures.job_failed(command, error, status.epoch)
 
-    async def _leased(self, command: JobCommand, epoch: int) -> ResultRecord:
+    async def _leased(self, command: JobCommand, epoch: int, sequence: int) -> ResultRecord:
         lease = await self._leases.acquire(command.fingerprint, self._workplace.owner)
         if lease is None:
-            raise Retry(LEASE_HELD_DELAY)
+            self._held[sequence] += 1
+            raise Retry(held_delay(self._held[sequence]))
         title = f" {command.title}" if command.title else ""
         try:
             committed = await self._joiner.results.find(command.project, command.fingerprint)
@@ -186,7 +189,7 @@ class Worker(Generic[E, S, R]):
             output.mkdir()
             outcome = await self._run_child(command, lease, inputs, output)
             attempt.worked(outcome.usage)
-            return await self._commit(command, lease, outcome, output, attempt)
+            return await self._persistently(lambda: self._commit(command, lease, outcome, output, attempt))
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -252,6 +255,27 @@ class Worker(Generic[E, S, R]):
             return self._stage.snapshot, self._event(command), output / SOURCE
         return self._stage.work, self._stage.spec.model_validate(command.spec), inputs, output
 
+    async def _persistently(self, commit: Callable[[], Awaitable[ResultRecord]]) -> ResultRecord:
+        """What ``commit`` returns, tried again while bus or store are away: the work is done and lies here.
+
+        Raises:
+            LeaseLost: another worker has the job now.
+            TransientError: it still fails, and this worker has to leave.
+        """
+        tries = 0
+        while True:
+            try:
+                return await commit()
+            except LeaseLost:
+                raise
+            except TransientError as error:
+                tries += 1
+                delay = growing_delay(tries)
+                log.warning("%s: a result cannot be committed: %s; again in %.1f s", self._stage.name, error, delay)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._leaving.wait(), delay)
+                    raise
+
     async def _commit(
         self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: AttemptInHand
     ) -> ResultRecord:
@@ -291,6 +315,15 @@ class Worker(Generic[E, S, R]):
         event = EVENTS[self._stage.consumes.subject].model_validate(command.event)
         assert isinstance(event, self._stage.consumes)
         return event
+
+
+def held_delay(times: int) -> float:
+    """Seconds before a job whose lease another worker holds is looked at again, the ``times``-th time.
+
+    A dead worker's lease ends about when its job comes back: a few quick looks. Another run's copy of the same job may
+    have to wait for hours, and must not keep this worker from others.
+    """
+    return min(LONGEST_HELD_DELAY, LEASE_HELD_DELAY * 2.0 ** max(0, times - QUICK_LOOKS))
 
 
 def _parse(delivery: Delivery) -> JobCommand:

@@ -13,6 +13,9 @@ from tidemill.tasks.text_classification.serving import softmax
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+MOST_CONFUSED = 1000
+"""Labels up to which an evaluation holds its confusion matrix: it travels on events, and grows with their square."""
+
 
 def evaluate_logits(labels: Sequence[str], y_true: ArrayLike, logits: ArrayLike, part: str) -> EvaluationSummary:
     """Everything that is reported about a model on one part.
@@ -50,7 +53,7 @@ def evaluate_logits(labels: Sequence[str], y_true: ArrayLike, logits: ArrayLike,
             for index, label in enumerate(labels)
         ],
         labels=list(labels),
-        confusion=confusion.tolist(),
+        confusion=confusion.tolist() if len(labels) <= MOST_CONFUSED else [],
     )
 
 
