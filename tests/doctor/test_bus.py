@@ -40,6 +40,12 @@ async def test_a_wrong_password_and_nobody_there(with_nats: Site, only: Only) ->
     assert (found.state, "nothing answers" in found.message) == ("failed", True)
 
 
+async def test_an_operator_whom_the_server_does_not_know(with_nats: Site, only: Only) -> None:
+    assert with_nats.nats is not None
+    found = only(await checks.look_at_server(replace(with_nats, nats=replace(with_nats.nats, operator="nobody"))))
+    assert (found.state, "does not say how it is" in found.message) == ("failed", True)
+
+
 async def test_without_a_server_it_says_why_it_did_not_look(site: Site) -> None:
     with pytest.raises(NotLooked, match="no platform runs here"):
         await checks.look_at_streams(site)

@@ -1,4 +1,4 @@
-"""What is in the store: artifacts, shards, markers of what was condemned, what was put aside, and what died on its way in."""
+"""What is in the store: artifacts, shards, markers of condemned ones, what was put aside, what died on its way in."""
 
 from __future__ import annotations
 
