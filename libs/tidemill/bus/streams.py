@@ -35,6 +35,8 @@ LARGEST_MESSAGE = 8 << 20
 """Bytes: an evaluation with its confusion matrix travels on two events. The server's ``max_payload`` bounds it too."""
 
 _DAY = 24 * 3600.0
+_LONGEST_WINDOW = 120.0
+"""Seconds; JetStream's own default for how long it remembers the ids of messages."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ async def provision(client: Client, limits: StreamLimits | None = None) -> None:
             info = await js.stream_info(f"KV_{bucket.bucket}")
             if info.config.max_age != bucket.ttl:
                 info.config.max_age = bucket.ttl
+                # The server chose it when the bucket was made, and refuses one that is longer than messages live.
+                info.config.duplicate_window = min(bucket.ttl, _LONGEST_WINDOW)
                 await js.update_stream(info.config)
 
 

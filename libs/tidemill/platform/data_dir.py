@@ -58,6 +58,11 @@ class PlatformRecord(BaseModel):
     error: str | None = None
     """Why it failed to start."""
 
+    @property
+    def running(self) -> bool:
+        """Whether the platform's supervisor is alive."""
+        return self.state in ("starting", "ready", "stopping") and self.supervisor.alive
+
 
 class Credentials(BaseModel):
     """The one account of the platform's NATS server."""
