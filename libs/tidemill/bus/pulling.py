@@ -13,7 +13,6 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -54,7 +53,9 @@ class Puller:
         self._inbox = ""
         self._requests = 0
         self._arrivals: Subscription | None = None
-        self._changed = asyncio.Event()
+        self._changed = False
+        """Lanes were opened, or it is to close: what waits looks again."""
+        self._wake: asyncio.Future[None] | None = None
         self._gone = False
         self._closing = False
         self._working: asyncio.Task[None] | None = None
@@ -71,7 +72,7 @@ class Puller:
         await self._bus.jetstream.add_consumer(stream, config)
         if name not in self._lanes:
             self._lanes = {name: _Lane(stream, config), **self._lanes}
-            self._changed.set()
+            self._look_again()
 
     def __contains__(self, durable: str) -> bool:
         return durable in self._lanes
@@ -94,7 +95,7 @@ class Puller:
     def close(self) -> None:
         """Take no further message. One that is in hand goes on."""
         self._closing = True
-        self._changed.set()
+        self._look_again()
 
     async def stop(self, grace: float = 0.0) -> None:
         """End everything; a message that is still in hand after ``grace`` seconds is cancelled and goes back."""
@@ -127,8 +128,7 @@ class Puller:
             await asyncio.sleep(PAUSE)
             await self._reopen()
             self._gone = False
-        if not self._closing:
-            self._changed.clear()
+        self._changed = self._closing
         if len(self._lanes) > 1:  # of one lane alone, a request that waits brings what is there at once
             for lane in list(self._lanes.values()):
                 message = await self._now(lane)
@@ -140,7 +140,8 @@ class Puller:
         """A message of the lane if it has one."""
         try:
             answer = await self._ask(lane, {"batch": 1, "no_wait": True})
-            await asyncio.wait({answer}, timeout=ANSWER_TIMEOUT)
+            if not answer.done():
+                await self._woken(ANSWER_TIMEOUT)
         except BaseException:
             await self._give_back(await self._taken())
             raise
@@ -151,23 +152,37 @@ class Puller:
         request = {"batch": 1, "expires": int(WAIT * 1e9)}
         reconnects = self._bus.client.stats["reconnects"]
         deadline = asyncio.get_running_loop().time() + WAIT
-        changing = asyncio.create_task(self._changed.wait())
         try:
             answers = [await self._ask(lane, request) for lane in list(self._lanes.values())]
-            while not self._changed.is_set() and asyncio.get_running_loop().time() < deadline:
-                open_ones = [answer for answer in answers if not answer.done()]
-                if len(open_ones) < len(answers):
+            while not self._changed and asyncio.get_running_loop().time() < deadline:
+                if any(answer.done() for answer in answers):
                     break
-                awaited: set[asyncio.Future[Any]] = {changing, *open_ones}
-                await asyncio.wait(awaited, timeout=PAUSE, return_when=asyncio.FIRST_COMPLETED)
+                await self._woken(PAUSE)
                 if self._bus.client.stats["reconnects"] != reconnects:  # the server has forgotten what it was asked
                     break
         except BaseException:
             await self._give_back(await self._taken())
             raise
-        finally:
-            changing.cancel()
         return await self._taken()
+
+    async def _woken(self, seconds: float) -> None:
+        """Return when something has come or changed, at the latest after ``seconds``. A task less than ``wait_for``."""
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_later(seconds, self._rouse)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _look_again(self) -> None:
+        self._changed = True
+        self._rouse()
 
     async def _ask(self, lane: _Lane, request: Mapping[str, object]) -> asyncio.Future[Msg | None]:
         self._requests += 1
@@ -202,6 +217,7 @@ class Puller:
             for lane in self._lanes.values():
                 if lane.inbox == message.subject and lane.answer is not None and not lane.answer.done():
                     lane.answer.set_result(None)
+                    self._rouse()
             headers = message.headers or {}
             # Nobody there, or told so: a consumer or the whole stream is gone.
             if headers.get("Status") == "503" or "Deleted" in headers.get("Description", ""):
@@ -212,6 +228,7 @@ class Puller:
             await self._give_back(message)
         else:
             asked.answer.set_result(message)
+            self._rouse()
 
     async def _reopen(self) -> None:
         for lane in list(self._lanes.values()):
