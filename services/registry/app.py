@@ -100,7 +100,6 @@ class _Parts:
         reconciler: Reconciler,
         projection: Projection,
         serving: Serving,
-        dead_letters: DeadLetters,
         database: Database,
         fresh: bool,
     ) -> None:
@@ -109,7 +108,6 @@ class _Parts:
         self._reconciler = reconciler
         self._projection = projection
         self._serving = serving
-        self._dead_letters = dead_letters
         self._database = database
         self._fresh = fresh
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,7 +132,6 @@ class _Parts:
             try:
                 await self._serving.restore()
                 await self._projection.catch_up(everything=self._fresh)
-                await self._dead_letters.adopt()
                 break
             except TidemillError as error:
                 log.warning("catching up: %s; again in 5 s", error)
@@ -201,5 +198,5 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     )  # fmt: skip
     return _Parts(
         records=records, subscribers=subscribers, reconciler=reconciler, projection=projection, serving=serving,
-        dead_letters=dead_letters, database=database, fresh=fresh,
+        database=database, fresh=fresh,
     )  # fmt: skip

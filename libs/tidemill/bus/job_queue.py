@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import nats.js.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -42,8 +41,6 @@ PAUSE = 0.5
 """Seconds between two tries when the server cannot be reached or a consumer is gone."""
 FORGOTTEN_AFTER = 24 * 3600.0
 """Seconds without any worker after which the server drops a lane's consumer; its jobs stay."""
-_NOT_UNIQUE = 10100
-"""JetStream's error code for a consumer whose filter overlaps another's on a work queue."""
 
 
 @dataclass
@@ -258,15 +255,7 @@ class JobQueue:
             return
         resource_class, project = prefix.split(".")[-2:]
         lane = _Lane(durable=f"{self._stage}-jobs-{resource_class}-{project}", prefix=prefix)
-        try:
-            await self._bus.jetstream.add_consumer(JOBS, self._consumer(lane))
-        except nats.js.errors.BadRequestError as error:
-            if error.err_code != _NOT_UNIQUE:
-                raise
-            # An older version took the jobs of all projects with one consumer. What it has in hand comes again.
-            with contextlib.suppress(nats.js.errors.NotFoundError):
-                await self._bus.jetstream.delete_consumer(JOBS, f"{self._stage}-jobs-{resource_class}")
-            await self._bus.jetstream.add_consumer(JOBS, self._consumer(lane))
+        await self._bus.jetstream.add_consumer(JOBS, self._consumer(lane))
         if prefix not in self._lanes:
             self._lanes = {prefix: lane, **self._lanes}
             log.debug("%s takes jobs of project %s", self._stage, name_of(project))

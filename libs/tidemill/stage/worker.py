@@ -54,10 +54,6 @@ log = logging.getLogger(__name__)
 LEASE_HELD_DELAY = 0.25
 """Seconds before a job whose lease another holds is delivered again: what a takeover takes beyond ``ack_wait``."""
 
-WATCHED_AFTER = 0.25
-"""Seconds that a job may take before its run is watched: a watch costs the server a consumer, and a job that is over
-by then is told by its join that the run has ended."""
-
 
 @dataclass(frozen=True)
 class Workplace:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest_asyncio
-from nats.js.api import AckPolicy, ConsumerConfig
 
 from tidemill.bus import Bus
 from tidemill.bus.consumers import Handler, Retry
@@ -190,14 +189,3 @@ async def test_a_stream_that_was_lost_and_made_again_is_consumed_again(bus: Bus,
     await provision(bus.client, StreamLimits())
     await put(bus, "default", "after")
     await until(lambda: done.jobs == ["before", "after"])
-
-
-async def test_the_one_consumer_of_an_older_version_makes_way(bus: Bus, consume: Consume) -> None:
-    older = ConsumerConfig(
-        durable_name="train-jobs-cpu", filter_subject="tidemill.job.train.cpu.>", ack_policy=AckPolicy.EXPLICIT
-    )
-    await bus.jetstream.add_consumer(JOBS, older)
-    await put(bus, "default", "left over")
-    done = Done()
-    await consume(done)
-    await until(lambda: done.jobs == ["left over"])
