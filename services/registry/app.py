@@ -28,7 +28,7 @@ from tidemill.artifacts import open_store
 from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.streams import stream_limits
-from tidemill.bus.subjects import EVENTS, JOBS, job_filter
+from tidemill.bus.subjects import COMMANDS_DURABLE, EVENTS, JOBS, events_durable, job_filter
 from tidemill.errors import TidemillError
 from tidemill.garbage import Policy
 from tidemill.records import RecordStore
@@ -60,11 +60,11 @@ def create_app(settings: RegistrySettings) -> FastStream:
         parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
         handlers = joined.subscribers
         await subscribe(
-            bus, records=joined.records, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
-            handler=handlers.on_event, ack_wait=platform.silence, stage="register",
+            bus, records=joined.records, stream=EVENTS, durable=events_durable("register"),
+            filter_subjects=EVENT_SUBJECTS, handler=handlers.on_event, ack_wait=platform.silence, stage="register",
         )  # fmt: skip
         await subscribe(
-            bus, records=joined.records, stream=JOBS, durable="registry-commands",
+            bus, records=joined.records, stream=JOBS, durable=COMMANDS_DURABLE,
             filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
             ack_wait=platform.silence, stage="register",
         )  # fmt: skip

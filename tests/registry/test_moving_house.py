@@ -24,6 +24,7 @@ from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import DatasetPublished, ModelTrained, PromoteVersion, ReplayDeadLetter
 from tidemill.contracts.queries import ListDeadLetters, ListModels, ListRuns, ShowModel, ShowRun
+from tidemill.progress import silent
 from tidemill.records.schema import RunRecord
 from tidemill.testing.events import event_log
 from tidemill.testing.nats import running_nats, settings_for
@@ -52,10 +53,10 @@ async def by_copying_the_store(old: Bench, new: Path) -> None:
 async def by_backup_and_restore(old: Bench, new: Path) -> None:
     backup = open_objects(str(new / "backup"))
     await back_up(
-        open_objects(old.platform.store_url), backup, messages=None, counted=None, report=lambda *_: None
+        open_objects(old.platform.store_url), backup, messages=None, counted=None, progress=silent
     )  # fmt: skip
     store = open_objects(str(new / "store"))
-    assert not (await restore(backup, store, messages=new / "kept", report=lambda *_: None)).damages
+    assert not (await restore(backup, store, messages=new / "kept", progress=silent)).damages
 
 
 @pytest.mark.parametrize("move", [by_copying_the_store, by_backup_and_restore])

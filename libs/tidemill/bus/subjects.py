@@ -18,6 +18,9 @@ LEASES_BUCKET = "leases"
 ATTEMPTS_BUCKET = "attempts"
 DEPLOYMENTS_BUCKET = "deployments"
 
+COMMANDS_DURABLE = "registry-commands"
+"""The durable consumer of commands to the registry."""
+
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")
 
 
@@ -53,6 +56,11 @@ def job_filter(stage: StageName, resource_class: ResourceClass) -> str:
 def command_subject(project: str) -> str:
     """Where commands to the registry are queued: jobs of the stage ``register``."""
     return job_lane("register", "cpu", token(project))
+
+
+def events_durable(stage: StageName) -> str:
+    """The durable consumer of the events that ``stage`` takes; of ``register`` it is the registry."""
+    return "registry-events" if stage == "register" else f"{stage}-events"
 
 
 def dead_subject(stage: str) -> str:

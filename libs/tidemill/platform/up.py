@@ -262,4 +262,4 @@ def stop_platform(data: DataDir, *, timeout: float = 90.0) -> list[int]:
 
 def is_running(record: PlatformRecord | None) -> bool:
     """Whether the platform's supervisor is alive."""
-    return record is not None and record.state in ("starting", "ready", "stopping") and record.supervisor.alive
+    return record is not None and record.running

@@ -7,7 +7,7 @@ anything unforeseen count, on durable attempt records, towards ``max_attempts`` 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,12 +85,34 @@ class FailurePolicy:
     ) -> None:
         kind = attempt_kind(error)
         message = str(error) or type(error).__name__
+        attempts = await self._on_record(project, run_id, fingerprint, epoch, error)
+        if isinstance(error, LimitReached):  # nothing is wrong with the event: it is not kept, a retry announces it
+            await self._runs.fail(
+                project, run_id, stage=self._stage, error=message, kind=error.kind, cost=error.cost
+            )  # fmt: skip
+        elif kind == "permanent":
+            await self._runs.fail(
+                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery,
+                passed=isinstance(error, LostForGood),
+            )  # fmt: skip
+        elif kind == "transient":
+            delay = growing_delay(len(attempts))
+            log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)
+            raise Retry(delay)
+        else:
+            await self._counted(project, run_id, error, attempts, delivery)
+
+    async def _on_record(
+        self, project: str, run_id: str, fingerprint: str, epoch: int, error: Exception
+    ) -> list[AttemptRecord]:
+        """Put the try on record; all of this epoch, with it."""
+        message = str(error) or type(error).__name__
         attempt = recorded(error) or AttemptRecord(
             run_id=run_id,
             epoch=epoch,
             stage=self._stage,
             fingerprint=fingerprint,
-            kind=kind,
+            kind=attempt_kind(error),
             error=message[:4000],
             at=datetime.now(UTC),
             usage=usage_of(error),
@@ -100,26 +122,22 @@ class FailurePolicy:
             earlier = await self._records.attempts(project, run_id, fingerprint)
         except PermanentError as broken:  # a store that refuses us must not cost the job
             raise TransientError(f"the attempt cannot be recorded: {broken}; it failed with: {message}") from error
-        attempts = [one for one in earlier if one.epoch == epoch]
-        if isinstance(error, LimitReached):  # nothing is wrong with the event: it is not kept, a retry announces it
-            await self._runs.fail(
-                project, run_id, stage=self._stage, error=message, kind=error.kind, cost=error.cost
-            )  # fmt: skip
-            return
-        if kind == "permanent":
-            await self._runs.fail(
-                project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery,
-                passed=isinstance(error, LostForGood),
-            )  # fmt: skip
-            return
-        if kind == "transient":
-            delay = growing_delay(len(attempts))
-            log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)
-            raise Retry(delay)
+        return [one for one in earlier if one.epoch == epoch]
+
+    async def _counted(
+        self, project: str, run_id: str, error: Exception, attempts: Sequence[AttemptRecord], delivery: Delivery
+    ) -> None:
+        """Another try while there are tries left, after what was lost is made again; else the run's end."""
+        message = str(error) or type(error).__name__
         counted = sum(1 for one in attempts if one.kind in ("crash", "unforeseen"))
-        lost = error.artifact if isinstance(error, CorruptArtifact | ArtifactMissing) else None
-        if lost is not None and counted < self._max_attempts:
-            made_again = await self._remaker.remake(project, run_id, lost)
+        if counted >= self._max_attempts:
+            error_text = f"{message} (after {counted} tries)"
+            await self._runs.fail(
+                project, run_id, stage=self._stage, error=error_text, kind="exhausted", delivery=delivery
+            )
+            return
+        if isinstance(error, CorruptArtifact | ArtifactMissing) and error.artifact is not None:
+            made_again = await self._remaker.remake(project, run_id, error.artifact)
             if made_again == "asked":  # its announcement will bring this work here again
                 return
             if made_again == "impossible":
@@ -128,14 +146,11 @@ class FailurePolicy:
                     project, run_id, stage=self._stage, error=message, kind="permanent", delivery=delivery
                 )
                 return
-        if counted < self._max_attempts:
-            log.warning(
-                "run %s: %s: %s; try %d of %d", run_id, self._stage, message, counted, self._max_attempts,
-                exc_info=error if kind == "unforeseen" else None,
-            )  # fmt: skip
-            raise Retry(growing_delay(counted))
-        error_text = f"{message} (after {counted} tries)"
-        await self._runs.fail(project, run_id, stage=self._stage, error=error_text, kind="exhausted", delivery=delivery)
+        log.warning(
+            "run %s: %s: %s; try %d of %d", run_id, self._stage, message, counted, self._max_attempts,
+            exc_info=error if attempt_kind(error) == "unforeseen" else None,
+        )  # fmt: skip
+        raise Retry(growing_delay(counted))
 
     def _event_delivery(self, command: JobCommand) -> Delivery:
         """The stage's event as a message again: what is kept when a job fails is what starts the stage anew."""

@@ -75,8 +75,8 @@ async def test_gc_says_what_would_go_and_then_frees_it(
     assert not await store.exists(ref)
 
 
-@pytest.mark.parametrize("grace", ["1", "h", "1.5h", "-1h", "soon"])
+@pytest.mark.parametrize("grace", ["h", "-1h", "1w", "soon"])
 def test_a_grace_that_is_no_time_is_misuse(tidemill: Command, grace: str) -> None:  # noqa: F811
     done = tidemill("gc", f"--grace={grace}")
     assert done.code == 2
-    assert "a number and a unit" in done.err
+    assert "is not a duration; write" in done.err
