@@ -139,24 +139,6 @@ async def test_dead_letters_outlive_the_stream(bench: Bench) -> None:
     await eventually(off_the_list)
 
 
-async def test_letters_of_a_version_that_kept_them_in_the_stream_only(quiet_bench: Bench) -> None:
-    bench = quiet_bench
-    headers = {
-        "Tidemill-Subject": DatasetPublished.subject, "Tidemill-Stage": "ingest",
-        "Tidemill-Error": "%E4%BB%8E%E5%89%8D", "Tidemill-Kind": "permanent",
-        "Tidemill-Project": "default", "Tidemill-At": "2026-11-01T08:00:00+00:00",
-    }  # fmt: skip
-    await bench.bus.jetstream.publish("tidemill.dead.ingest", b"{}", headers=headers)
-
-    async def adopted() -> Any:
-        letters = await bench.bus.ask(ListDeadLetters(limit=1000))
-        return [one for one in letters if one["error"] == "从前"]
-
-    for _ in range(2):
-        async with registry(bench.platform):
-            assert len(await eventually(adopted)) == 1
-
-
 async def test_what_only_the_streams_hold_is_published_again(tmp_path: Path) -> None:
     feedback, bare = "反馈".encode(), '{"name": "裸", "uri": "file:///x.csv"}'.encode()
     path = tmp_path / "kept.jsonl"
