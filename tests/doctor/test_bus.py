@@ -13,9 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from tests.doctor.conftest import ACK_WAIT, Only
 from tidemill.bus import Bus, Leases
-from tidemill.bus.dead_letters import bury
-from tidemill.bus.delivery import Delivery
-from tidemill.bus.streams import StreamLimits, provision
+from tidemill.bus.streams import StreamLimits, provision, stream_configs
 from tidemill.doctor import bus as checks
 from tidemill.doctor import runs
 from tidemill.doctor.site import NotLooked, Site
@@ -41,6 +39,12 @@ async def test_a_wrong_password_and_nobody_there(with_nats: Site, only: Only) ->
     nobody = replace(with_nats, nats=NatsAccount(f"nats://127.0.0.1:{free_port()}", "u", "p"))
     found = only(await checks.look_at_server(nobody))
     assert (found.state, "nothing answers" in found.message) == ("failed", True)
+
+
+async def test_an_operator_whom_the_server_does_not_know(with_nats: Site, only: Only) -> None:
+    assert with_nats.nats is not None
+    found = only(await checks.look_at_server(replace(with_nats, nats=replace(with_nats.nats, operator="nobody"))))
+    assert (found.state, "does not say how it is" in found.message) == ("failed", True)
 
 
 async def test_without_a_server_it_says_why_it_did_not_look(site: Site) -> None:
@@ -111,6 +115,21 @@ async def test_a_stream_that_is_nearly_full_and_one_with_other_limits(with_nats:
     assert any(one.state == "failed" and "publishers are refused" in one.message for one in full)
 
 
+async def test_a_full_stream_of_feedback_names_the_setting_that_bounds_it(
+    with_nats: Site, bus: Bus, only: Only
+) -> None:
+    await bus.jetstream.publish("tidemill.feedback.received.v1", b"x" * 1000)
+    used = (await bus.jetstream.stream_info("FEEDBACK")).state.bytes
+    limits = StreamLimits(lease_ttl=ACK_WAIT)
+    (config,) = [one for one in stream_configs(limits) if one.name == "FEEDBACK"]
+    await bus.jetstream.update_stream(replace(config, max_bytes=used))
+    found = (await checks.look_at_streams(with_nats))[-1]
+    await provision(bus.client, limits)
+    await bus.jetstream.purge_stream("FEEDBACK")
+    assert (found.state, "FEEDBACK is full" in found.message) == ("failed", True)
+    assert "raise TIDEMILL_STREAM_EVENTS_BYTES and" in found.advice
+
+
 async def test_consumers_that_are_gone_and_one_that_nobody_asks(
     with_nats: Site, bus: Bus, monkeypatch: pytest.MonkeyPatch, only: Only
 ) -> None:
@@ -136,16 +155,6 @@ async def test_consumers_that_are_gone_and_one_that_nobody_asks(
 async def _consumer(bus: Bus, stream: str, durable: str, subject: str) -> None:
     config = ConsumerConfig(durable_name=durable, filter_subject=subject, ack_policy=AckPolicy.EXPLICIT)
     await bus.jetstream.add_consumer(stream, config)
-
-
-async def test_dead_letters_say_the_last_error_and_how_to_replay(with_nats: Site, bus: Bus, only: Only) -> None:
-    assert only(await checks.look_at_dead_letters(with_nats)).message == "none"
-    await bury(bus, stage="train", delivery=Delivery("tidemill.x", b"{}"), error="列 label: 空", kind="permanent")
-    found = only(await checks.look_at_dead_letters(with_nats))
-    assert found.state == "warning"
-    assert "1 messages could not be handled" in found.message
-    assert "by train: 列 label: 空" in found.message
-    assert "tidemill dead replay 1" in found.advice
 
 
 async def test_jobs_for_a_class_that_no_worker_takes(

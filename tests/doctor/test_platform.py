@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 import pytest
 
 from tests.doctor.conftest import Only
@@ -235,6 +236,38 @@ def test_a_thread_that_hangs_is_said_and_not_waited_for(site: Site) -> None:
     release.set()
     assert report.hung
     assert [(name, one.state) for name, one in report.findings] == [("stuck", "failed"), ("well", "ok")]
+
+
+def test_a_check_that_nats_leaves_without_an_answer_is_no_bug_of_the_doctor(site: Site) -> None:
+    async def unanswered(_: Site) -> list[Finding]:
+        raise nats.errors.TimeoutError
+
+    async def broken(_: Site) -> list[Finding]:
+        raise KeyError("data")
+
+    report = diagnose(site, [Check("streams", unanswered), Check("broken", broken)])
+    (streams,), (mistake,) = report.of("streams"), report.of("broken")
+    assert (streams.state, "NATS does not answer" in streams.message) == ("failed", True)
+    assert streams.advice == "see the finding of NATS"
+    assert "bug of the doctor" in mistake.advice
+
+
+def test_the_store_is_that_of_the_running_platform_and_the_rest_is_what_the_environment_says(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMILL_STORE_URL", str(tmp_path / "of the moment"))
+    monkeypatch.setenv("TIDEMILL_REGISTRY_RECONCILE_AFTER", "PT5M")
+    monkeypatch.setenv("TIDEMILL_STREAM_EVENTS_BYTES", "5MiB")
+    data = site.folder()
+    found = Site.of(data.root)
+    assert found.store_url == str(tmp_path / "of the moment")
+    assert (found.reconcile_after, found.streams.events_bytes) == (timedelta(minutes=5), 5 << 20)
+    running = recorded(site, store_url=str(tmp_path / "in use")).record
+    assert running is not None
+    data.write_record(running)
+    assert Site.of(data.root).store_url == str(tmp_path / "in use")
+    data.write_record(running.model_copy(update={"state": "stopped"}))
+    assert Site.of(data.root).store_url == str(tmp_path / "of the moment")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from tidemill.doctor import database, disk, store
 from tidemill.doctor.findings import Finding
 from tidemill.doctor.site import NotLooked, Site
 from tidemill.records import RecordStore, open_records
-from tidemill.records.schema import AliasMoved, RunRecord
+from tidemill.records.schema import AliasMoved, DeadLetterRecord, ReplayRecord, RunRecord
 from tidemill.settings import PlatformSettings
 from tidemill.testing.disk import fill, small_disk
 from tidemill.testing.s3 import bucket, s3, s3_endpoint  # noqa: F401
@@ -107,6 +107,30 @@ async def test_a_missing_decision_is_named(site: Site, only: Only) -> None:
     (site.folder().store / "records/default/decisions/000000000002.json").unlink()
     found = only(await store.look_at_decisions(site))
     assert (found.state, "decision 2 of project 'default' is missing" in found.message) == ("failed", True)
+
+
+def dead(letter_id: str, *, error: str, minute: int = 0) -> DeadLetterRecord:
+    return DeadLetterRecord(
+        id=letter_id, subject="tidemill.x", stage="train", error=error, kind="permanent", epoch=1, headers={},
+        at=datetime(2026, 1, 1, 0, minute, tzinfo=UTC), body=b"{}",
+    )  # fmt: skip
+
+
+async def test_dead_letters_of_every_project_say_the_last_error_and_how_to_replay(site: Site, only: Only) -> None:
+    assert only(await store.look_at_dead_letters(site)).message == "none"
+    letters = open_records(site.store()).letters
+    await letters.keep("default", dead("a" * 16, error="column label: empty"))
+    await letters.keep("default", dead("b" * 16, error="列 label: 空", minute=1))
+    await letters.keep("项目", dead("c" * 16, error="no such column"))
+    mine, theirs = await store.look_at_dead_letters(replace(site, data_dir_option=" --data-dir x"))
+    assert mine.state == "warning"
+    assert f"2 messages could not be handled; the last ({'b' * 16}) by train: 列 label: 空" in mine.message
+    assert f"`tidemill dead replay {'b' * 16} --data-dir x`" in mine.advice
+    assert "1 messages of project 项目" in theirs.message
+    assert "at the gateway of project 项目" in theirs.advice
+    for letter_id in ("a" * 16, "b" * 16):
+        await letters.create_replay("default", letter_id, ReplayRecord(identity="again", at=datetime.now(UTC)))
+    assert "项目" in only(await store.look_at_dead_letters(site)).message
 
 
 async def inspected(site: Site) -> Finding:

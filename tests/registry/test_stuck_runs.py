@@ -46,3 +46,16 @@ async def test_a_silent_run_is_stuck_unless_somebody_works_on_its_stage(
         await bench.bus.jetstream.publish(job_subject("preprocess", "cpu", "default", run_id), b"{}")
         (found,) = await runs.look_at_runs(impatient)
         assert found.state == "ok"
+
+        another = await bench.publish("他们", project="项目")
+
+        async def known_too() -> bool:
+            return any(row["run_id"] == another for row in await bench.bus.ask(ListRuns(project="项目")))
+
+        await eventually(known_too)
+        await bench.bus.jetstream.publish(job_subject("ingest", "cpu", "default", another), b"{}")  # of a namesake
+        (found,) = await runs.look_at_runs(impatient)
+        assert (found.state, f"run {another} (他们) of project 项目 is in" in found.message) == ("failed", True)
+        assert "at the gateway of project 项目" in found.advice
+        (found,) = await runs.look_at_runs(site)
+        assert found.message == "2 runs go on"

@@ -3,6 +3,7 @@
     artifacts/manifests/<digest>.json          what an artifact consists of; written last, so it is whole or absent
     artifacts/objects/<first2>/<sha256>        shards, shared between artifacts
     artifacts/condemned/…                      what the garbage collection will delete; see ``condemned``
+    artifacts/quarantine/<sha256>              damaged shards, and manifests with ``.json``, out of the way of good ones
 
 Knows nothing of what the artifacts mean, who made them or when.
 """
@@ -39,6 +40,7 @@ from tidemill.errors import ArtifactMissing, CorruptArtifact, InvalidInput, NotF
 if TYPE_CHECKING:
     from tidemill.records import RecordStore
 
+QUARANTINE = "artifacts/quarantine"
 SHARD_SIZE = 256_000_000
 """Largest object in bytes; a larger file is cut."""
 
@@ -210,7 +212,7 @@ class ObjectArtifactStore:
         return await self.objects.size(manifest_key(ref)) is not None
 
     async def quarantine(self, ref: ArtifactRef) -> list[str]:
-        """See ``ArtifactStore.quarantine``. What is damaged moves below ``artifacts/quarantine``, for people to see."""
+        """See ``ArtifactStore.quarantine``. What is damaged moves to ``QUARANTINE``, for people to see."""
         key = manifest_key(ref)
         name = ref.digest.removeprefix("sha256:")
         try:
@@ -218,7 +220,7 @@ class ObjectArtifactStore:
         except NotFound:
             return [key]
         except CorruptArtifact:
-            await self.objects.move(key, f"artifacts/quarantine/{name}.json")
+            await self.objects.move(key, f"{QUARANTINE}/{name}.json")
             return [key]
         shards = {shard.sha256: shard for entry in manifest.files for shard in entry.shards}
         damaged = [key for key in await in_parallel(self._damage, list(shards.values())) if key is not None]
@@ -237,7 +239,7 @@ class ObjectArtifactStore:
             return key
         if digest.hexdigest() == shard.sha256 and await self.objects.size(key) == shard.size:
             return None
-        await self.objects.move(key, f"artifacts/quarantine/{shard.sha256}")
+        await self.objects.move(key, f"{QUARANTINE}/{shard.sha256}")
         return key
 
     async def adopt(self, ref: ArtifactRef) -> bool:

@@ -166,8 +166,14 @@ class Objects:
         return sorted(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
 
     async def move(self, key: str, to: str) -> None:
-        """Give an object another key, in place of what is there; one that is gone already is no error."""
+        """Give an object another key, in place of what is there; one that is gone already is no error.
+
+        It counts as written now: a copy does on S3, and a file that is renamed is made to.
+        """
         with suppress(NotFound), self._errors("move", key):
+            if self._folder is not None:
+                with suppress(FileNotFoundError):
+                    await asyncio.to_thread(os.utime, self._folder / key)
             await obstore.rename_async(self._store, key, to)
 
     async def delete(self, keys: Sequence[str]) -> None:

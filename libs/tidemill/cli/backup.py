@@ -32,11 +32,11 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
     from tidemill.backup import back_up
     from tidemill.backup.messages import keep_messages
     from tidemill.platform.data_dir import DataDir
-    from tidemill.platform.programs import store_url
+    from tidemill.platform.programs import current_store_url
     from tidemill.records import RecordStore
 
     data = DataDir.find(data_dir)
-    source = open_objects(_running_store(data) or store_url(data))
+    source = open_objects(current_store_url(data))
     console = screen(as_json)
 
     async def do(progress: Progress) -> BackupRecord:
@@ -86,14 +86,6 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
     else:
         _show_restored(console, restored, data)
     _end(console, restored.damages)
-
-
-def _running_store(data: DataDir) -> str | None:
-    """Where the platform that runs in this folder keeps everything, whatever the environment says now."""
-    from tidemill.platform.up import is_running
-
-    record = data.record()
-    return record.store_url if record is not None and is_running(record) else None
 
 
 @asynccontextmanager

@@ -39,11 +39,11 @@ def gc(
     from tidemill.artifacts.objects import open_objects
     from tidemill.garbage import Collector, Policy
     from tidemill.platform.data_dir import DataDir
-    from tidemill.platform.programs import store_url
+    from tidemill.platform.programs import current_store_url
 
     forget = _time(forget_older_than, "--forget-older-than") if forget_older_than is not None else None
     policy = Policy(grace=_time(grace, "--grace"), forget_older_than=forget)
-    url = store_url(DataDir.find(data_dir))
+    url = current_store_url(DataDir.find(data_dir))
     with progress_bar(screen(as_json)) as progress:
         report = asyncio.run(Collector(open_objects(url), policy, progress=progress).collect(dry_run=dry_run))
     if as_json:

@@ -24,10 +24,10 @@ def rebuild(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None
     """Make the registry's database again from the records in the store alone."""
     from tidemill.errors import TidemillError
     from tidemill.platform.data_dir import DataDir
-    from tidemill.platform.programs import store_url
+    from tidemill.platform.programs import current_store_url
 
     data = DataDir.find(data_dir)
-    environment = os.environ | {"TIDEMILL_DATA_DIR": str(data.root), "TIDEMILL_STORE_URL": store_url(data)}
+    environment = os.environ | {"TIDEMILL_DATA_DIR": str(data.root), "TIDEMILL_STORE_URL": current_store_url(data)}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "services.registry.rebuild"],
         env=environment, cwd=data.root if data.root.is_dir() else None, capture_output=True, text=True, check=False,

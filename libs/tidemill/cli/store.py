@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import typer
 
@@ -18,14 +19,15 @@ def store() -> None:
 
 @commands.command()
 def prepare(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Create the bucket of TIDEMILL_STORE_URL, turn its versioning on, and check that it decides races."""
+    """Create the bucket of TIDEMILL_STORE_URL (else of the platform that runs), turn its versioning on, and check that it decides races."""
     from tidemill.artifacts import open_store
     from tidemill.artifacts.buckets import prepare_bucket
     from tidemill.platform.data_dir import DataDir
-    from tidemill.platform.programs import store_url
+    from tidemill.platform.programs import current_store_url, store_url
 
     data = DataDir.find(data_dir)
-    url = store_url(data)
+    # Whoever names a bucket means that one: it may be prepared for the next start, while the platform runs on another.
+    url = store_url(data) if os.environ.get("TIDEMILL_STORE_URL") else current_store_url(data)
 
     async def do() -> None:
         await prepare_bucket(url)

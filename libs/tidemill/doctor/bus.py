@@ -1,4 +1,4 @@
-"""NATS: the server, the platform's streams and buckets, the consumers, the dead letters."""
+"""NATS: the server, the platform's streams and buckets, the consumers."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import asyncio
 import json
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
-import nats.errors
 import nats.js.errors
 
 from tidemill.bus import subjects
+from tidemill.bus.connection import UNREACHABLE
 from tidemill.bus.streams import bucket_configs, bucket_of, bucket_stream, stream_configs, stream_limits
 from tidemill.contracts import STAGES
 from tidemill.doctor.findings import Finding, failed, ok, skipped, warning
 from tidemill.doctor.site import Site
-from tidemill.platform.health import HEALTHZ
+from tidemill.platform.health import ask_health
 from tidemill.platform.nats_client import NatsAccount, Refused, connected_once
-from tidemill.settings import StreamSettings
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.js import JetStreamContext
     from nats.js.api import ConsumerInfo, StreamInfo
 
@@ -31,6 +28,8 @@ LONG_WAIT = 900.0
 """Seconds that the oldest message of a consumer may wait before it is worth a word."""
 SECOND_LOOK = 1.5
 """Seconds after which a consumer that nobody asks is looked at again: between two requests nobody asks either."""
+_LIMITED_BY = {subjects.FEEDBACK: "TIDEMILL_STREAM_EVENTS_BYTES"}
+"""Settings of streams that have none of their own."""
 _LOST_ADVICE = "a running registry makes it again within seconds; else `tidemill up` does"
 
 
@@ -47,7 +46,7 @@ async def look_at_server(site: Site) -> list[Finding]:
         return [failed(str(error), "set TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD, or restart the platform")]
     except ConnectionError as error:
         return [failed(str(error), "see `tidemill status` and the log of NATS")]
-    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+    except UNREACHABLE as error:
         return [failed(f"JetStream does not answer at {account.url}: {error!r}", "see the server's log; restart it")]
     found = (
         await _operators_view(account) if account.operator else [skipped("the disk sync setting: no operator account")]
@@ -61,14 +60,15 @@ async def look_at_server(site: Site) -> list[Finding]:
 
 
 async def _operators_view(account: NatsAccount) -> list[Finding]:
-    async with connected_once(account.url, user=account.operator, password=account.password) as client:
-        health = json.loads((await client.request(HEALTHZ, b"", timeout=5)).data)["data"]
-        jetstream = json.loads((await client.request("$SYS.REQ.SERVER.PING.JSZ", b"{}", timeout=5)).data)["data"]
-    if health.get("status") != "ok":
-        return [
-            failed(f"the server says: {health.get('error')}", "make room on its disk; it is restarted by itself then")
-        ]
-    if not jetstream.get("config", {}).get("sync_always"):
+    try:
+        wrong = await ask_health(account.url, user=account.operator, password=account.password)
+        if wrong is not None:
+            return [failed(f"the server says: {wrong}", "make room on its disk; it is restarted by itself then")]
+        async with connected_once(account.url, user=account.operator, password=account.password) as client:
+            answer = json.loads((await client.request("$SYS.REQ.SERVER.PING.JSZ", b"{}", timeout=5)).data)
+    except (*UNREACHABLE, ConnectionError, ValueError) as error:
+        return [failed(f"the server does not say how it is: {error!r}", "see the server's log; restart it")]
+    if not answer.get("data", {}).get("config", {}).get("sync_always"):
         advice = "set `sync_interval: always` in its jetstream block: a power failure loses acknowledged messages"
         return [warning("the server acknowledges before it syncs", advice)]
     return []
@@ -76,7 +76,7 @@ async def _operators_view(account: NatsAccount) -> list[Finding]:
 
 async def look_at_streams(site: Site) -> list[Finding]:
     """Every stream and bucket there, with its limits, and how full it is."""
-    limits = stream_limits(StreamSettings(), site.silence)
+    limits = stream_limits(site.streams, site.silence)
     wanted: list[tuple[str, int, float]] = [
         (config.name or "", config.max_bytes or 0, config.max_age or 0.0) for config in stream_configs(limits)
     ]
@@ -88,7 +88,7 @@ async def look_at_streams(site: Site) -> list[Finding]:
                 info = await client.jetstream().stream_info(name)
             except nats.js.errors.NotFoundError:
                 found.append(failed(f"{_called(name)} is lost", _LOST_ADVICE))
-            except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError) as error:
+            except UNREACHABLE as error:
                 found.append(failed(f"{_called(name)} does not answer: {error!r}", "see the log of NATS"))
             else:
                 found += _of_stream(info, max_bytes, max_age)
@@ -108,7 +108,8 @@ def _of_stream(info: StreamInfo, max_bytes: int, max_age: float) -> list[Finding
         )
     if config.max_bytes and config.max_bytes > 0 and str(config.discard) == "new":
         full = info.state.bytes / config.max_bytes
-        advice = f"raise TIDEMILL_STREAM_{name}_BYTES and start `tidemill up` again; when full, publishers are refused"
+        setting = _LIMITED_BY.get(name, f"TIDEMILL_STREAM_{name}_BYTES")
+        advice = f"raise {setting} and start `tidemill up` again; when full, publishers are refused"
         if full >= 0.98:
             found.append(failed(f"{_called(name)} is full ({full:.0%}): publishers are refused", advice))
         elif full >= 0.8:
@@ -178,40 +179,11 @@ async def _age_of_next(js: JetStreamContext, info: ConsumerInfo) -> float | None
 
 async def age_of_first(js: JetStreamContext, stream: str, subject: str, sequence: int = 1) -> float | None:
     """Seconds since the first message on ``subject`` from ``sequence`` on was stored; None when there is none."""
-    request = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
-    client: Any = js._nc
-    reply = json.loads((await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", request, timeout=5)).data)
-    stored = reply.get("message", {}).get("time")
-    if stored is None:
-        return None
-    return (datetime.now(UTC) - datetime.fromisoformat(f"{stored[:19]}+00:00")).total_seconds()
-
-
-async def look_at_dead_letters(site: Site) -> list[Finding]:
-    """How many there are, and the last one."""
-    async with site.bus() as client:
-        return await _dead_letters(client, site)
-
-
-async def _dead_letters(client: Client, site: Site) -> list[Finding]:
-    js = client.jetstream()
     try:
-        state = (await js.stream_info(subjects.DEAD)).state
-        if not state.messages:
-            return [ok("none")]
-        last = await js.get_msg(subjects.DEAD, state.last_seq)
+        message = await js.get_msg(stream, sequence, next=True, subject=subject)
     except nats.js.errors.NotFoundError:
-        return [failed("the stream of dead letters is lost", _LOST_ADVICE)]
-    headers = last.headers or {}
-    error = unquote(headers.get("Tidemill-Error", ""))[:200]
-    stage = headers.get("Tidemill-Stage", "nobody")
-    option = site.data_dir_option
-    return [
-        warning(
-            f"{state.messages} messages could not be handled; the last ({last.seq}) by {stage}: {error}",
-            f"`tidemill dead list{option}`; when the cause is mended, `tidemill dead replay {last.seq}{option}`",
-        )
-    ]
+        return None
+    return (datetime.now(UTC) - message.time).total_seconds() if message.time is not None else None
 
 
 def _called(stream: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tidemill.bus.connection import UNREACHABLE
 from tidemill.doctor import bus, clock, database, disk, gateway, processes, runs, store
 from tidemill.doctor.findings import Finding, failed, skipped
 from tidemill.doctor.site import NotLooked, Site
@@ -31,7 +32,7 @@ CHECKS: tuple[Check, ...] = (
     Check("NATS", bus.look_at_server),
     Check("streams", bus.look_at_streams),
     Check("consumers", bus.look_at_consumers),
-    Check("dead letters", bus.look_at_dead_letters),
+    Check("dead letters", store.look_at_dead_letters),
     Check("store", store.look_at_store),
     Check("records", store.look_at_records),
     Check("decisions", store.look_at_decisions),
@@ -103,6 +104,8 @@ async def _found(check: Check, site: Site) -> list[Finding]:
         return [skipped(str(reason))]
     except ConnectionError as error:
         return [skipped(str(error))]
+    except UNREACHABLE as error:
+        return [failed(f"NATS does not answer what it was asked: {error!r}", "see the finding of NATS")]
     except TidemillError as error:
         return [failed(str(error), "see the sentence; the logs say more")]
     except Exception as error:  # a check that breaks must not take the others along

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,9 @@ from tidemill.bus.streams import bucket_stream
 from tidemill.contracts.queries import Answer, ListRuns, RunRow
 from tidemill.doctor.bus import age_of_first
 from tidemill.doctor.findings import Finding, failed, ok, skipped
-from tidemill.doctor.site import Site
+from tidemill.doctor.site import Site, at_gateway_of, of_project
 from tidemill.platform.processes import ProcessIdentity
-from tidemill.records import open_records
+from tidemill.records import RecordStore
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -30,47 +31,55 @@ MOST_RUNS = 200
 
 async def look_at_runs(site: Site) -> list[Finding]:
     """Runs that go on and are silent: no job queued or in hand, no event to take, no stage that ended for long."""
+    records = site.records()
     async with site.bus() as client:
-        running = await _running(client)
+        running = await _running(client, sorted({"default", *await records.projects()}))
         if running is None:
             return [skipped("the registry does not answer, so what runs is not known; see `tidemill status`")]
         waiting = await backlog.look(client.jetstream())
         if not waiting.whole:
             return [skipped("NATS does not say what waits; see what is found of NATS")]
         stuck = []
-        for run in running:
-            silent = (datetime.now(UTC) - await _last_heard(site, run)).total_seconds()
-            busy = waiting.has_job("default", run.run_id) or run.stage in waiting.events
+        for project, run in running:
+            silent = (datetime.now(UTC) - await _last_heard(records, project, run)).total_seconds()
+            busy = waiting.has_job(project, run.run_id) or run.stage in waiting.events
             if not busy and silent > 2 * site.reconcile_after.total_seconds():
-                stuck.append((silent, run))
+                stuck.append((silent, project, run))
     if not stuck:
         return [ok(f"{len(running)} runs go on" if running else "no run goes on")]
     stuck.sort(key=lambda one: -one[0])
-    option = site.data_dir_option
-    return [
-        failed(
-            f"run {run.run_id} ({run.name}) is in {run.stage} for {silent / 60:.0f} minutes and nobody works on it",
-            f"see the registry's log; `tidemill runs cancel {run.run_id}{option}`, then "
-            f"`tidemill runs retry {run.run_id}{option}`",
-        )
-        for silent, run in stuck[:20]
-    ]
+    return [_stuck(project, run, silent, site.data_dir_option) for silent, project, run in stuck[:20]]
 
 
-async def _running(client: Client) -> list[RunRow] | None:
-    question = ListRuns(state="running", limit=MOST_RUNS)
-    try:
-        reply = await client.request(question.subject, question.model_dump_json().encode(), timeout=5)
-    except (nats.errors.Error, asyncio.TimeoutError):
-        return None
-    answer = Answer.model_validate_json(reply.data)
-    return None if answer.problem else [RunRow.model_validate(row) for row in answer.value]
+def _stuck(project: str, run: RunRow, silent: float, option: str) -> Finding:
+    called = f"run {run.run_id} ({run.name}){of_project(project)}"
+    return failed(
+        f"{called} is in {run.stage} for {silent / 60:.0f} minutes and nobody works on it",
+        f"see the registry's log; `tidemill runs cancel {run.run_id}{option}`, then "
+        f"`tidemill runs retry {run.run_id}{option}`{at_gateway_of(project)}",
+    )
 
 
-async def _last_heard(site: Site, run: RunRow) -> datetime:
+async def _running(client: Client, projects: Sequence[str]) -> list[tuple[str, RunRow]] | None:
+    """Runs that go on, each with its project; None when the registry does not say."""
+    found: list[tuple[str, RunRow]] = []
+    for project in projects:
+        question = ListRuns(project=project, state="running", limit=MOST_RUNS)
+        try:
+            reply = await client.request(question.subject, question.model_dump_json().encode(), timeout=5)
+        except (nats.errors.Error, asyncio.TimeoutError):
+            return None
+        answer = Answer.model_validate_json(reply.data)
+        if answer.problem:
+            return None
+        found += [(project, RunRow.model_validate(row)) for row in answer.value]
+    return found
+
+
+async def _last_heard(records: RecordStore, project: str, run: RunRow) -> datetime:
     """When its last stage ended, or it began; as the records say."""
     moments = [run.created_at]
-    stages = await open_records(site.store()).stages("default", run.run_id)
+    stages = await records.stages(project, run.run_id)
     moments += [stage.finished_at for stage in stages]
     return max(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
 

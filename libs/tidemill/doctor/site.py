@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from tidemill.artifacts.location import Folder, parse_location
+from tidemill.errors import TidemillError
 from tidemill.platform.data_dir import DataDir, PlatformRecord
 from tidemill.platform.nats_client import NatsAccount, account_of, connected_once
-from tidemill.platform.programs import store_url
+from tidemill.platform.programs import current_store_url
 from tidemill.platform.up import is_running
-from tidemill.settings import PlatformSettings
+from tidemill.records import RecordStore, open_records
+from tidemill.settings import PlatformSettings, StreamSettings
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -23,8 +27,26 @@ if TYPE_CHECKING:
 REMOTE = "not seen from here: with --url alone only the gateway can be asked"
 
 
+def of_project(project: str) -> str:
+    """Whose something is, said where it is not the project that everybody has."""
+    return "" if project == "default" else f" of project {project}"
+
+
+def at_gateway_of(project: str) -> str:
+    """What an advice adds: a gateway, and so a command, serves one project."""
+    return "" if project == "default" else f" (at the gateway of project {project})"
+
+
 class NotLooked(Exception):
     """A part cannot be looked at, for a reason that is said."""
+
+
+class _RegistrySettings(BaseSettings):
+    """What the doctor has to know of the registry's settings; the same names and defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)
+
+    reconcile_after: timedelta = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,8 @@ class Site:
     store_url: str | None
     silence: timedelta = timedelta(seconds=24)
     reconcile_after: timedelta = timedelta(seconds=60)
+    """Silence of a run after which the registry announces again what it has reached."""
+    streams: StreamSettings = field(default_factory=StreamSettings)
     data_dir_option: str = ""
     """What a command needs to mean this platform, empty when it does so by itself."""
 
@@ -54,8 +78,9 @@ class Site:
             record=record,
             gateway_url=named or (record.gateway_url if record is not None and is_running(record) else None),
             nats=account_of(data),
-            store_url=store_url(data),
+            store_url=current_store_url(data),
             silence=PlatformSettings().silence,
+            reconcile_after=_RegistrySettings().reconcile_after,
             data_dir_option=data.option,
         )
 
@@ -106,6 +131,18 @@ class Site:
         if folder is not None and not folder.is_dir():
             raise NotLooked(f"there is no store at {folder} yet")
         return self.store_url
+
+    def records(self) -> RecordStore:
+        """What is on record in its store.
+
+        Raises:
+            NotLooked: the store is not known here, was never made, or cannot be opened.
+        """
+        url = self.store()
+        try:
+            return open_records(url)
+        except TidemillError as error:
+            raise NotLooked(f"the store cannot be opened: {error}") from error
 
     def folder(self) -> DataDir:
         """Its folder on this machine.

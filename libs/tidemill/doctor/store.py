@@ -1,19 +1,22 @@
-"""The store and the records in it: can be reached and written, decide races, can be read."""
+"""The store and the records in it: can be reached and written, decide races, can be read; dead letters."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from tidemill.artifacts.buckets import is_versioned
 from tidemill.artifacts.objects import open_objects
 from tidemill.doctor.findings import Finding, failed, ok, warning
-from tidemill.doctor.site import NotLooked, Site
+from tidemill.doctor.site import Site, at_gateway_of, of_project
 from tidemill.errors import CorruptArtifact, PermanentError, TidemillError, TransientError
-from tidemill.records import RecordStore, open_records
+from tidemill.records.schema import DeadLetterRecord
 
 SLOW_SECONDS = 2.0
 SAMPLE = 20
 """Runs whose records are read."""
+MOST_LETTERS = 100
+"""Dead letters that are read of one project."""
 
 
 async def look_at_store(site: Site) -> list[Finding]:
@@ -44,7 +47,7 @@ async def look_at_store(site: Site) -> list[Finding]:
 
 async def look_at_records(site: Site) -> list[Finding]:
     """The records of the runs with the last ids of each project can be read."""
-    records = _records(site)
+    records = site.records()
     runs, damaged = 0, list[Finding]()
     for project in await records.projects():
         for run_id in (await records.run_ids(project))[-SAMPLE:]:
@@ -60,7 +63,7 @@ async def look_at_records(site: Site) -> list[Finding]:
 
 async def look_at_decisions(site: Site) -> list[Finding]:
     """Every project's chain of decisions is unbroken."""
-    records = _records(site)
+    records = site.records()
     decisions, broken = 0, list[Finding]()
     for project in await records.projects():
         try:
@@ -72,9 +75,22 @@ async def look_at_decisions(site: Site) -> list[Finding]:
     return broken or [ok(f"the chain of {decisions} decisions is unbroken")]
 
 
-def _records(site: Site) -> RecordStore:
-    url = site.store()
-    try:
-        return open_records(url)
-    except TidemillError as error:
-        raise NotLooked(f"the store cannot be opened: {error}") from error
+async def look_at_dead_letters(site: Site) -> list[Finding]:
+    """How many wait to be replayed, and the last one of each project."""
+    records = site.records()
+    found = list[Finding]()
+    for project in await records.projects():
+        letters = await records.letters.newest(project, limit=MOST_LETTERS)
+        if letters:
+            found.append(_dead(project, letters, site.data_dir_option))
+    return found or [ok("none")]
+
+
+def _dead(project: str, letters: Sequence[DeadLetterRecord], option: str) -> Finding:
+    last = letters[0]
+    count = f"{len(letters)} messages" + (" or more" if len(letters) == MOST_LETTERS else "")
+    advice = f"`tidemill dead list{option}`; when the cause is mended, `tidemill dead replay {last.id}{option}`"
+    return warning(
+        f"{count}{of_project(project)} could not be handled; the last ({last.id}) by {last.stage}: {last.error[:200]}",
+        f"{advice}{at_gateway_of(project)}",
+    )

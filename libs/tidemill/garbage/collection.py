@@ -13,7 +13,7 @@ from tidemill.errors import NotFound
 from tidemill.garbage.inventory import Inventory, StoredArtifact, take_inventory
 from tidemill.garbage.policy import Policy
 from tidemill.garbage.references import Leased, References, find_references
-from tidemill.garbage.report import FATES, LOOSE, UNFINISHED, Fate, Report, Tally
+from tidemill.garbage.report import FATES, LOOSE, QUARANTINED, UNFINISHED, Fate, Report, Tally
 from tidemill.garbage.sweep import Doomed, Sweep
 from tidemill.progress import Progress, silent
 from tidemill.records import RecordStore
@@ -29,6 +29,7 @@ class _Plan:
     artifacts: dict[Fate, list[StoredArtifact]] = field(default_factory=lambda: {fate: [] for fate in FATES})
     loose: dict[Fate, list[StoredObject]] = field(default_factory=lambda: {fate: [] for fate in FATES})
     temporary: dict[Fate, list[StoredObject]] = field(default_factory=lambda: {fate: [] for fate in FATES})
+    quarantined: dict[Fate, list[StoredObject]] = field(default_factory=lambda: {fate: [] for fate in FATES})
     needed_again: list[str] = field(default_factory=list)
     """Digests whose markers are taken away."""
     begun: list[Doomed] = field(default_factory=list)
@@ -103,6 +104,9 @@ class Collector:
         for left in [*inventory.probes, *inventory.unfinished]:
             old = now - left.modified >= self._policy.shard_grace
             plan.temporary["freed" if old else "waiting"].append(left)
+        for aside in inventory.quarantined:
+            old = now - aside.modified >= self._policy.quarantine_age
+            plan.quarantined["freed" if old else "kept"].append(aside)
         return plan
 
     def _fate(self, artifact: StoredArtifact, marker: StoredObject | None, now: datetime) -> Fate:
@@ -152,6 +156,7 @@ class Collector:
         old = plan.temporary["freed"]
         probes = {one.key for one in inventory.probes}
         await self._objects.delete([one.key for one in old if one.key in probes])
+        await self._objects.delete([one.key for one in plan.quarantined["freed"]])
         await self._objects.remove_unfinished([one for one in old if one.key not in probes])
 
     def _report(self, plan: _Plan, inventory: Inventory, now: datetime, *, dry_run: bool) -> Report:
@@ -166,6 +171,8 @@ class Collector:
                 tally.add(LOOSE, fate, shard.size)
             for left in plan.temporary[fate]:
                 tally.add(UNFINISHED, fate, left.size)
+            for aside in plan.quarantined[fate]:
+                tally.add(QUARANTINED, fate, aside.size)
         return Report(
             at=now, dry_run=dry_run, grace_seconds=self._policy.grace.total_seconds(), lines=tally.lines(),
             damaged=sorted(inventory.damaged),

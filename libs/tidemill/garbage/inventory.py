@@ -1,4 +1,4 @@
-"""What is in the store: artifacts, shards, markers of what was condemned, and what died on its way in."""
+"""What is in the store: artifacts, shards, markers of condemned ones, what was put aside, what died on its way in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tidemill.artifacts.condemned import MARKERS
 from tidemill.artifacts.manifest import MANIFESTS, OBJECTS, Shard, read_manifest
+from tidemill.artifacts.object_store import QUARANTINE
 from tidemill.artifacts.objects import Objects, StoredObject
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.contracts import ArtifactKind
@@ -44,6 +45,7 @@ class Inventory:
     """By the digest of the artifact that was condemned."""
     probes: list[StoredObject] = field(default_factory=list)
     unfinished: list[StoredObject] = field(default_factory=list)
+    quarantined: list[StoredObject] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     """Digests of manifests that cannot be read."""
 
@@ -70,6 +72,7 @@ async def take_inventory(objects: Objects, progress: Progress) -> Inventory:
 
     await in_parallel(read, manifests, limit=16)
     found.probes = [one async for one in objects.entries(PROBES)]
+    found.quarantined = [one async for one in objects.entries(QUARANTINE)]
     found.unfinished = await objects.unfinished()
     return found
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 SHARD_GRACE = timedelta(hours=24)
 CHECKPOINT_AGE = timedelta(days=7)
+QUARANTINE_AGE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class Policy:
     """Age up to which the last checkpoint of a job without a result is kept, whoever works on it."""
     forget_older_than: timedelta | None = None
     """Age from which a run that ended without a version refers to nothing: it cannot be retried any more."""
+
+    @property
+    def quarantine_age(self) -> timedelta:
+        """Age from which what was put aside as damaged goes, with any ``grace``: somebody may want to look."""
+        return max(self.shard_grace, QUARANTINE_AGE)
 
     @property
     def shard_grace(self) -> timedelta:

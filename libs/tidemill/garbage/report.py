@@ -15,6 +15,8 @@ FATES: tuple[Fate, ...] = ("kept", "waiting", "condemned", "freed")
 
 LOOSE = "shards of no artifact"
 UNFINISHED = "unfinished writes"
+QUARANTINED = "damaged, put aside"
+_NO_ARTIFACTS = (LOOSE, UNFINISHED, QUARANTINED)
 
 
 class Amount(Frozen):
@@ -32,7 +34,7 @@ class Amount(Frozen):
 
 
 class Line(Frozen):
-    """One kind: an artifact's, ``LOOSE`` or ``UNFINISHED``."""
+    """One kind: an artifact's, ``LOOSE``, ``UNFINISHED`` or ``QUARANTINED``."""
 
     kind: str
     kept: Amount = Amount()
@@ -46,7 +48,7 @@ class Line(Frozen):
     @property
     def is_artifact(self) -> bool:
         """Whether it is about artifacts."""
-        return self.kind not in (LOOSE, UNFINISHED)
+        return self.kind not in _NO_ARTIFACTS
 
 
 class Report(Frozen):
@@ -76,7 +78,7 @@ class Tally:
 
     def lines(self) -> list[Line]:
         """A line for every kind that there is, by name; what is no artifact last."""
-        kinds = sorted({kind for kind, _ in self._amounts}, key=lambda kind: (kind in (LOOSE, UNFINISHED), kind))
+        kinds = sorted({kind for kind, _ in self._amounts}, key=lambda kind: (kind in _NO_ARTIFACTS, kind))
         return [
             Line.model_validate({"kind": kind} | {fate: self._amounts.get((kind, fate), Amount()) for fate in FATES})
             for kind in kinds

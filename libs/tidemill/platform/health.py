@@ -33,7 +33,7 @@ def nats_health(config: NatsServerConfig, *, room: int = ROOM_BYTES) -> Health:
     async def health() -> Ailment | None:
         try:
             async with asyncio.timeout(PATIENCE):
-                wrong = await ask_health(config)
+                wrong = await ask_health(config.url, user=config.system_user, password=config.password)
         except (OSError, TimeoutError) as error:
             return Ailment(f"no answer to a question about its health ({type(error).__name__})")
         if wrong is None:
@@ -48,8 +48,8 @@ def nats_health(config: NatsServerConfig, *, room: int = ROOM_BYTES) -> Health:
     return health
 
 
-async def ask_health(config: NatsServerConfig) -> str | None:
-    """What the server itself finds wrong, None when nothing.
+async def ask_health(url: str, *, user: str | None, password: str | None) -> str | None:
+    """What the server itself finds wrong, None when nothing. ``user`` is its operator.
 
     Raises:
         OSError: it cannot be asked.
@@ -57,10 +57,10 @@ async def ask_health(config: NatsServerConfig) -> str | None:
     from nats.errors import Error
 
     try:
-        async with connected_once(config.url, user=config.system_user, password=config.password) as client:
+        async with connected_once(url, user=user, password=password) as client:
             answer = json.loads((await client.request(HEALTHZ, b"", timeout=PATIENCE)).data)
     except (Error, ValueError) as error:
-        raise ConnectionError(f"{config.url} does not say how it is: {error!r}") from error
+        raise ConnectionError(f"{url} does not say how it is: {error!r}") from error
     data = answer.get("data", {})
     if data.get("status") == "ok":
         return None

@@ -85,8 +85,20 @@ def is_free(host: str, port: int) -> bool:
         return True
 
 
+def current_store_url(data: DataDir) -> str:
+    """Where the platform that runs in this folder keeps everything, whatever the environment says now.
+
+    Of one that does not run, where it would keep it if it were started.
+    """
+    record = data.record()
+    return record.store_url if record is not None and record.running else store_url(data)
+
+
 def store_url(data: DataDir) -> str:
-    """``TIDEMILL_STORE_URL``, with a relative folder made absolute, else the store inside the data folder."""
+    """Where a platform that is started now keeps everything.
+
+    ``TIDEMILL_STORE_URL``, with a relative folder made absolute, else the store inside the data folder.
+    """
     given = os.environ.get("TIDEMILL_STORE_URL")
     if not given:
         return str(data.store)

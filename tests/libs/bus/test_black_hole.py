@@ -14,6 +14,7 @@ from tidemill.bus.consumers import subscribe
 from tidemill.bus.delivery import Delivery
 from tidemill.errors import TransientError
 from tidemill.platform.nats_server import NatsServer
+from tidemill.records import open_records
 from tidemill.testing.nats import settings_for
 from tidemill.testing.proxy import proxied
 
@@ -41,8 +42,8 @@ async def test_a_swallowed_connection_is_replaced(nats_server: NatsServer, tmp_p
         bus = Bus.from_settings(settings, "test")
         await bus.connect()
         await subscribe(
-            bus, stream="EVENTS", durable=f"hole-{outage}", filter_subjects=[SUBJECT],
-            handler=handler, ack_wait=ACK_WAIT, stage="test",
+            bus, records=open_records(str(tmp_path / "store")), stream="EVENTS", durable=f"hole-{outage}",
+            filter_subjects=[SUBJECT], handler=handler, ack_wait=ACK_WAIT, stage="test",
         )  # fmt: skip
         await bus.broker.start()
         await straight.publish_durably("EVENTS", SUBJECT, b"before", {})

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tidemill.bus import Bus
@@ -65,6 +66,13 @@ async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
             await asyncio.sleep(0.02)
 
 
+async def waiting(bus: Bus, requests: int) -> None:
+    """Return when so many requests for a job of the default project stand open at the server."""
+    async with asyncio.timeout(15):
+        while (await bus.jetstream.consumer_info(JOBS, "train-jobs-cpu-default")).num_waiting != requests:
+            await asyncio.sleep(0.02)
+
+
 async def queued(bus: Bus) -> int:
     return (await bus.jetstream.stream_info(JOBS)).state.messages
 
@@ -110,7 +118,7 @@ async def test_a_waiting_worker_gets_a_job_at_once_also_of_a_project_that_it_nev
 ) -> None:
     done = Done()
     await consume(done)
-    await asyncio.sleep(0.3)  # it waits now
+    await waiting(bus, 1)
     await put(bus, "default", "known")
     await put(bus, "new", "unknown")
     await until(lambda: len(done.jobs) == 2, 3)
@@ -169,23 +177,26 @@ async def test_a_job_that_is_handed_back_comes_again(bus: Bus, consume: Consume)
 async def test_a_queue_that_is_closed_takes_no_job(bus: Bus, consume: Consume) -> None:
     done = Done()
     queue = await consume(done)
+    await waiting(bus, 1)
     queue.close()
-    await asyncio.sleep(0.3)
+    await bus.client.flush()  # its request stands open for seconds yet
     await put(bus, "default", "for another")
-    await asyncio.sleep(0.3)
-    assert not done.jobs
     other = Done()
     await consume(other)
     await until(lambda: other.jobs == ["for another"])
+    assert not done.jobs
 
 
-async def test_a_stream_that_was_lost_and_made_again_is_consumed_again(bus: Bus, consume: Consume) -> None:
+async def test_a_stream_that_was_lost_and_made_again_is_consumed_again(
+    bus: Bus, consume: Consume, caplog: pytest.LogCaptureFixture
+) -> None:
     done = Done()
     await consume(done)
     await put(bus, "default", "before")
     await until(lambda: done.jobs == ["before"])
+    await waiting(bus, 1)
     await bus.jetstream.delete_stream(JOBS)
-    await asyncio.sleep(0.7)
+    await until(lambda: "jobs cannot be fetched" in caplog.text)
     await provision(bus.client, StreamLimits())
     await put(bus, "default", "after")
     await until(lambda: done.jobs == ["before", "after"])

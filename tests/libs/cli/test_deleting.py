@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.libs.cli.test_commands import Command, gateway, tidemill  # noqa: F401
 from tidemill.artifacts import open_store
+from tidemill.platform.data_dir import DataDir, PlatformRecord
+from tidemill.platform.processes import ProcessIdentity
 from tidemill.testing.artifact_store import fill
 from tidemill.testing.gateway import ScriptedGateway
 
@@ -73,6 +76,27 @@ async def test_gc_says_what_would_go_and_then_frees_it(
     assert await store.exists(ref)
     assert "freed 5." in await asyncio.to_thread(call, "--grace", "0")
     assert not await store.exists(ref)
+
+
+def test_gc_collects_the_store_of_the_running_platform_whatever_the_environment_says(
+    tidemill: Command,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TIDEMILL_STORE_URL", str(tmp_path / "another"))
+    data = DataDir(tmp_path / "platform")
+    data.create()
+    supervisor = ProcessIdentity.of(os.getpid())
+    assert supervisor is not None
+    record = PlatformRecord(
+        platform_id="p", state="ready", supervisor=supervisor, data_dir=str(data.root), store_url=str(tmp_path / "its"),
+        gateway_url="http://127.0.0.1:9", nats_url="nats://127.0.0.1:9", started_at=datetime.now(UTC),
+    )  # fmt: skip
+    data.write_record(record)
+    assert tidemill("gc", "--json").document["store_url"] == str(tmp_path / "its")
+    assert not (tmp_path / "another").exists()
+    data.write_record(record.model_copy(update={"state": "stopped"}))
+    assert tidemill("gc", "--json").document["store_url"] == str(tmp_path / "another")
 
 
 @pytest.mark.parametrize("grace", ["h", "-1h", "1w", "soon"])

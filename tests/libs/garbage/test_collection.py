@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tidemill.artifacts.condemned import NOTICE, Notice, marker_key
 from tidemill.errors import CorruptArtifact, TransientError
 from tidemill.garbage import Collector, Policy
 from tidemill.garbage.collection import last_report
-from tidemill.garbage.report import LOOSE, UNFINISHED
+from tidemill.garbage.report import LOOSE, QUARANTINED, UNFINISHED
 from tidemill.records.schema import CheckpointRecord, DatasetDeleted, EpochRecord, ModelDeleted
 
 
@@ -204,6 +205,28 @@ async def test_what_died_on_its_way_in_goes_after_a_day(house: House, tmp_path: 
     assert {line.kind: line.freed.number for line in report.lines} == {LOOSE: 1, UNFINISHED: 2}
     assert await house.objects() == {}
     assert not staged.exists()
+
+
+async def test_what_was_put_aside_as_damaged_goes_after_a_week(either_house: House, tmp_path: Path) -> None:
+    house = either_house
+    run = await (await house.publish("damaged")).ingest()
+    objects = house.store.objects
+    damaged = next(key for key in await house.objects() if key.startswith("artifacts/objects/"))
+    await objects.write(damaged, iter([b"other bytes"]))
+    on_a_folder = tmp_path / "store" / damaged
+    if on_a_folder.exists():
+        os.utime(on_a_folder, (0, 0))  # it was written long ago, and is put aside now
+    put_aside = [key for one in run.artifacts for key in await house.store.quarantine(one)]
+    assert set(put_aside) == {damaged}
+    aside = f"artifacts/quarantine/{damaged.rpartition('/')[2]}"
+    house.ahead = 6 * 24 * HOUR
+    report = await house.collect(grace=timedelta(0))
+    assert [(line.kept.number, line.freed.number) for line in report.lines if line.kind == QUARANTINED] == [(1, 0)]
+    assert await objects.read(aside) == b"other bytes"
+    house.ahead = 8 * 24 * HOUR
+    report = await house.collect()
+    assert [line.freed.bytes for line in report.lines if line.kind == QUARANTINED] == [len(b"other bytes")]
+    assert await objects.size(aside) is None
 
 
 async def test_a_record_that_cannot_be_read_stops_the_collection(house: House, tmp_path: Path) -> None:

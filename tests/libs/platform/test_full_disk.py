@@ -121,7 +121,7 @@ async def test_a_restart_on_a_full_disk_loses_nothing_and_starts(data: DataDir) 
 async def test_a_server_that_does_not_answer_says_nothing_about_its_health(tmp_path: Path) -> None:
     config = NatsServerConfig(port=free_port(), user="u", password="p", data_dir=tmp_path)
     with pytest.raises(OSError, match="nothing answers"):
-        await ask_health(config)
+        await ask_health(config.url, user=config.system_user, password=config.password)
 
 
 def test_room_is_space_and_files(tmp_path: Path) -> None:

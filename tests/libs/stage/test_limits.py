@@ -22,7 +22,7 @@ A_EURO_A_SECOND = PriceSettings(cpu_hour=0, gpu_hour=0, memory_gib_hour=0, wall_
         ({"max_stage_time": {"ingest": 0.8}}, {}, 20, "time-limit", "of 0.8s (economics.max_stage_time.ingest); give"),
         ({}, {"time_limit": timedelta(seconds=0.8)}, 20, "time-limit", "of 0.8s (the time limit in the settings of"),
         ({"max_cost": 0.8}, {"prices": A_EURO_A_SECOND}, 20, "budget", "of 0.80 EUR (economics.max_cost); raise"),
-        ({"max_wall_time": "3s"}, {}, 45, "budget", "of 3s (economics.max_wall_time) and cost"),
+        ({"max_wall_time": "5s"}, {}, 70, "budget", "of 5s (economics.max_wall_time) and cost"),
     ],
 )
 async def test_a_limit_ends_the_run_and_a_retry_resumes(
@@ -53,24 +53,26 @@ async def test_a_limit_ends_the_run_and_a_retry_resumes(
 async def test_a_job_that_does_not_listen_is_killed_and_the_run_is_not_tried_again(around: Surroundings) -> None:
     async with around.stage(shutdown_grace=timedelta(seconds=0.3)):
         run_id = await around.publish("test:stubborn", {"max_stage_time": {"ingest": 0.5}})
-        failed = await around.log.wait_for(RunFailed, run_id, seconds=8)
+        failed = await around.log.wait_for(RunFailed, run_id)
     assert failed.kind == "time-limit"
     (attempt,) = await around.records.run_attempts("default", run_id)
-    assert 0.5 < attempt.usage.wall_seconds < 8
+    assert 0.5 <= attempt.usage.wall_seconds < 10, "it was stopped before its ten seconds"
 
 
 async def test_what_interrupted_tries_used_counts_towards_the_limits(around: Surroundings) -> None:
-    run_id = await around.publish("test:slow", {"max_cost": 1.2})
+    run_id = await around.publish("test:slow?steps=60", {"max_cost": 4})
     async with around.stage(prices=A_EURO_A_SECOND):
-        await around.worked_until(run_id, 5)
+        await around.worked_until(run_id, 20)
     async with around.stage(prices=A_EURO_A_SECOND):
         failed = await around.log.wait_for(RunFailed, run_id)
-    assert "of 1.20 EUR" in failed.error
+    assert "of 4.00 EUR" in failed.error
     attempts = await around.records.run_attempts("default", run_id)
     assert [attempt.kind for attempt in attempts] == ["handed-back", "budget"]
     cost = (await around.records.outcomes("default", run_id))[0].cost
     assert cost is not None
-    assert cost.total == pytest.approx(sum(attempt.usage.wall_seconds for attempt in attempts), abs=0.6)
+    first, second = (attempt.usage.wall_seconds for attempt in attempts)
+    assert 4 <= cost.total <= first + second, "what the job used until it was told to stop"
+    assert second < 4, "it did not use up the budget alone"
 
 
 async def test_a_budget_that_is_used_up_starts_no_child(around: Surroundings) -> None:
@@ -114,4 +116,6 @@ async def test_jobs_side_by_side_share_one_budget(around: Surroundings) -> None:
         assert "of 3.00 EUR" in failed.error
     attempts = await around.records.run_attempts("default", run_id)
     assert len(attempts) == 2
-    assert all(0.5 < attempt.usage.wall_seconds < 3 for attempt in attempts), "neither used it up alone"
+    used = [attempt.usage.wall_seconds for attempt in attempts]
+    assert all(used), "both worked"
+    assert 3 <= sum(used) < 6, "two budgets would be six seconds"
