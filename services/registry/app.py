@@ -29,7 +29,7 @@ from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
 from tidemill.bus.pulling import Puller
 from tidemill.bus.streams import stream_limits
-from tidemill.bus.subjects import EVENTS, JOBS, job_filter
+from tidemill.bus.subjects import COMMANDS_DURABLE, EVENTS, JOBS, events_durable, job_filter
 from tidemill.errors import TidemillError
 from tidemill.garbage import Policy
 from tidemill.records import RecordStore
@@ -63,13 +63,13 @@ def create_app(settings: RegistrySettings) -> FastStream:
         handlers = joined.subscribers
         consuming.append(
             await subscribe(
-                bus, records=joined.records, stream=EVENTS, durable="registry-events", filter_subjects=EVENT_SUBJECTS,
-                handler=handlers.on_event, ack_wait=platform.silence, stage="register",
+                bus, records=joined.records, stream=EVENTS, durable=events_durable("register"),
+                filter_subjects=EVENT_SUBJECTS, handler=handlers.on_event, ack_wait=platform.silence, stage="register",
             )
         )  # fmt: skip
         consuming.append(
             await subscribe(
-                bus, records=joined.records, stream=JOBS, durable="registry-commands",
+                bus, records=joined.records, stream=JOBS, durable=COMMANDS_DURABLE,
                 filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
                 ack_wait=platform.silence, stage="register",
             )
@@ -107,7 +107,6 @@ class _Parts:
         reconciler: Reconciler,
         projection: Projection,
         serving: Serving,
-        dead_letters: DeadLetters,
         database: Database,
         fresh: bool,
     ) -> None:
@@ -116,7 +115,6 @@ class _Parts:
         self._reconciler = reconciler
         self._projection = projection
         self._serving = serving
-        self._dead_letters = dead_letters
         self._database = database
         self._fresh = fresh
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,7 +139,6 @@ class _Parts:
             try:
                 await self._serving.restore()
                 await self._projection.catch_up(everything=self._fresh)
-                await self._dead_letters.adopt()
                 break
             except TidemillError as error:
                 log.warning("catching up: %s; again in 5 s", error)
@@ -208,5 +205,5 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     )  # fmt: skip
     return _Parts(
         records=records, subscribers=subscribers, reconciler=reconciler, projection=projection, serving=serving,
-        dead_letters=dead_letters, database=database, fresh=fresh,
+        database=database, fresh=fresh,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tidemill.errors import NotFound
 from tidemill.records.schema import AliasMoved, DatasetDeleted, DecisionRecord, ModelDeleted, VersionRegistered
 
 CHAMPION = "champion"
@@ -54,6 +55,13 @@ def deleted_runs(chain: Chain) -> set[str]:
 def numbered(chain: Chain, name: str, version: int) -> VersionRegistered | None:
     """Version ``version`` of a model, None when there is none or it was deleted."""
     return next((known for known in versions(chain, name) if known.version == version), None)
+
+
+def no_version(chain: Chain, name: str, version: int | None = None) -> NotFound:
+    """What is said when version ``version`` of a model, or the model itself, is not there."""
+    if not versions(chain, name):
+        return NotFound(f"there is no model {name!r}; `tidemill models list` shows the ones there are")
+    return NotFound(f"model {name!r} has no version {version}; `tidemill models show {name}` shows them")
 
 
 def next_number(chain: Chain, name: str) -> int:

@@ -122,7 +122,7 @@ class Commands:
         def decide(chain: Chain) -> AliasMoved | None:
             version = decided.numbered(chain, command.name, command.version)
             if version is None:
-                raise _no_version(command, len(decided.versions(chain, command.name)))
+                raise decided.no_version(chain, command.name, command.version)
             found.append(version)
             current = decided.target(chain, command.name, command.alias)
             if current is not None and current.version == command.version:
@@ -217,11 +217,3 @@ class Commands:
         if facts is None:
             raise NotFound(f"there is no run {run_id!r}; `tidemill runs list` shows the ones there are")
         return facts
-
-
-def _no_version(command: PromoteVersion, known: int) -> NotFound:
-    if not known:
-        return NotFound(f"there is no model {command.name!r}; `tidemill models list` shows the ones there are")
-    return NotFound(
-        f"model {command.name!r} has no version {command.version}; `tidemill models show {command.name}` shows them"
-    )

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
-from urllib.parse import unquote
-
-import nats.js.errors
-from nats.js.api import RawStreamMsg
-from pydantic import TypeAdapter, ValidationError
 
 from tidemill.bus import Bus
-from tidemill.bus.connection import UNREACHABLE
-from tidemill.bus.dead_letters import LETTER_HEADER, letter_id
-from tidemill.bus.delivery import Delivery
-from tidemill.bus.subjects import DEAD, EVENTS, JOBS
-from tidemill.contracts import RunId
+from tidemill.bus.subjects import EVENTS, JOBS
 from tidemill.contracts.queries import DeadLetterView
-from tidemill.errors import InvalidInput, NotFound, TransientError
+from tidemill.errors import InvalidInput, NotFound
 from tidemill.records import RecordStore
 from tidemill.records.schema import DeadLetterRecord, ReplayRecord
 
-log = logging.getLogger(__name__)
-
 LONGEST_DATA = 4000
-_OWN_HEADERS = ("nats-", "tidemill-")
-_RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
 
 
 class DeadLetters:
@@ -78,31 +64,6 @@ class DeadLetters:
         await self._bus.publish_durably(stream, letter.subject, letter.body, headers)
         await self._letters.create_replay(project, letter.id, ReplayRecord(identity=identity, at=datetime.now(UTC)))
 
-    async def adopt(self) -> int:
-        """Put letters on record that an older version kept in the stream only; how many there were.
-
-        Raises:
-            TransientError: stream or store cannot be reached.
-        """
-        adopted, sequence = 0, 0
-        while (message := await self._next(sequence + 1)) is not None:
-            sequence = message.seq or sequence + 1
-            if LETTER_HEADER not in (message.headers or {}):
-                project, letter = _kept_before(message)
-                await self._letters.keep(project, letter)
-                adopted += 1
-        if adopted:
-            log.info("%d dead letters of an older version are on record now", adopted)
-        return adopted
-
-    async def _next(self, sequence: int) -> RawStreamMsg | None:
-        try:
-            return await self._bus.jetstream.get_msg(DEAD, sequence, next=True, subject="tidemill.dead.>")
-        except nats.js.errors.NotFoundError:
-            return None
-        except UNREACHABLE as error:
-            raise TransientError(f"the stream {DEAD} cannot be read: {error!r}") from error
-
 
 def _view(letter: DeadLetterRecord) -> DeadLetterView:
     return DeadLetterView(
@@ -115,36 +76,3 @@ def _view(letter: DeadLetterRecord) -> DeadLetterView:
         at=letter.at,
         data=letter.body.decode(errors="replace")[:LONGEST_DATA],
     )
-
-
-def _kept_before(message: RawStreamMsg) -> tuple[str, DeadLetterRecord]:
-    headers = dict(message.headers or {})
-    stage, subject = headers.get("Tidemill-Stage", ""), headers.get("Tidemill-Subject", "")
-    at = _time(headers.get("Tidemill-At"))
-    delivery = Delivery(subject, bytes(message.data or b""), headers, DEAD, message.seq or 0, at)
-    letter = DeadLetterRecord(
-        id=letter_id(stage, delivery, None, 1),
-        subject=subject,
-        stage=stage,
-        error=unquote(headers.get("Tidemill-Error", "")),
-        kind=headers.get("Tidemill-Kind", ""),
-        run_id=_run_id(headers.get("Tidemill-Run-Id")),
-        at=at,
-        headers={name: value for name, value in headers.items() if not name.lower().startswith(_OWN_HEADERS)},
-        body=delivery.body,
-    )
-    return unquote(headers.get("Tidemill-Project", "default")), letter
-
-
-def _run_id(text: str | None) -> str | None:
-    try:
-        return _RUN_ID.validate_python(text)
-    except ValidationError:
-        return None
-
-
-def _time(text: str | None) -> datetime:
-    try:
-        return datetime.fromisoformat(text or "")
-    except ValueError:
-        return datetime.fromtimestamp(0, UTC)

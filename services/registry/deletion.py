@@ -86,14 +86,10 @@ def _done(chain: Chain, identity: str) -> bool:
 
 def _numbers(chain: Chain, command: DeleteModel) -> tuple[int, ...]:
     known = tuple(version.version for version in decided.versions(chain, command.name))
-    if not known:
-        raise NotFound(f"there is no model {command.name!r}; `tidemill models list` shows the ones there are")
+    if not known or command.version not in (None, *known):
+        raise decided.no_version(chain, command.name, command.version)
     if command.version is None:
         return known
-    if command.version not in known:
-        raise NotFound(
-            f"model {command.name!r} has no version {command.version}; `tidemill models show {command.name}` shows them"
-        )
     champion = decided.target(chain, command.name, CHAMPION)
     if champion is not None and champion.version == command.version:
         raise InvalidInput(

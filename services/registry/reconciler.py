@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from services.registry import backlog
-from services.registry.backlog import Backlog
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
@@ -25,8 +23,8 @@ from services.registry.provisioning import Provisioning
 from services.registry.registration import Registrar
 from services.registry.repositories import Runs as RunTable
 from services.registry.tables import RunEntry
-from tidemill.bus import Bus, Lease, LeaseLost, Leases, RunStatus
-from tidemill.contracts import STAGES
+from tidemill.bus import Bus, Lease, LeaseLost, Leases, RunStatus, backlog
+from tidemill.bus.backlog import Backlog
 from tidemill.errors import CorruptArtifact, TidemillError, TransientError
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord
@@ -123,7 +121,7 @@ class Reconciler:
             except CorruptArtifact as error:  # one run's damaged record must not stop the others
                 log.error("reconciler: run %s: %s", key[1], error)
             del self._watches[key]
-        waiting = await backlog.look(self._bus)
+        waiting = await backlog.look(self._bus.jetstream)
         for run in running.values():
             try:
                 await self._look(run, waiting, now)
@@ -206,7 +204,7 @@ class Reconciler:
 def _stands_in_a_queue(run: RunEntry, status: RunStatus, waiting: Backlog) -> bool:
     """Whether the run has a job that is queued or in hand, so that nothing is to be done, however long it takes."""
     agreed = status.state == "running" and status.epoch == run.epoch
-    return agreed and any(waiting.has_job(run.project, run.run_id, stage) for stage in STAGES)
+    return agreed and waiting.has_job(run.project, run.run_id)
 
 
 def _outcome_of(facts: RunFacts, status: RunStatus) -> OutcomeRecord:

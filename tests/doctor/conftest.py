@@ -12,8 +12,9 @@ import pytest_asyncio
 
 from tidemill.bus import Bus
 from tidemill.doctor.findings import Finding
-from tidemill.doctor.site import NatsAccount, Site
+from tidemill.doctor.site import Site
 from tidemill.platform.data_dir import DataDir
+from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.nats_server import NatsServer
 from tidemill.testing.nats import settings_for
 

@@ -16,7 +16,8 @@ from tidemill.bus import Bus, Leases
 from tidemill.bus.streams import StreamLimits, provision, stream_configs
 from tidemill.doctor import bus as checks
 from tidemill.doctor import runs
-from tidemill.doctor.site import NatsAccount, NotLooked, Site
+from tidemill.doctor.site import NotLooked, Site
+from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
 from tidemill.testing.disk import fill, small_disk
 

@@ -26,8 +26,9 @@ from tidemill.cli import main
 from tidemill.doctor import clock, diagnose, gateway, processes
 from tidemill.doctor.examination import Check
 from tidemill.doctor.findings import Finding, ok
-from tidemill.doctor.site import NatsAccount, NotLooked, Site
+from tidemill.doctor.site import NotLooked, Site
 from tidemill.platform.data_dir import PlatformRecord, ProcessRecord
+from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.processes import ProcessIdentity
 
 

@@ -19,7 +19,7 @@ from typing import Literal
 
 from nats.aio.client import Client
 
-from tests.faults.proxy import S3Proxy, TcpProxy
+from tests.faults.proxy import S3Proxy
 from tidemill.artifacts import open_store
 from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.bus import Bus
@@ -30,6 +30,7 @@ from tidemill.platform.processes import carrying, dies_with_parent, end_all
 from tidemill.platform.programs import http_status, nats_program
 from tidemill.platform.supervisor import Child, Program, Supervisor
 from tidemill.settings import PlatformSettings
+from tidemill.testing.proxy import TcpProxy
 
 Scene = Literal["folder", "s3"]
 

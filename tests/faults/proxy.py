@@ -1,89 +1,15 @@
-"""A network that the suite can cut: a TCP proxy, and one for S3 that answers in the store's place."""
+"""An S3 server that is in trouble: a proxy that answers in its place."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from tidemill.platform.nats_server import free_port
-
-BLOCK = 1 << 16
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
-
-
-class TcpProxy:
-    """Forwards connections to ``target``. Cut: they are dropped and new ones refused. Held: nothing passes."""
-
-    def __init__(self, target: int) -> None:
-        self.port = free_port()
-        self.connections = 0
-        """How many were accepted so far."""
-        self._target = target
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
-
-    async def start(self) -> None:
-        """Accept connections."""
-        self._server = await asyncio.start_server(_held(self._accept), "127.0.0.1", self.port)
-
-    async def cut(self) -> None:
-        """Reset every connection and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        self._drop()
-
-    def hold(self) -> None:
-        """Let bytes pile up on both sides, as a network does that swallows packets."""
-        self._flowing.clear()
-
-    async def heal(self) -> None:
-        """Let everything pass again."""
-        self._flowing.set()
-        if self._server is None:
-            await self.start()
-
-    async def close(self) -> None:
-        """End for good."""
-        await self.cut()
-        self._flowing.set()
-
-    def _drop(self) -> None:
-        for writer in list(self._open):
-            with contextlib.suppress(Exception):
-                writer.transport.abort()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            await self._flowing.wait()
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        ends = {writer, back}
-        self._open |= ends
-        try:
-            await _first(self._pump(reader, back), self._pump(there, writer))
-        finally:
-            self._open -= ends
-            for end in ends:
-                with contextlib.suppress(Exception):
-                    end.transport.abort()
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while block := await reader.read(BLOCK):
-                await self._flowing.wait()
-                writer.write(block)
-                await writer.drain()
-
+from tidemill.testing.proxy import BLOCK, accepting
 
 Trouble = Literal["none", "storage-full", "quota", "slow", "refuse", "reset", "unavailable"]
 
@@ -109,7 +35,7 @@ class S3Proxy:
 
     async def start(self) -> None:
         """Accept connections."""
-        self._server = await asyncio.start_server(_held(self._serve), "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(accepting(self._serve), "127.0.0.1", self.port)
 
     async def close(self) -> None:
         """End for good."""
@@ -194,23 +120,3 @@ def _refusal(status: int, code: str, message: str) -> bytes:
         f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"
     ).encode() + body
-
-
-def _held(serve: Serve) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
-    """A callback that keeps its tasks: asyncio alone would let a connection be collected while it waits."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    return accept
-
-
-async def _first(*pumps: Awaitable[None]) -> None:
-    tasks = [asyncio.ensure_future(pump) for pump in pumps]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -32,7 +32,6 @@ class Plan:
     work: str = "quick"
     kinds: Sequence[str] = ()
     at_once: int = 8
-    short: bool = False
     deadline: float = 300.0
     """Seconds that runs may take to end after the last fault."""
 
@@ -83,7 +82,7 @@ async def play(plan: Plan, folder: Path, *, said: Callable[[str], None], progres
 
 async def _hurt(plan: Plan, arena: Arena, said: Callable[[str], None], progress: Callable[[str], None]) -> Schedule:
     orders = draw_orders(plan.seed, plan.runs, slow_epochs=SLOW_EPOCHS[plan.work])
-    kinds = draw(plan.seed, plan.faults, plan.scene, kinds=plan.kinds, short=plan.short)
+    kinds = draw(plan.seed, plan.faults, plan.scene, kinds=plan.kinds)
     share = len(kinds) / max(1, len(orders))
 
     def due() -> float:

@@ -32,12 +32,10 @@ class Injection:
     skipped: str = ""
 
 
-def draw(seed: int, count: int, scene: str, *, kinds: Sequence[str] = (), short: bool = False) -> list[Kind]:
+def draw(seed: int, count: int, scene: str, *, kinds: Sequence[str] = ()) -> list[Kind]:
     """``count`` faults for a scene in a random order, each of its kinds at least once where there is room."""
     chance = random.Random(f"faults {seed} {scene}")
     possible = [kind for kind in KINDS if scene in kind.scenes and (kind.name in kinds or not kinds)]
-    if short:
-        possible = [kind for kind in possible if not kind.heavy]
     once = chance.sample(possible, min(count, len(possible)))
     more = chance.choices(possible, [kind.weight for kind in possible], k=max(0, count - len(once)))
     drawn = [*once, *more]

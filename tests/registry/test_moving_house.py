@@ -24,6 +24,7 @@ from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import DatasetPublished, ModelTrained, PromoteVersion, ReplayDeadLetter
 from tidemill.contracts.queries import ListDeadLetters, ListModels, ListRuns, ShowModel, ShowRun
+from tidemill.progress import silent
 from tidemill.records.schema import RunRecord
 from tidemill.testing.events import event_log
 from tidemill.testing.nats import running_nats, settings_for
@@ -52,10 +53,10 @@ async def by_copying_the_store(old: Bench, new: Path) -> None:
 async def by_backup_and_restore(old: Bench, new: Path) -> None:
     backup = open_objects(str(new / "backup"))
     await back_up(
-        open_objects(old.platform.store_url), backup, messages=None, counted=None, report=lambda *_: None
+        open_objects(old.platform.store_url), backup, messages=None, counted=None, progress=silent
     )  # fmt: skip
     store = open_objects(str(new / "store"))
-    assert not (await restore(backup, store, messages=new / "kept", report=lambda *_: None)).damages
+    assert not (await restore(backup, store, messages=new / "kept", progress=silent)).damages
 
 
 @pytest.mark.parametrize("move", [by_copying_the_store, by_backup_and_restore])
@@ -136,24 +137,6 @@ async def test_dead_letters_outlive_the_stream(bench: Bench) -> None:
         return kept[0] not in await bench.bus.ask(ListDeadLetters(limit=1000))
 
     await eventually(off_the_list)
-
-
-async def test_letters_of_a_version_that_kept_them_in_the_stream_only(quiet_bench: Bench) -> None:
-    bench = quiet_bench
-    headers = {
-        "Tidemill-Subject": DatasetPublished.subject, "Tidemill-Stage": "ingest",
-        "Tidemill-Error": "%E4%BB%8E%E5%89%8D", "Tidemill-Kind": "permanent",
-        "Tidemill-Project": "default", "Tidemill-At": "2026-11-01T08:00:00+00:00",
-    }  # fmt: skip
-    await bench.bus.jetstream.publish("tidemill.dead.ingest", b"{}", headers=headers)
-
-    async def adopted() -> Any:
-        letters = await bench.bus.ask(ListDeadLetters(limit=1000))
-        return [one for one in letters if one["error"] == "从前"]
-
-    for _ in range(2):
-        async with registry(bench.platform):
-            assert len(await eventually(adopted)) == 1
 
 
 async def test_what_only_the_streams_hold_is_published_again(tmp_path: Path) -> None:

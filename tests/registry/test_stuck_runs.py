@@ -9,8 +9,9 @@ from tests.registry.conftest import Bench, eventually, registry
 from tidemill.bus.subjects import job_subject
 from tidemill.contracts.queries import ListRuns
 from tidemill.doctor import runs
-from tidemill.doctor.site import NatsAccount, Site
+from tidemill.doctor.site import Site
 from tidemill.platform.data_dir import DataDir
+from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.nats_server import NatsServer
 
 

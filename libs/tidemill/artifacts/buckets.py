@@ -24,7 +24,7 @@ from minio.lifecycleconfig import (
 )
 from minio.versioningconfig import VersioningConfig
 
-from tidemill.artifacts.location import Bucket, Folder, parse_location
+from tidemill.artifacts.location import Bucket, Folder, parse_location, s3_endpoint
 from tidemill.errors import InvalidInput, PermanentError, TransientError
 
 OLD_VERSION_DAYS = 30
@@ -70,8 +70,7 @@ async def is_versioned(url: str) -> bool | None:
 
 
 def _client() -> Minio:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    parts = urlsplit(endpoint or "https://s3.amazonaws.com")
+    parts = urlsplit(s3_endpoint())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidInput("AWS_ENDPOINT_URL is not a URL; write https://host:port")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,12 @@ class Bucket:
     def url(self) -> str:
         """``s3://bucket/prefix``: safe to show, since credentials are never part of it."""
         return f"s3://{self.name}/{self.prefix}".rstrip("/")
+
+
+def s3_endpoint() -> str:
+    """Where S3 answers: ``AWS_ENDPOINT_URL_S3``, else ``AWS_ENDPOINT_URL``, else AWS."""
+    given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return given or "https://s3.amazonaws.com"
 
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]+):")

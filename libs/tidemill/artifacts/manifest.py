@@ -17,6 +17,11 @@ from pydantic import Field, ValidationError
 from tidemill.contracts import ArtifactKind, ArtifactRef, Frozen
 from tidemill.errors import CorruptArtifact
 
+MANIFESTS = "artifacts/manifests"
+"""The folder of all manifests."""
+OBJECTS = "artifacts/objects"
+"""The folder of all shards."""
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -75,12 +80,12 @@ class Manifest(Frozen):
 
 def manifest_key(ref: ArtifactRef) -> str:
     """Where a manifest is kept."""
-    return f"artifacts/manifests/{ref.digest.removeprefix('sha256:')}.json"
+    return f"{MANIFESTS}/{ref.digest.removeprefix('sha256:')}.json"
 
 
 def object_key(sha256: str) -> str:
     """Where a shard's bytes are kept."""
-    return f"artifacts/objects/{sha256[:2]}/{sha256}"
+    return f"{OBJECTS}/{sha256[:2]}/{sha256}"
 
 
 def read_manifest(data: bytes, name: str) -> Manifest:

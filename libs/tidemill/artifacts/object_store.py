@@ -31,7 +31,7 @@ from tidemill.artifacts.local_files import (
     remove,
     verified_blocks,
 )
-from tidemill.artifacts.manifest import FileEntry, Manifest, Shard, manifest_key, object_key, read_manifest
+from tidemill.artifacts.manifest import MANIFESTS, FileEntry, Manifest, Shard, manifest_key, object_key, read_manifest
 from tidemill.artifacts.objects import PART_SIZE, Objects, open_objects
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.contracts import ArtifactKind, ArtifactRef
@@ -259,7 +259,7 @@ class ObjectArtifactStore:
         except NotFound:
             return
         await self.objects.delete([manifest_key(ref)])
-        others = [key async for key in self.objects.keys("artifacts/manifests") if key.endswith(".json")]
+        others = [key async for key in self.objects.keys(MANIFESTS) if key.endswith(".json")]
         shared: set[str] = set()
         for used in await in_parallel(self._objects_of, others):
             shared |= used

@@ -30,7 +30,7 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store
 
 from tidemill.artifacts.local_files import remove
-from tidemill.artifacts.location import Bucket, Folder, parse_location
+from tidemill.artifacts.location import Bucket, Folder, parse_location, s3_endpoint
 from tidemill.errors import NotFound, PermanentError, TidemillError, TransientError
 
 if TYPE_CHECKING:
@@ -274,9 +274,8 @@ def _local(location: Folder) -> LocalStore:
 
 
 def _s3(location: Bucket) -> S3Store:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     options: ClientConfig = {
-        "allow_http": urlsplit(endpoint).scheme == "http",
+        "allow_http": urlsplit(s3_endpoint()).scheme == "http",
         "connect_timeout": _CONNECT_TIMEOUT,
         "timeout": _REQUEST_TIMEOUT,
     }

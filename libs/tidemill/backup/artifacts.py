@@ -7,14 +7,12 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from tidemill.artifacts.manifest import Manifest, object_key, read_manifest
+from tidemill.artifacts.manifest import MANIFESTS, OBJECTS, Manifest, object_key, read_manifest
 from tidemill.artifacts.objects import PART_SIZE, Objects
 from tidemill.artifacts.parallel import in_parallel
-from tidemill.backup.schema import Damage, Report
+from tidemill.backup.schema import Damage
 from tidemill.errors import CorruptArtifact, NotFound
-
-MANIFESTS = "artifacts/manifests"
-OBJECTS = "artifacts/objects"
+from tidemill.progress import Progress
 
 
 @dataclass
@@ -31,10 +29,10 @@ class CopiedArtifacts:
 class ArtifactCopy:
     """Copies all artifacts of a storage, leaving out objects that the target has with the right size."""
 
-    def __init__(self, source: Objects, target: Objects, *, report: Report) -> None:
+    def __init__(self, source: Objects, target: Objects, *, progress: Progress) -> None:
         self._source = source
         self._target = target
-        self._report = report
+        self._progress = progress
         self._copied = CopiedArtifacts()
         self._bad: dict[str, str] = {}
         """What is wrong with objects, by digest."""
@@ -56,7 +54,7 @@ class ArtifactCopy:
         self._copied.bytes = sum(shards.values())
         missing = [sha256 for sha256, size in shards.items() if self._there.get(object_key(sha256)) != size]
         total = sum(shards[sha256] for sha256 in missing)
-        self._report("artifacts", 0, total)
+        self._progress("artifacts", 0, total)
 
         async def object_of(sha256: str) -> None:
             try:
@@ -64,7 +62,7 @@ class ArtifactCopy:
             except (NotFound, CorruptArtifact) as error:
                 self._bad[sha256] = str(error)
             self._done += shards[sha256]
-            self._report("artifacts", self._done, total)
+            self._progress("artifacts", self._done, total)
 
         await in_parallel(object_of, missing, limit=4)
         await in_parallel(lambda key: self._finish(key, manifests[key]), list(manifests), limit=16)

@@ -17,18 +17,18 @@ from tidemill.backup.schema import (
     FOLDER,
     BackupRecord,
     Damage,
-    Report,
     list_key,
     messages_key,
     started_key,
     summary_key,
 )
 from tidemill.errors import CorruptArtifact, InvalidInput, NotFound
+from tidemill.progress import Progress
 from tidemill.records.documents import from_json, to_json
 
 
 async def back_up(
-    source: Objects, target: Objects, *, messages: Path | None, counted: dict[str, int] | None, report: Report
+    source: Objects, target: Objects, *, messages: Path | None, counted: dict[str, int] | None, progress: Progress
 ) -> BackupRecord:
     """Copy everything durable from ``source`` to ``target``, which may hold former backups of the same platform.
 
@@ -50,8 +50,8 @@ async def back_up(
     await target.create(started_key(backup_id), b"{}")
     known = await record_list(target, former) if former is not None else {}
     cut = await consistent_cut(source)
-    records = await RecordCopy(source, target, report=report, known=known).run(cut)
-    artifacts = await ArtifactCopy(source, target, report=report).run()
+    records = await RecordCopy(source, target, progress=progress, known=known).run(cut)
+    artifacts = await ArtifactCopy(source, target, progress=progress).run()
     if messages is not None:
         await target.write(messages_key(backup_id), _blocks(messages))
     damages = await judged(target, records.digests, artifacts.damages)

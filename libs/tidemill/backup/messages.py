@@ -19,13 +19,10 @@ from pydantic import ConfigDict
 
 from tidemill.bus.cloudevents import MalformedEvent, derived_run_id, parse_event
 from tidemill.bus.connection import UNREACHABLE
-from tidemill.bus.subjects import EVENTS, FEEDBACK, JOBS, job_filter
+from tidemill.bus.subjects import EVENTS, FEEDBACK, JOBS, events_durable, job_filter
 from tidemill.contracts import DatasetPublished, Frozen
 from tidemill.errors import TransientError
 from tidemill.records import RecordStore
-
-_INGEST = "ingest-events"
-"""Ingest's durable consumer: what it has acknowledged is on record."""
 
 
 class KeptMessage(Frozen):
@@ -105,8 +102,9 @@ async def _messages(js: JetStreamContext, stream: str, subject: str, after: int 
 
 
 async def _taken_by_ingest(js: JetStreamContext) -> int:
+    """The last event that ingest has acknowledged: all up to it are on record."""
     try:
-        floor = (await js.consumer_info(EVENTS, _INGEST)).ack_floor
+        floor = (await js.consumer_info(EVENTS, events_durable("ingest"))).ack_floor
     except nats.js.errors.NotFoundError:
         return 0
     return floor.stream_seq if floor is not None else 0

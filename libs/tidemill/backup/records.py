@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from tidemill.artifacts.objects import Objects
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.backup.cut import chains, is_decision, project_of
-from tidemill.backup.schema import Damage, Report
+from tidemill.backup.schema import Damage
 from tidemill.errors import CorruptArtifact, NotFound
+from tidemill.progress import Progress
 from tidemill.records import RecordStore
 
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
@@ -40,13 +41,13 @@ class RecordCopy:
         source: Objects,
         target: Objects,
         *,
-        report: Report,
+        progress: Progress,
         known: Mapping[str, str] | None = None,
         expected: Mapping[str, str] | None = None,
     ) -> None:
         self._source = source
         self._target = target
-        self._report = report
+        self._progress = progress
         self._known = known or {}
         self._expected = expected or {}
         self._copied = CopiedRecords()
@@ -60,7 +61,7 @@ class RecordCopy:
         async def one(key: str) -> None:
             await self._record(key, cut[key])
             self._seen += 1
-            self._report("records", self._seen, len(cut))
+            self._progress("records", self._seen, len(cut))
 
         await in_parallel(one, [key for key in cut if not is_decision(key)], limit=16)
         for links in chains(cut):  # in their order, so that a copy that is cut short ends in a whole chain

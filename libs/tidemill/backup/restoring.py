@@ -9,11 +9,12 @@ from tidemill.backup.artifacts import ArtifactCopy
 from tidemill.backup.cut import project_of, runs_among
 from tidemill.backup.making import is_empty, judged, latest, record_list
 from tidemill.backup.records import RecordCopy, broken_chains
-from tidemill.backup.schema import Report, RestoreSummary, messages_key
+from tidemill.backup.schema import RestoreSummary, messages_key
 from tidemill.errors import InvalidInput
+from tidemill.progress import Progress
 
 
-async def restore(backup: Objects, store: Objects, *, messages: Path, report: Report) -> RestoreSummary:
+async def restore(backup: Objects, store: Objects, *, messages: Path, progress: Progress) -> RestoreSummary:
     """Copy the newest complete backup to ``store``, which must be empty; messages that wait go to a file.
 
     What is damaged is left out and named in the summary; the rest is restored.
@@ -35,10 +36,10 @@ async def restore(backup: Objects, store: Objects, *, messages: Path, report: Re
             "TIDEMILL_STORE_URL for a bucket"
         )
     expected = await record_list(backup, found)
-    artifacts = await ArtifactCopy(backup, store, report=report).run()
+    artifacts = await ArtifactCopy(backup, store, progress=progress).run()
     sizes = {found.key: found.size async for found in backup.entries("records") if found.key in expected}
     cut = {key: sizes.get(key, 0) for key in expected}
-    records = await RecordCopy(backup, store, report=report, expected=expected).run(cut)
+    records = await RecordCopy(backup, store, progress=progress, expected=expected).run(cut)
     damages = await judged(store, records.digests, artifacts.damages)
     damages += records.damages + await broken_chains(store, records.digests)
     return RestoreSummary(

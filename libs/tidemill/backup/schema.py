@@ -9,7 +9,6 @@ backups/backup-<id>.json                BackupRecord, written last: the backup i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from pydantic import Field
@@ -17,9 +16,6 @@ from pydantic import Field
 from tidemill.contracts import Frozen
 
 FOLDER = "backups"
-
-Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done and how much there is (bytes of artifacts, records)."""
 
 
 class Damage(Frozen):

@@ -7,14 +7,11 @@ letter is on record in the bucket.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import nats.errors
-import nats.js.errors
 from nats.aio.client import Client
 from nats.js.api import (
     DiscardPolicy,
@@ -26,6 +23,7 @@ from nats.js.api import (
 from nats.js.errors import BadRequestError, BucketNotFoundError, NotFoundError
 
 from tidemill.bus import subjects
+from tidemill.bus.connection import UNREACHABLE
 from tidemill.errors import TransientError
 
 if TYPE_CHECKING:
@@ -37,6 +35,7 @@ LARGEST_MESSAGE = 8 << 20
 _DAY = 24 * 3600.0
 _LONGEST_WINDOW = 120.0
 """Seconds; JetStream's own default for how long it remembers the ids of messages."""
+_BUCKET = "KV_"
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ async def provision(client: Client, limits: StreamLimits | None = None) -> None:
             await js.create_key_value(bucket)
             continue
         if bucket.ttl:
-            info = await js.stream_info(f"KV_{bucket.bucket}")
+            info = await js.stream_info(bucket_stream(bucket.bucket))
             if info.config.max_age != bucket.ttl:
                 info.config.max_age = bucket.ttl
                 # The server chose it when the bucket was made, and refuses one that is longer than messages live.
@@ -195,14 +194,19 @@ async def provision_missing(client: Client, limits: StreamLimits) -> list[str]:
             if bucket_stream(bucket.bucket) not in there:
                 await js.create_key_value(bucket)
                 made.append(bucket.bucket)
-    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError) as error:
+    except (*UNREACHABLE, OSError) as error:
         raise TransientError(f"lost streams cannot be made again ({error!r}); made so far: {made or 'none'}") from error
     return made
 
 
 def bucket_stream(bucket: str) -> str:
     """The stream that holds a KV bucket."""
-    return f"KV_{bucket}"
+    return f"{_BUCKET}{bucket}"
+
+
+def bucket_of(stream: str) -> str | None:
+    """The KV bucket that a stream holds; None when it is none of a bucket."""
+    return stream.removeprefix(_BUCKET) if stream.startswith(_BUCKET) else None
 
 
 async def stream_names(client: Client) -> Sequence[str]:

@@ -20,6 +20,9 @@ ATTEMPTS_BUCKET = "attempts"
 DEPLOYMENTS_BUCKET = "deployments"
 
 _LONGEST_IN_NAME = 150
+COMMANDS_DURABLE = "registry-commands"
+"""The durable consumer of commands to the registry."""
+
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")
 
 
@@ -69,6 +72,11 @@ def job_consumer(stage: StageName, lane: str) -> str:
     if len(project) > _LONGEST_IN_NAME:
         project = f"={hashlib.sha256(project.encode()).hexdigest()[:32]}"
     return f"{stage}-jobs-{resource_class}-{project}"
+
+
+def events_durable(stage: StageName) -> str:
+    """The durable consumer of the events that ``stage`` takes; of ``register`` it is the registry."""
+    return "registry-events" if stage == "register" else f"{stage}-events"
 
 
 def dead_subject(stage: str) -> str:

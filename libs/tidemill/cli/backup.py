@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli.screen import DataDirOption, JsonOption, print_document, screen
+from tidemill.cli.screen import DataDirOption, JsonOption, print_document, progress_bar, screen
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from rich.console import Console
 
-    from tidemill.backup.schema import BackupRecord, Damage, Report, RestoreSummary
+    from tidemill.backup.schema import BackupRecord, Damage, RestoreSummary
     from tidemill.platform.data_dir import DataDir
+    from tidemill.progress import Progress
 
 ToArgument = Annotated[str, typer.Argument(metavar="TO", help="A folder, or s3://bucket/prefix; used again and again.")]
 FromArgument = Annotated[str, typer.Argument(metavar="FROM", help="The folder or s3://bucket/prefix of a backup.")]
@@ -39,7 +39,7 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
     source = open_objects(current_store_url(data))
     console = screen(as_json)
 
-    async def do(report: Report) -> BackupRecord:
+    async def do(progress: Progress) -> BackupRecord:
         target = open_objects(to)
         with tempfile.TemporaryDirectory() as folder:
             messages, counted = Path(folder) / "messages.jsonl", None
@@ -47,11 +47,11 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
                 if client is not None:
                     counted = await keep_messages(client, RecordStore(source), messages)
             return await back_up(
-                source, target, messages=messages if counted is not None else None, counted=counted, report=report
+                source, target, messages=messages if counted is not None else None, counted=counted, progress=progress
             )
 
-    with _progress(console) as report:
-        made = asyncio.run(do(report))
+    with progress_bar(console) as progress:
+        made = asyncio.run(do(progress))
     if as_json:
         print_document(made.model_dump(mode="json"))
     else:
@@ -74,13 +74,13 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
         )
     console = screen(as_json)
 
-    async def do(report: Report) -> RestoreSummary:
+    async def do(progress: Progress) -> RestoreSummary:
         store = open_objects(store_url(data))
-        return await restore_platform(open_objects(from_), store, messages=data.kept_messages, report=report)
+        return await restore_platform(open_objects(from_), store, messages=data.kept_messages, progress=progress)
 
     data.create()
-    with _progress(console) as report:
-        restored = asyncio.run(do(report))
+    with progress_bar(console) as progress:
+        restored = asyncio.run(do(progress))
     if as_json:
         print_document(restored.model_dump(mode="json"))
     else:
@@ -91,54 +91,16 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
 @asynccontextmanager
 async def _streams(data: DataDir) -> AsyncIterator[Client | None]:
     """A connection to the platform's NATS: the one that runs here, else the one the environment names; else None."""
-    import nats
-    import nats.errors
+    from tidemill.platform.nats_client import account_of, connected_once
 
-    from tidemill.platform.up import is_running
-    from tidemill.settings import PlatformSettings
-
-    record = data.record()
-    if record is not None and is_running(record):
-        account = data.credentials()
-        url, user, password = record.nats_url, account.user, account.password
-    elif "TIDEMILL_NATS_URL" in os.environ:
-        settings = PlatformSettings()
-        secret = settings.nats_password.get_secret_value() if settings.nats_password else ""
-        url, user, password = settings.nats_url, settings.nats_user or "", secret
-    else:
-        yield None
-        return
-    login = {"user": user, "password": password} if user else {}
-    try:
-        client = await nats.connect(url, allow_reconnect=False, connect_timeout=5, error_cb=_silent, **login)
-    except (nats.errors.Error, OSError, asyncio.TimeoutError):
-        yield None
-        return
-    try:
+    account = account_of(data)
+    async with AsyncExitStack() as stack:
+        client = None
+        if account is not None:
+            connection = connected_once(account.url, user=account.user, password=account.password, timeout=5)
+            with suppress(ConnectionError):
+                client = await stack.enter_async_context(connection)
         yield client
-    finally:
-        await client.close()
-
-
-async def _silent(_error: Exception) -> None:
-    """The client's own log would speak of what is said in a sentence."""
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Report]:
-    if not console.is_terminal:
-        yield lambda _what, _done, _total: None
-        return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:<10}"), BarColumn(bar_width=40), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        tasks = {what: progress.add_task(what, total=None) for what in ("records", "artifacts")}
-
-        def report(what: str, done: int, total: int) -> None:
-            progress.update(tasks[what], completed=done if total else 1, total=total or 1)
-
-        yield report
 
 
 def _show_backup(console: Console, made: BackupRecord, to: str) -> None:
@@ -161,7 +123,6 @@ def _show_backup(console: Console, made: BackupRecord, to: str) -> None:
 
 def _show_restored(console: Console, restored: RestoreSummary, data: DataDir) -> None:
     from tidemill.cli.figures import size
-    from tidemill.platform.data_dir import DataDir as Folder
 
     console.print(
         f"restored backup {restored.backup} to {restored.store}: {restored.runs} runs, {restored.records} records, "
@@ -169,8 +130,7 @@ def _show_restored(console: Console, restored: RestoreSummary, data: DataDir) ->
     )
     if restored.messages:
         console.print(f"{restored.messages} messages are published again at the next start")
-    where = "" if data.root == Folder.find().root else f" --data-dir {shlex.quote(str(data.root))}"
-    console.print(f"next: tidemill up{where}")
+    console.print(f"next: tidemill up{data.option}")
 
 
 def _end(console: Console, damages: list[Damage]) -> None:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli.screen import DataDirOption, JsonOption, UrlOption, YesOption, agreed, print_document, screen
+from tidemill.cli.screen import (
+    DataDirOption,
+    JsonOption,
+    UrlOption,
+    YesOption,
+    agreed,
+    eventually,
+    print_document,
+    screen,
+)
 
 if TYPE_CHECKING:
     from tidemill.contracts.queries import DatasetRow
@@ -56,8 +65,6 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete what the runs of a dataset that have ended took in and prepared; models trained on it stay."""
-    import time
-
     from rich.markup import escape
 
     from tidemill.client import connect
@@ -69,13 +76,12 @@ def delete(
             raise NotFound(f"there is no dataset {name!r}; `tidemill datasets list` shows the ones there are")
         agreed(f"Delete dataset {name}, of {before.runs - before.running} runs that have ended?", yes=yes)
         platform.delete_dataset(name)
-        done = False
-        deadline = time.monotonic() + 10
-        while not done and time.monotonic() < deadline:
+
+        def deleted() -> bool:
             now = _row(platform.datasets(), name)
-            done = now is None or now.deleted or (now.versions, now.size_bytes) != (before.versions, before.size_bytes)
-            if not done:
-                time.sleep(0.1)
+            return now is None or now.deleted or (now.versions, now.size_bytes) != (before.versions, before.size_bytes)
+
+        done = eventually(deleted)
     if as_json:
         print_document({"dataset": name, "done": done})
     elif done:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli.screen import DataDirOption, JsonOption, Misused, print_document, screen
+from tidemill.cli.screen import DataDirOption, JsonOption, Misused, print_document, progress_bar, screen
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from tidemill.garbage import Report
-    from tidemill.garbage.progress import Progress
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def gc(
@@ -49,7 +44,7 @@ def gc(
     forget = _time(forget_older_than, "--forget-older-than") if forget_older_than is not None else None
     policy = Policy(grace=_time(grace, "--grace"), forget_older_than=forget)
     url = current_store_url(DataDir.find(data_dir))
-    with _progress(as_json) as progress:
+    with progress_bar(screen(as_json)) as progress:
         report = asyncio.run(Collector(open_objects(url), policy, progress=progress).collect(dry_run=dry_run))
     if as_json:
         print_document({"store_url": url} | report.model_dump(mode="json"))
@@ -61,28 +56,12 @@ def gc(
 
 
 def _time(text: str, option: str) -> timedelta:
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    if not number.isdecimal() or (unit == "s" and text == number and int(number)):
-        raise Misused(f"{option} {text}: give a number and a unit (s, m, h, d), e.g. 1h")
-    return timedelta(**{_UNITS[unit]: int(number)})
+    from tidemill.contracts.durations import parse_duration
 
-
-@contextmanager
-def _progress(as_json: bool) -> Iterator[Progress]:
-    """A bar on a terminal, nothing elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    from tidemill.garbage.progress import silent
-
-    console = screen(as_json)
-    if not console.is_terminal:
-        yield silent
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("looking", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Misused(f"{option}: {error}") from None
 
 
 def _table(report: Report) -> Table:

@@ -141,7 +141,9 @@ def _welcome(record: PlatformRecord, *, stays: bool) -> Any:
     from rich.panel import Panel
     from rich.table import Table
 
-    where = "" if record.data_dir == _default_folder() else f" --data-dir {shlex.quote(record.data_dir)}"
+    from tidemill.platform.data_dir import DataDir
+
+    where = DataDir.find(record.data_dir).option
     ready = [one.name for one in record.processes if one.state == "ready"]
     warming = [one.name for one in record.processes if one.state != "ready"]
     table = Table.grid(padding=(0, 2))
@@ -157,9 +159,3 @@ def _welcome(record: PlatformRecord, *, stays: bool) -> Any:
     table.add_row("next", f"tidemill publish reviews.csv --name reviews --wait{where}")
     table.add_row("", f"tidemill status{where}" + (f"   tidemill down{where}" if stays else "   Ctrl-C to stop"))
     return Panel(table, title="Tidemill is up", title_align="left", border_style="green", expand=False)
-
-
-def _default_folder() -> str:
-    from tidemill.platform.data_dir import DataDir
-
-    return str(DataDir.find().root)

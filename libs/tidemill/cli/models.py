@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli.screen import DataDirOption, JsonOption, Misused, UrlOption, YesOption, agreed, print_document, screen
+from tidemill.cli.screen import (
+    DataDirOption,
+    JsonOption,
+    Misused,
+    UrlOption,
+    YesOption,
+    agreed,
+    eventually,
+    print_document,
+    screen,
+)
 
 commands = typer.Typer(help="The models: list, show, promote, delete.", no_args_is_help=True)
 
@@ -80,17 +90,13 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Point an alias to a version, whatever the gates say."""
-    import time
-
     from rich.markup import escape
 
     from tidemill.client import connect
 
     with connect(url, data_dir) as platform:
         platform.promote(name, version, alias)
-        deadline = time.monotonic() + 10
-        while (done := platform.model(name).aliases.get(alias) == version) is False and time.monotonic() < deadline:
-            time.sleep(0.1)
+        done = eventually(lambda: platform.model(name).aliases.get(alias) == version)
     if as_json:
         print_document({"model": name, "alias": alias, "version": version, "done": done})
     elif done:
@@ -111,8 +117,6 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete a model, or one of its versions; its storage is freed by the garbage collection."""
-    import time
-
     from rich.markup import escape
 
     from tidemill.client import connect
@@ -124,15 +128,14 @@ def delete(
         agreed(f"Delete {what}?", yes=yes)
         platform.delete_model(name, version)
         gone = {version} if version else set(numbers)
-        done = False
-        deadline = time.monotonic() + 10
-        while not done and time.monotonic() < deadline:
+
+        def deleted() -> bool:
             try:
-                done = gone.isdisjoint(one.version for one in platform.model(name).versions)
+                return gone.isdisjoint(one.version for one in platform.model(name).versions)
             except NotFound:
-                done = True
-            if not done:
-                time.sleep(0.1)
+                return True
+
+        done = eventually(deleted)
     if as_json:
         print_document({"model": name, "versions": sorted(gone), "done": done})
     elif done:

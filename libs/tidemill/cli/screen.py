@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidemill.errors import TidemillError
+from tidemill.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +60,27 @@ def print_document(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2, default=str))
 
 
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Progress]:
+    """A bar for each step that is told of, gone at the end; nothing where no terminal is."""
+    from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    if not console.is_terminal:
+        yield silent
+        return
+    columns = (TextColumn("{task.description:<20}"), BarColumn(bar_width=40), TaskProgressColumn())
+    steps: dict[str, TaskID] = {}
+    with Bars(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in steps:
+                steps[what] = bars.add_task(what)
+            bars.update(steps[what], completed=done if total else 1, total=total or 1)
+
+        yield progress
+
+
 def agreed(question: str, *, yes: bool) -> None:
     """Ask a person before something that cannot be undone.
 
@@ -69,3 +94,11 @@ def agreed(question: str, *, yes: bool) -> None:
         raise Misused("this cannot be undone; confirm it with --yes")
     if not typer.confirm(question, err=True):
         raise typer.Exit(1)
+
+
+def eventually(done: Callable[[], bool]) -> bool:
+    """Whether the effect of a command, which the registry carries out soon, is seen within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not (seen := done()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return seen

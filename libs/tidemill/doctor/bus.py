@@ -12,12 +12,12 @@ import nats.js.errors
 
 from tidemill.bus import subjects
 from tidemill.bus.connection import UNREACHABLE
-from tidemill.bus.streams import bucket_configs, bucket_stream, stream_configs, stream_limits
+from tidemill.bus.streams import bucket_configs, bucket_of, bucket_stream, stream_configs, stream_limits
 from tidemill.contracts import STAGES
 from tidemill.doctor.findings import Finding, failed, ok, skipped, warning
-from tidemill.doctor.site import NatsAccount, Site
+from tidemill.doctor.site import Site
 from tidemill.platform.health import ask_health
-from tidemill.platform.nats_client import Refused, connected_once
+from tidemill.platform.nats_client import NatsAccount, Refused, connected_once
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
@@ -119,8 +119,8 @@ def _of_stream(info: StreamInfo, max_bytes: int, max_age: float) -> list[Finding
 
 async def look_at_consumers(site: Site) -> list[Finding]:
     """Those that ought to be there are, somebody asks them for messages, and nothing waits for long."""
-    expected = [(subjects.EVENTS, f"{stage}-events") for stage in STAGES if stage != "register"]
-    expected += [(subjects.EVENTS, "registry-events"), (subjects.JOBS, "registry-commands")]
+    expected = [(subjects.EVENTS, subjects.events_durable(stage)) for stage in STAGES]
+    expected.append((subjects.JOBS, subjects.COMMANDS_DURABLE))
     found: list[Finding] = []
     waiting = 0
     async with site.bus() as client:
@@ -187,4 +187,5 @@ async def age_of_first(js: JetStreamContext, stream: str, subject: str, sequence
 
 
 def _called(stream: str) -> str:
-    return f"bucket {stream[3:]}" if stream.startswith("KV_") else f"stream {stream}"
+    bucket = bucket_of(stream)
+    return f"stream {stream}" if bucket is None else f"bucket {bucket}"

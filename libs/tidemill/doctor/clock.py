@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import time
 import urllib.error
@@ -12,6 +11,7 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from tidemill.artifacts.location import s3_endpoint
 from tidemill.bus import subjects
 from tidemill.bus.streams import bucket_stream
 from tidemill.doctor.findings import Finding, failed, ok, warning
@@ -74,8 +74,7 @@ async def _nats_skew(site: Site) -> float:
 async def _store_skew(site: Site) -> float:
     if not site.store().startswith("s3://"):
         raise NotLooked("the store is a folder of this machine")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "https://s3.amazonaws.com"
-    return await asyncio.to_thread(http_skew, endpoint)
+    return await asyncio.to_thread(http_skew, s3_endpoint())
 
 
 def http_skew(url: str) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import nats.errors
 import nats.js.errors
 
-from tidemill.bus import subjects
+from tidemill.bus import backlog, subjects
 from tidemill.bus.streams import bucket_stream
 from tidemill.contracts.queries import Answer, ListRuns, RunRow
 from tidemill.doctor.bus import age_of_first
@@ -36,12 +36,13 @@ async def look_at_runs(site: Site) -> list[Finding]:
         running = await _running(client, sorted({"default", *await records.projects()}))
         if running is None:
             return [skipped("the registry does not answer, so what runs is not known; see `tidemill status`")]
-        busy_runs, busy_stages = await _busy(client.jetstream())
+        waiting = await backlog.look(client.jetstream())
+        if not waiting.whole:
+            return [skipped("NATS does not say what waits; see what is found of NATS")]
         stuck = []
         for project, run in running:
             silent = (datetime.now(UTC) - await _last_heard(records, project, run)).total_seconds()
-            queued = (subjects.token(project), subjects.token(run.run_id)) in busy_runs
-            busy = queued or run.stage in busy_stages
+            busy = waiting.has_job(project, run.run_id) or run.stage in waiting.events
             if not busy and silent > 2 * site.reconcile_after.total_seconds():
                 stuck.append((silent, project, run))
     if not stuck:
@@ -81,14 +82,6 @@ async def _last_heard(records: RecordStore, project: str, run: RunRow) -> dateti
     stages = await records.stages(project, run.run_id)
     moments += [stage.finished_at for stage in stages]
     return max(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
-
-
-async def _busy(js: JetStreamContext) -> tuple[set[tuple[str, str]], set[str]]:
-    """Projects and runs, as tokens, with a job that is queued or in hand, and stages with an event to take."""
-    runs = {(parts[4], parts[5]) for subject in await _queued(js) if len(parts := subject.split(".")) > 5}
-    infos = await js.consumers_info(subjects.EVENTS)
-    stages = {info.name.removesuffix("-events") for info in infos if info.num_pending or info.num_ack_pending}
-    return runs, stages
 
 
 async def _queued(js: JetStreamContext) -> dict[str, int]:

@@ -15,8 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tidemill.artifacts.location import Folder, parse_location
 from tidemill.errors import TidemillError
 from tidemill.platform.data_dir import DataDir, PlatformRecord
-from tidemill.platform.nats_client import connected_once
-from tidemill.platform.nats_server import NatsServerConfig
+from tidemill.platform.nats_client import NatsAccount, account_of, connected_once
 from tidemill.platform.programs import current_store_url
 from tidemill.platform.up import is_running
 from tidemill.records import RecordStore, open_records
@@ -40,16 +39,6 @@ def at_gateway_of(project: str) -> str:
 
 class NotLooked(Exception):
     """A part cannot be looked at, for a reason that is said."""
-
-
-@dataclass(frozen=True)
-class NatsAccount:
-    """A NATS server's address and who may connect; ``operator`` may ask the server how it is."""
-
-    url: str
-    user: str | None
-    password: str | None
-    operator: str | None = None
 
 
 class _RegistrySettings(BaseSettings):
@@ -88,11 +77,11 @@ class Site:
             data=data,
             record=record,
             gateway_url=named or (record.gateway_url if record is not None and is_running(record) else None),
-            nats=_account(data, record),
+            nats=account_of(data),
             store_url=current_store_url(data),
             silence=PlatformSettings().silence,
             reconcile_after=_RegistrySettings().reconcile_after,
-            data_dir_option="" if DataDir.find().root == data.root else f" --data-dir {data.root}",
+            data_dir_option=data.option,
         )
 
     @property
@@ -164,15 +153,3 @@ class Site:
         if self.data is None:
             raise NotLooked(REMOTE)
         return self.data
-
-
-def _account(data: DataDir, record: PlatformRecord | None) -> NatsAccount | None:
-    if record is not None and is_running(record):
-        account = data.credentials()
-        config = NatsServerConfig(port=0, user=account.user, password=account.password, data_dir=data.jetstream)
-        return NatsAccount(record.nats_url, account.user, account.password, config.system_user)
-    if "TIDEMILL_NATS_URL" not in os.environ:
-        return None
-    settings = PlatformSettings()
-    password = settings.nats_password.get_secret_value() if settings.nats_password else None
-    return NatsAccount(settings.nats_url, settings.nats_user, password)

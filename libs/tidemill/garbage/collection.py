@@ -12,10 +12,10 @@ from tidemill.artifacts.parallel import in_parallel
 from tidemill.errors import NotFound
 from tidemill.garbage.inventory import Inventory, StoredArtifact, take_inventory
 from tidemill.garbage.policy import Policy
-from tidemill.garbage.progress import Progress, silent
 from tidemill.garbage.references import Leased, References, find_references
 from tidemill.garbage.report import FATES, LOOSE, QUARANTINED, UNFINISHED, Fate, Report, Tally
 from tidemill.garbage.sweep import Doomed, Sweep
+from tidemill.progress import Progress, silent
 from tidemill.records import RecordStore
 
 LAST = "artifacts/collected.json"

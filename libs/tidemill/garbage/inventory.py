@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tidemill.artifacts.condemned import MARKERS
-from tidemill.artifacts.manifest import Shard, read_manifest
+from tidemill.artifacts.manifest import MANIFESTS, OBJECTS, Shard, read_manifest
 from tidemill.artifacts.object_store import QUARANTINE
 from tidemill.artifacts.objects import Objects, StoredObject
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.contracts import ArtifactKind
 from tidemill.errors import CorruptArtifact, NotFound
-from tidemill.garbage.progress import Progress
+from tidemill.progress import Progress
 
-MANIFESTS = "artifacts/manifests"
-SHARDS = "artifacts/objects"
 PROBES = "artifacts/probes"
 
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
@@ -59,7 +57,7 @@ async def take_inventory(objects: Objects, progress: Progress) -> Inventory:
     """
     found = Inventory()
     found.markers = {_digest(one.key): one async for one in objects.entries(MARKERS)}
-    async for one in objects.entries(SHARDS):
+    async for one in objects.entries(OBJECTS):
         found.shards[one.key.rpartition("/")[2]] = one
         if len(found.shards) % 1000 == 0:
             progress("listing shards", len(found.shards), len(found.shards))

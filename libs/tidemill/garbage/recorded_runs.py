@@ -18,7 +18,7 @@ from tidemill.artifacts.objects import Objects
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.errors import CorruptArtifact, NotFound
 from tidemill.garbage.deletions import Deletions
-from tidemill.garbage.progress import Progress
+from tidemill.progress import Progress
 from tidemill.records import keys
 from tidemill.records.documents import from_json
 from tidemill.records.schema import OutcomeRecord, RunRecord

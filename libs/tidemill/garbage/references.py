@@ -10,8 +10,8 @@ from tidemill.artifacts.objects import Objects, StoredObject
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.garbage.deletions import deletions, living_versions
 from tidemill.garbage.policy import Policy
-from tidemill.garbage.progress import Progress
 from tidemill.garbage.recorded_runs import RecordedRun, read_runs, references_in
+from tidemill.progress import Progress
 from tidemill.records import RecordStore, keys
 from tidemill.records.documents import from_json
 from tidemill.records.schema import CheckpointRecord, ResultRecord

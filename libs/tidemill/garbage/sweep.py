@@ -14,11 +14,11 @@ from types import TracebackType
 from uuid import uuid4
 
 from tidemill.artifacts.condemned import BATCH_SECONDS, DEAD_SECONDS, NOTICE, Notice, marker_key, read_notice
-from tidemill.artifacts.manifest import object_key
+from tidemill.artifacts.manifest import MANIFESTS, object_key
 from tidemill.artifacts.objects import Objects, StoredObject
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.errors import TransientError
-from tidemill.garbage.inventory import MANIFESTS, Inventory, named_now
+from tidemill.garbage.inventory import Inventory, named_now
 
 MOST_NAMES = 2000
 """Names in one notice, unless a single artifact has more."""

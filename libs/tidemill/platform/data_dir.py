@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,11 @@ class DataDir:
         """``given``, else ``TIDEMILL_DATA_DIR``, else ``.tidemill`` in the current folder."""
         chosen = given or os.environ.get("TIDEMILL_DATA_DIR") or DEFAULT_FOLDER
         return cls(Path(chosen).expanduser().absolute())
+
+    @property
+    def option(self) -> str:
+        """What a command needs to mean this folder, for a shell: empty when it does so by itself."""
+        return "" if self.root == DataDir.find().root else f" --data-dir {shlex.quote(str(self.root))}"
 
     @property
     def run(self) -> Path:

@@ -20,6 +20,7 @@ from tidemill.bus.consumers import subscribe
 from tidemill.bus.job_queue import JobQueue
 from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
+from tidemill.bus.subjects import events_durable
 from tidemill.contracts import ResourceClass
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
@@ -88,7 +89,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
                 ack_wait=platform.silence,
             )  # fmt: skip
         events.append(await subscribe(
-            bus, records=records, stream=EVENTS_STREAM, durable=f"{stage.name}-events",
+            bus, records=records, stream=EVENTS_STREAM, durable=events_durable(stage.name),
             filter_subjects=[stage.consumes.subject],
             handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
         ))  # fmt: skip

@@ -32,7 +32,15 @@ from tidemill.records.schema import AttemptKind, AttemptRecord, ResultRecord
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.ledger import Ledger, LedgerEntry, Page
 from tidemill.stage.limits import LimitReached
-from tidemill.telemetry import SpanRecord, current_parent_id, current_traceparent, export, service_name
+from tidemill.telemetry import (
+    SpanRecord,
+    current_parent_id,
+    current_traceparent,
+    export,
+    service_name,
+    span_id_of,
+    trace_id_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -256,11 +264,11 @@ def _record(attempt: AttemptInHand, kind: AttemptKind, error: str, usage: Resour
 
 def _lost_span(entry: LedgerEntry, message: str) -> SpanRecord | None:
     """The try's own span, which its worker could not finish: with its id, so that it is there once."""
-    parts = (entry.traceparent or "").split("-")
-    if len(parts) != 4:
+    trace_id, span_id = trace_id_of(entry.traceparent), span_id_of(entry.traceparent)
+    if trace_id is None or span_id is None:
         return None
     return SpanRecord(
-        trace_id=parts[1], span_id=parts[2], parent_id=entry.parent_id,
+        trace_id=trace_id, span_id=span_id, parent_id=entry.parent_id,
         name=f"{entry.stage} {entry.title}".strip(), service=service_name() or entry.stage, instance=entry.instance,
         start_ns=int(entry.started_at.timestamp() * 1e9), end_ns=int(entry.last_seen.timestamp() * 1e9),
         attributes={"run_id": entry.run_id, "fingerprint": entry.fingerprint, "lost": True},

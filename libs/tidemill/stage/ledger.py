@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from tidemill.bus import Bus
 from tidemill.bus.connection import UNREACHABLE
+from tidemill.bus.streams import bucket_stream
 from tidemill.bus.subjects import ATTEMPTS_BUCKET, key
 from tidemill.contracts import Frozen, Name, ResourceUsage, RunId, StageName
 from tidemill.errors import TransientError
@@ -106,7 +107,9 @@ class Ledger:
             return
         try:
             js = self._bus.jetstream
-            await js.purge_stream(f"KV_{ATTEMPTS_BUCKET}", seq=found[1] + 1, subject=f"$KV.{ATTEMPTS_BUCKET}.{name}")
+            await js.purge_stream(
+                bucket_stream(ATTEMPTS_BUCKET), seq=found[1] + 1, subject=f"$KV.{ATTEMPTS_BUCKET}.{name}"
+            )
         except UNREACHABLE as error:
             raise TransientError(f"the ledger's entry of {entry.fingerprint} cannot be removed: {error!r}") from error
 

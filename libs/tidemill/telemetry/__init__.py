@@ -16,6 +16,7 @@ from tidemill.telemetry.context import (
     run_scope,
     service_name,
     span,
+    span_id_of,
     trace_id_of,
     tracer,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "service_name",
     "shutdown",
     "span",
+    "span_id_of",
     "trace_id_of",
     "tracer",
 ]

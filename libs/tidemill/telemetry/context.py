@@ -147,6 +147,13 @@ def trace_id_of(traceparent: str | None) -> str | None:
     return None
 
 
+def span_id_of(traceparent: str | None) -> str | None:
+    """The span id in a ``traceparent`` (16 hexadecimal digits), or None when it is not one."""
+    if traceparent and _TRACEPARENT.match(traceparent):
+        return traceparent.split("-")[2]
+    return None
+
+
 @contextmanager
 def run_scope(run_id: str) -> Iterator[None]:
     """Log lines of the block, and of tasks started in it, carry ``run_id``."""

@@ -23,15 +23,14 @@ Inject = Callable[[Arena, random.Random], Awaitable[Hit]]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault. ``weight`` is how often it is drawn beside the others; ``heavy`` ones are left out of the
-    short form; ``measured`` says what its recovery time means."""
+    """One kind of fault. ``weight`` is how often it is drawn beside the others; ``measured`` says what its recovery
+    time means."""
 
     name: str
     inject: Inject
     measured: str
     weight: int = 2
     scenes: tuple[str, ...] = ("folder", "s3")
-    heavy: bool = False
 
 
 READY = "ready again"
@@ -65,6 +64,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("events-again", deliveries.again, "–", weight=6),
     Kind("events-late", deliveries.late, "–", weight=3),
     Kind("other-version", versions.other_version, READY, weight=4),
-    Kind("rolling-update", versions.rolling_update, READY, weight=1, heavy=True),
+    Kind("rolling-update", versions.rolling_update, READY, weight=1),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -16,6 +16,7 @@ from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.backup import BackupRecord, RestoreSummary, back_up, restore
 from tidemill.contracts import ArtifactRef, DatasetPublished, ResourceUsage
 from tidemill.errors import CorruptArtifact, InvalidInput
+from tidemill.progress import silent
 from tidemill.records import RecordStore
 from tidemill.records.schema import AliasMoved, OutcomeRecord, ResultRecord, RunRecord
 
@@ -54,12 +55,12 @@ async def decide(records: RecordStore, version: int) -> None:
 
 
 async def backed_up(source: Objects, target: Objects, **changes: Any) -> BackupRecord:
-    arguments: dict[str, Any] = {"messages": None, "counted": None, "report": lambda *_: None}
+    arguments: dict[str, Any] = {"messages": None, "counted": None, "progress": silent}
     return await back_up(source, target, **(arguments | changes))
 
 
 async def restored(backup: Objects, store: Objects, folder: Path) -> RestoreSummary:
-    return await restore(backup, store, messages=folder / "messages.jsonl", report=lambda *_: None)
+    return await restore(backup, store, messages=folder / "messages.jsonl", progress=silent)
 
 
 async def everything(objects: Objects) -> dict[str, bytes]:

@@ -37,7 +37,7 @@ async def test_a_swallowed_connection_is_replaced(nats_server: NatsServer, tmp_p
     async def handler(delivery: Delivery) -> None:
         got.append(delivery.body)
 
-    async with proxied("127.0.0.1", nats_server.config.port) as proxy:
+    async with proxied(nats_server.config.port) as proxy:
         settings = settings_for(nats_server, tmp_path, nats_url=f"nats://127.0.0.1:{proxy.port}", ack_wait=ACK_WAIT)
         bus = Bus.from_settings(settings, "test")
         await bus.connect()
@@ -53,7 +53,7 @@ async def test_a_swallowed_connection_is_replaced(nats_server: NatsServer, tmp_p
         await straight.publish_durably("EVENTS", SUBJECT, b"meanwhile", {})
         if outage:
             await eventually(lambda: _is_away(bus))
-            proxy.mend()
+            await proxy.heal()
         await eventually(lambda: _publishes(bus))
         await eventually(lambda: _has(got, b"meanwhile"))
         assert bus.client.stats["reconnects"] >= 1

@@ -99,8 +99,8 @@ def test_gc_collects_the_store_of_the_running_platform_whatever_the_environment_
     assert tidemill("gc", "--json").document["store_url"] == str(tmp_path / "another")
 
 
-@pytest.mark.parametrize("grace", ["1", "h", "1.5h", "-1h", "soon"])
+@pytest.mark.parametrize("grace", ["h", "-1h", "1w", "soon"])
 def test_a_grace_that_is_no_time_is_misuse(tidemill: Command, grace: str) -> None:  # noqa: F811
     done = tidemill("gc", f"--grace={grace}")
     assert done.code == 2
-    assert "a number and a unit" in done.err
+    assert "is not a duration; write" in done.err

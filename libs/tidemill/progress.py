@@ -1,4 +1,4 @@
-"""How far a collection is, for whoever waits for it."""
+"""How far something long is, for whoever waits for it."""
 
 from __future__ import annotations
 
