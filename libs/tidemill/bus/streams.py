@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _DAY = 24 * 3600.0
 _BUCKET = "KV_"
+_LONGEST_WINDOW = 120.0
+"""Seconds; JetStream's own default for how long it remembers the ids of messages."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ async def provision(client: Client, limits: StreamLimits | None = None) -> None:
             info = await js.stream_info(bucket_stream(bucket.bucket))
             if info.config.max_age != bucket.ttl:
                 info.config.max_age = bucket.ttl
+                # The server chose it when the bucket was made, and refuses one that is longer than messages live.
+                info.config.duplicate_window = min(bucket.ttl, _LONGEST_WINDOW)
                 await js.update_stream(info.config)
 
 

@@ -19,7 +19,10 @@ def store() -> None:
 
 @commands.command()
 def prepare(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Create the bucket of TIDEMILL_STORE_URL (else of the platform that runs), turn its versioning on, and check that it decides races."""
+    """Create the bucket of TIDEMILL_STORE_URL, turn its versioning on, and check that it decides races.
+
+    Without TIDEMILL_STORE_URL it is the store of the platform that runs in the data folder.
+    """
     from tidemill.artifacts import open_store
     from tidemill.artifacts.buckets import prepare_bucket
     from tidemill.platform.data_dir import DataDir
