@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ async def test_runs(records: RecordStore) -> None:
     assert await records.run("default", "a") is None
     assert await records.create_run(run("b"))
     assert await records.create_run(run("a"))
-    assert not await records.create_run(run("a"))
+    assert await records.create_run(run("a")), "the very same record is this call's own: its answer was lost"
+    assert not await records.create_run(run("a").model_copy(update={"traceparent": "another"}))
     assert await records.create_run(run("a", project="项目"))
     assert await records.run("default", "a") == run("a")
     assert [each.event.run_id async for each in records.runs("default")] == ["a", "b"]
@@ -150,7 +151,9 @@ async def test_an_older_owner_cannot_add_a_checkpoint(records: RecordStore) -> N
     for token, number in ((9, 1), (9, 2), (10, 1)):
         assert await records.add_checkpoint("default", checkpoint(token, number))
     assert not await records.add_checkpoint("default", checkpoint(9, 3))
-    assert not await records.add_checkpoint("default", checkpoint(10, 1))
+    assert await records.add_checkpoint("default", checkpoint(10, 1)), "the answer to the first try was lost"
+    later = checkpoint(10, 1).model_copy(update={"at": NOW + timedelta(seconds=1)})
+    assert not await records.add_checkpoint("default", later)
     assert await records.latest_checkpoint("default", "f") == checkpoint(10, 1)
 
 
