@@ -102,6 +102,16 @@ async def test_a_project_with_one_job_does_not_wait_for_another_ones_hundred(bus
     assert mine == list(range(100)), "the jobs of one project keep their order"
 
 
+async def test_a_project_may_have_the_longest_name_there_is(bus: Bus, consume: Consume) -> None:
+    name = "名" * 66  # 198 bytes, which make a longer token than the server takes in a consumer's name
+    await put(bus, name, "one")
+    done = Done()
+    await consume(done)
+    await put(bus, name, "another")
+    await until(lambda: len(done.jobs) == 2)
+    assert done.projects == [name, name]
+
+
 async def test_two_projects_share_a_worker_evenly(bus: Bus, consume: Consume) -> None:
     for number in range(20):
         await put(bus, "a", f"{number}")
