@@ -34,7 +34,7 @@ from tidemill.contracts import (
     ResourceUsage,
     StageEvent,
 )
-from tidemill.errors import CorruptArtifact
+from tidemill.errors import CorruptArtifact, TransientError
 from tidemill.records import RecordStore
 from tidemill.records.schema import (
     AliasMoved,
@@ -97,24 +97,39 @@ class Projection:
 
         Returns:
             The number of runs that were looked at.
+
+        Raises:
+            TransientError: store or database are out of reach.
         """
         seen = 0
         for project in await self._records.projects():
             try:
                 await self.decisions(project)
+            except TransientError:
+                raise
             except CorruptArtifact as error:
                 log.error("project %s: %s", project, error)
+            except Exception:
+                log.exception("project %s: unforeseen error", project)
             async with self._database.reading() as session:
                 known = set() if everything else await Runs(session).ids(project)
                 going_on = {run.run_id for run in await Runs(session).running() if run.project == project}
             for run_id in await self._records.run_ids(project):
                 if run_id not in known or run_id in going_on:
-                    try:
-                        await self.run(project, run_id)
-                    except CorruptArtifact as error:  # one damaged record must not hide the other runs
-                        log.error("run %s: %s", run_id, error)
+                    await self._caught_up(project, run_id)
                     seen += 1
         return seen
+
+    async def _caught_up(self, project: str, run_id: str) -> None:
+        """Bring a run in; whatever is wrong with its records must not hide the other runs."""
+        try:
+            await self.run(project, run_id)
+        except TransientError:
+            raise
+        except CorruptArtifact as error:
+            log.error("run %s: %s", run_id, error)
+        except Exception:
+            log.exception("run %s: unforeseen error", run_id)
 
 
 async def apply_run(session: AsyncSession, facts: RunFacts) -> None:

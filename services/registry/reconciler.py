@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +27,7 @@ from services.registry.registration import Registrar
 from services.registry.repositories import Runs as RunTable
 from services.registry.tables import RunEntry
 from tidemill.bus import Bus, Lease, LeaseLost, Leases, RunStatus
+from tidemill.bus.consumers import Retry
 from tidemill.contracts import STAGES
 from tidemill.errors import CorruptArtifact, TidemillError, TransientError
 from tidemill.records import RecordStore
@@ -118,17 +120,26 @@ class Reconciler:
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}
         for key in [key for key in self._watches if key not in running]:
-            try:
-                await self._settle(*key)
-            except CorruptArtifact as error:  # one run's damaged record must not stop the others
-                log.error("reconciler: run %s: %s", key[1], error)
-            del self._watches[key]
+            if await self._done(key[1], self._settle(*key)):
+                del self._watches[key]
         waiting = await backlog.look(self._bus)
         for run in running.values():
-            try:
-                await self._look(run, waiting, now)
-            except TidemillError as error:
-                log.warning("reconciler: run %s: %s", run.run_id, error)
+            await self._done(run.run_id, self._look(run, waiting, now))
+
+    async def _done(self, run_id: str, step: Awaitable[None]) -> bool:
+        """Take a step for one run. What goes wrong there must not stop the others; False when it is to come again."""
+        try:
+            await step
+        except Retry:
+            return False
+        except CorruptArtifact as error:
+            log.error("reconciler: run %s: %s", run_id, error)
+        except TidemillError as error:
+            log.warning("reconciler: run %s: %s", run_id, error)
+            return False
+        except Exception:
+            log.exception("reconciler: run %s: unforeseen error", run_id)
+        return True
 
     async def _elected(self) -> bool:
         try:
