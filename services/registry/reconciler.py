@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from services.registry import backlog
@@ -21,6 +20,7 @@ from services.registry.facts import RunFacts, read_facts
 from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.overdue import Overdue
+from services.registry.patience import Watch
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
 from services.registry.registration import Registrar
@@ -37,18 +37,6 @@ from tidemill.stage.runs import Runs
 log = logging.getLogger(__name__)
 
 LEASE = "reconciler"
-LONGEST_BACKOFF = 10
-"""Most silences of ``after`` between two announcements of the same fact, and for which events in a queue excuse one."""
-
-
-@dataclass
-class _Watch:
-    """What was last seen of a run, since when (monotonic), and how often it was helped since then."""
-
-    seen: tuple[object, ...]
-    since: float
-    helped: int = 0
-    helped_at: float = 0.0
 
 
 class Reconciler:
@@ -88,7 +76,7 @@ class Reconciler:
         self._every = every.total_seconds()
         self._after = after.total_seconds()
         self._lease: Lease | None = None
-        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._watches: dict[tuple[str, str], Watch] = {}
         self._listed_at: float | None = None
 
     async def run(self) -> None:
@@ -169,21 +157,20 @@ class Reconciler:
         seen = (run.epoch, run.stage, status)
         watch = self._watches.get(key)
         if watch is None or watch.seen != seen:
-            watch = self._watches[key] = _Watch(seen, now)
+            watch = self._watches[key] = Watch(seen, now)
         heard = self._live.heard(run.project, run.run_id)
-        if heard is not None and heard > watch.since:
-            watch.since, watch.helped, watch.helped_at = heard, 0, 0.0
-        silence = now - watch.since
-        pause = self._after * min(LONGEST_BACKOFF, 2**watch.helped - 1) if watch.helped else 0.0
-        if silence < self._after or now - watch.helped_at < pause or _stands_in_a_queue(run, status, waiting):
+        if heard is not None:
+            watch.heard(heard)
+        if not watch.is_due(now, self._after) or _stands_in_a_queue(run, status, waiting):
             return
         facts = await self._projection.run(run.project, run.run_id)
         if facts is None:
             return
         agreed = status.state == "running" and status.epoch == facts.epoch and facts.outcome is None
-        if agreed and silence < LONGEST_BACKOFF * self._after and facts.next_stage in waiting.events:
+        has_events = agreed and facts.next_stage in waiting.events
+        if not watch.is_due(now, self._after, has_events=has_events):
             return
-        watch.helped, watch.helped_at = watch.helped + 1, now
+        watch.help_given(now)
         await self._help(facts, status)
 
     async def _help(self, facts: RunFacts, status: RunStatus) -> None:
