@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from services.registry import backlog
@@ -37,6 +38,8 @@ from tidemill.stage.runs import Runs
 log = logging.getLogger(__name__)
 
 LEASE = "reconciler"
+COMPARED_IN_TURN = 100
+"""Running runs that are compared with their records each time; a silent one is compared whenever it is helped."""
 
 
 class Reconciler:
@@ -85,9 +88,10 @@ class Reconciler:
             while True:
                 try:
                     if await self._elected():
-                        await self._provisioning.keep()
-                        await self.sweep()
-                        self._housekeeping.tick()
+                        async with self._held():
+                            await self._provisioning.keep()
+                            await self.sweep()
+                            self._housekeeping.tick()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:
@@ -102,7 +106,7 @@ class Reconciler:
         """Look at every running run once."""
         now = time.monotonic()
         if self._listed_at is None or now - self._listed_at >= self._after:
-            await self._projection.catch_up(everything=False)
+            await self._projection.catch_up(everything=False, at_most=COMPARED_IN_TURN)
             await self._overdue.put_lost_tries_on_record()
             self._listed_at = now
         async with self._database.reading() as session:
@@ -136,6 +140,26 @@ class Reconciler:
             await self._provisioning.keep()  # the bucket of leases itself may be lost: without it nobody is elected
             raise
         return self._lease is not None
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[None]:
+        """Hold on to the lease meanwhile, however long a sweep takes. One that is lost is asked for after it."""
+        holding = asyncio.create_task(self._renew_again_and_again())
+        try:
+            yield
+        finally:
+            holding.cancel()
+            await asyncio.wait({holding})
+
+    async def _renew_again_and_again(self) -> None:
+        while self._lease is not None:
+            await asyncio.sleep(self._every)
+            try:
+                await self._leases.renew(self._lease)
+            except LeaseLost:
+                return
+            except TransientError as error:
+                log.warning("reconciler: %s", error)
 
     async def _hold(self) -> None:
         if self._lease is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from services.registry.patience import EXCUSED, LONGEST_PAUSE, Watch
@@ -12,7 +13,7 @@ HOUR = 3600.0
 
 def test_the_pauses_double_up_to_an_hour() -> None:
     times = _helped(Watch(("stage",), 0.0), until=8 * HOUR, has_events=lambda _: False)
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert times[0] == AFTER
     assert pauses[:7] == [1 * AFTER, 3 * AFTER, 7 * AFTER, 15 * AFTER, 31 * AFTER, LONGEST_PAUSE * AFTER, HOUR]
 
