@@ -67,9 +67,9 @@ class Commands:
         """
         match command:
             case CancelRun():
-                await self.cancel(command)
+                await self.cancel(command, identity)
             case RetryRun():
-                await self.retry(command)
+                await self.retry(command, identity)
             case PromoteVersion():
                 await self.promote(command)
             case DeleteModel():
@@ -79,20 +79,25 @@ class Commands:
             case ReplayDeadLetter():
                 await self.replay(command, identity)
 
-    async def cancel(self, command: CancelRun) -> None:
+    async def cancel(self, command: CancelRun, identity: str) -> None:
         """End a run. One that has ended, or whose model is being registered at this moment, stays as it is.
 
         The KV entry decides between cancel and the commit of a stage, so it is changed first; the outcome record
-        decides between cancel and failure. A crash in between is completed by the redelivery.
+        decides between cancel and failure. A crash in between is completed by the redelivery, which never cancels an
+        epoch that a retry began since.
         """
         facts = await self._facts(command.project, command.run_id)
+        cancelled = [one for one in await self._records.outcomes(command.project, command.run_id) if one.command]
+        if any(one.command == identity and one.epoch < facts.epoch for one in cancelled):
+            log.info("run %s was cancelled by this command before, and retried since", command.run_id)
+            return
         if facts.outcome is None and not await self._stopped(facts, command.reason):
             log.info("run %s is not cancelled: its model is being registered", command.run_id)
             return
         if facts.outcome is None:
             outcome = OutcomeRecord(
                 epoch=facts.epoch, state="cancelled", ended_at=datetime.now(UTC), stage=facts.next_stage,
-                reason=command.reason,
+                reason=command.reason, command=identity,
             )  # fmt: skip
             await self._records.create_outcome(command.project, command.run_id, outcome)
             facts = await self._facts(command.project, command.run_id)
@@ -100,15 +105,15 @@ class Commands:
             log.info("run %s: cancel asked, it is %s", command.run_id, facts.outcome.state)
             await self._registrar.complete(command.project, command.run_id, facts.outcome)
 
-    async def retry(self, command: RetryRun) -> None:
+    async def retry(self, command: RetryRun, identity: str) -> None:
         """Start a run that failed or was cancelled again from the stage where it stopped, with the budget it is given.
 
         Raises:
             InvalidInput: the run has finished, or its dataset was deleted.
         """
         facts = await self._facts(command.project, command.run_id)
-        facts = await self._next_epoch(facts, "retried by a person", command.budget)
-        if facts.epoch > 1:
+        facts = await self._next_epoch(facts, "retried by a person", identity, command.budget)
+        if facts.epoch > 1 and facts.outcome is None:
             await self.announce_reached(facts, announcement=facts.epoch)
 
     async def promote(self, command: PromoteVersion) -> None:
@@ -159,7 +164,7 @@ class Commands:
             facts = await read_facts(self._records, command.project, letter.run_id)
             traceparent = facts.record.traceparent if facts is not None else None
             if facts is not None and facts.state != "finished":
-                await self._next_epoch(facts, f"dead letter {letter.id} replayed")
+                await self._next_epoch(facts, f"dead letter {letter.id} replayed", identity)
             if facts is not None and letter.subject == DatasetPublished.subject:
                 # A bare publish names no run: as it came, it would start another one.
                 letter = letter.model_copy(update={"body": facts.record.event.model_dump_json().encode()})
@@ -187,14 +192,20 @@ class Commands:
         await self._runs.status(facts.project, facts.run_id)
         await self._runs.states.change(facts.project, facts.run_id, follow)
 
-    async def _next_epoch(self, facts: RunFacts, reason: str, budget: Budget | None = None) -> RunFacts:
-        """A run that has ended, going on: on record first, then in the KV entry. One that goes on stays as it is."""
-        if facts.outcome is not None:
+    async def _next_epoch(self, facts: RunFacts, reason: str, identity: str, budget: Budget | None = None) -> RunFacts:
+        """A run that has ended, going on: on record first, then in the KV entry. One that goes on stays as it is.
+
+        A command that began an epoch before begins no other one, even when that has ended since.
+        """
+        begun = any(one.command == identity for one in facts.epochs)
+        if facts.outcome is not None and not begun:
             if facts.outcome.state == "finished":
                 raise InvalidInput(f"run {facts.run_id!r} has finished; publish its dataset again for another run")
             if facts.run_id in decided.deleted_runs(await self._records.decisions(facts.project)):
                 raise InvalidInput(f"the dataset of run {facts.run_id!r} was deleted; publish it again")
-            epoch = EpochRecord(epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason, budget=budget)
+            epoch = EpochRecord(
+                epoch=facts.epoch + 1, started_at=datetime.now(UTC), reason=reason, budget=budget, command=identity
+            )
             await self._records.create_epoch(facts.project, facts.run_id, epoch)
             facts = await self._facts(facts.project, facts.run_id)
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -85,10 +85,7 @@ class Database:
         self.doubted.clear()
         why: str | None = None
         if self._file is None or not self._file.changed:
-            why = await self._damage(thorough=thorough)
-            if why is not None:
-                await self._engine.dispose()  # it may be the connection that is damaged
-                why = await self._damage(thorough=thorough)
+            why = await self._damage_seen_twice(thorough=thorough)
             if why is None:
                 return False
         async with self._alone():
@@ -169,6 +166,16 @@ class Database:
                 await stack.enter_async_context(self._file.exclusively())
             yield
 
+    async def _damage_seen_twice(self, *, thorough: bool) -> str | None:
+        try:
+            why = await self._damage(thorough=thorough)
+        except TransientError:
+            why = "it cannot be read"
+        if why is None:
+            return None
+        await self._engine.dispose()  # it may be the connection that is damaged
+        return await self._damage(thorough=thorough)
+
     async def _damage(self, *, thorough: bool) -> str | None:
         """What is wrong with the tables; None when nothing is."""
         try:
@@ -196,7 +203,7 @@ class Database:
         log.error("the registry's database is damaged (%s); it is kept as %s", why, self._file.set_aside())
 
     def _doubt(self, error: DBAPIError) -> None:
-        if _is_damage(error):
+        if _says(error, _DOUBT):
             self.doubted.set()
 
 
@@ -278,13 +285,16 @@ def _is_whole(connection: Connection, *, thorough: bool) -> bool:
     return connection.execute(text("PRAGMA quick_check(1)")).scalar() == "ok"
 
 
-_DAMAGE = (
-    "no such table", "malformed", "not a database", "disk i/o error", "unable to open", "readonly database",
-    "undefinedtable", "does not exist",
-)  # fmt: skip
+_DAMAGE = ("no such table", "malformed", "not a database", "undefinedtable", "does not exist")
+_DOUBT = (*_DAMAGE, "disk i/o error", "unable to open", "readonly database")
+"""Signs of a file that was taken away or damaged; the last three also of a full disk or of too many open files."""
 
 
 def _is_damage(error: DBAPIError) -> bool:
-    """Whether an error looks as it does when tables are gone or the file is damaged."""
+    """Whether an error says that tables are gone or that the file is damaged."""
+    return _says(error, _DAMAGE)
+
+
+def _says(error: DBAPIError, signs: Sequence[str]) -> bool:
     words = f"{type(error.orig).__name__} {error.orig}".lower()
-    return any(sign in words for sign in _DAMAGE)
+    return any(sign in words for sign in signs)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidemill.contracts import EVENTS, STAGES, ResourceUsage, RunState, StageEvent, StageName
+from tidemill.contracts import STAGES, ResourceUsage, RunState, StageEvent, StageName
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord, EpochRecord, OutcomeRecord, RunRecord, StageRecord
-from tidemill.stage.limits import Allowance, allowance, used
+from tidemill.stage.limits import Allowance, allowance, announced, used
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,10 @@ async def read_facts(records: RecordStore, project: str, run_id: str) -> RunFact
 
 
 def stage_event(record: StageRecord) -> StageEvent | None:
-    """The event that a worker's stage announced; None for ``register``, which announces no ``StageEvent``."""
-    event = EVENTS[record.subject].model_validate(record.event)
+    """The event that a worker's stage announced; None for ``register``, which announces no ``StageEvent``.
+
+    Raises:
+        CorruptArtifact: this version cannot read it.
+    """
+    event = announced(record)
     return event if isinstance(event, StageEvent) else None

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 60.0
 """How often it is asked whether a collection is due."""
+FIRST_PAUSE = 3600.0
+"""Seconds until a failed collection is tried again, for it may have read the whole store. Doubles each time."""
+LONGEST_PAUSE = 24 * 3600.0
 _MARGIN = timedelta(minutes=1)
 
 
@@ -38,11 +41,15 @@ class Housekeeping:
         self._policy = policy
         self._task: asyncio.Task[None] | None = None
         self._looked_at: float | None = None
+        self._failures = 0
+        self._failed_at = 0.0
 
     def tick(self) -> None:
         """To be called every few seconds by the elected replica; returns at once."""
         now = time.monotonic()
         if not self._every or (self._task is not None and not self._task.done()):
+            return
+        if self._failures and now - self._failed_at < pause_after(self._failures):
             return
         if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
@@ -68,20 +75,35 @@ class Housekeeping:
     async def _collect_if_due(self) -> None:
         try:
             if await self.due(datetime.now(UTC)):
-                collector = Collector(self._objects, self._policy, leased=self._leased)
-                report = await collector.collect()
-                log.info(
-                    "garbage collection: %d artifacts and objects of %d bytes freed, %d condemned, %d waiting",
-                    report.total("freed").number, report.total("freed").bytes,
-                    report.total("condemned").number, report.total("waiting").number,
-                )  # fmt: skip
+                await self._collect()
         except TidemillError as error:
-            log.warning("garbage collection: %s", error)
+            log.warning("garbage collection: whether it is due cannot be told: %s", error)
         except Exception:
             log.exception("garbage collection: unforeseen error")
 
+    async def _collect(self) -> None:
+        try:
+            report = await Collector(self._objects, self._policy, leased=self._leased).collect()
+        except Exception as error:
+            self._failures, self._failed_at = self._failures + 1, time.monotonic()
+            again = timedelta(seconds=pause_after(self._failures))
+            foreseen = isinstance(error, TidemillError)
+            log.error("garbage collection failed, again in %s: %s", again, error, exc_info=not foreseen)
+            return
+        self._failures = 0
+        log.info(
+            "garbage collection: %d artifacts and objects of %d bytes freed, %d condemned, %d waiting",
+            report.total("freed").number, report.total("freed").bytes,
+            report.total("condemned").number, report.total("waiting").number,
+        )  # fmt: skip
+
     async def _leased(self, fingerprint: str) -> bool:
         return await self._leases.holder(fingerprint) is not None
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failed collections in a row."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
 
 
 def _unfinished(report: Report) -> bool:

@@ -6,6 +6,7 @@ A worker that has a job in hand keeps to the limits itself, since it can ask for
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
 from services.registry.facts import RunFacts
@@ -15,7 +16,7 @@ from tidemill.contracts import Prices, cost_of
 from tidemill.errors import TidemillError, TransientError
 from tidemill.records import RecordStore
 from tidemill.stage.attempts import put_on_record
-from tidemill.stage.ledger import Ledger
+from tidemill.stage.ledger import Ledger, LedgerEntry
 from tidemill.stage.limits import wall_time_over
 from tidemill.stage.runs import Runs
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 WORKER_PATIENCE = timedelta(minutes=2)
 """Time past the limit that a worker has to stop a job with a checkpoint."""
+_LEDGER_SECONDS = 0.2
+"""How long the tries in hand are taken as they were read last: a sweep over many runs reads them once."""
 _SILENT_BEATS = 3
 """Terms of ``ack_wait`` without a sign of life after which a try has no worker any more."""
 
@@ -48,6 +51,8 @@ class Overdue:
         self._projection = projection
         self._prices = prices
         self._silence = _SILENT_BEATS * ack_wait
+        self._entries: list[LedgerEntry] = []
+        self._read_at: float | None = None
 
     async def end(self, project: str, run_id: str) -> RunFacts | None:
         """End a run whose wall time is over, unless a worker does so; the facts afterwards when it was ended.
@@ -98,8 +103,10 @@ class Overdue:
         return lost
 
     async def _in_hand(self, project: str, run_id: str, now: datetime) -> bool:
-        entries = await self._ledger.all()
+        read_at = time.monotonic()
+        if self._read_at is None or read_at - self._read_at >= _LEDGER_SECONDS:
+            self._entries, self._read_at = await self._ledger.all(), read_at
         return any(
             entry.project == project and entry.run_id == run_id and entry.fresh(now, self._silence)
-            for entry in entries
+            for entry in self._entries
         )  # fmt: skip

@@ -7,6 +7,7 @@ a project's models from its chain of decisions. An event only says where to look
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -34,7 +35,7 @@ from tidemill.contracts import (
     ResourceUsage,
     StageEvent,
 )
-from tidemill.errors import CorruptArtifact
+from tidemill.errors import CorruptArtifact, TransientError
 from tidemill.records import RecordStore
 from tidemill.records.schema import (
     AliasMoved,
@@ -54,6 +55,8 @@ class Projection:
     def __init__(self, records: RecordStore, database: Database) -> None:
         self._records = records
         self._database = database
+        self._compared: tuple[str, str] = ("", "")
+        """The running run that ``catch_up`` compared last: the next one goes on behind it."""
 
     async def run(self, project: str, run_id: str) -> RunFacts | None:
         """Bring a run's rows up to its records, which are returned; None when there is no such run."""
@@ -92,29 +95,58 @@ class Projection:
         async with self._database.reading() as session:
             return [run.run_id for run in await Runs(session).named(project, name)]
 
-    async def catch_up(self, *, everything: bool) -> int:
+    async def catch_up(self, *, everything: bool, at_most: int | None = None) -> int:
         """Bring in what was recorded while nobody listened; ``everything`` also looks at the runs that ended.
+
+        Of the runs that are known to go on ``at_most`` are compared with their records, by turns: the next call
+        takes the next ones.
 
         Returns:
             The number of runs that were looked at.
+
+        Raises:
+            TransientError: store or database are out of reach.
         """
         seen = 0
+        turn = await self._turn(at_most)
         for project in await self._records.projects():
             try:
                 await self.decisions(project)
+            except TransientError:
+                raise
             except CorruptArtifact as error:
                 log.error("project %s: %s", project, error)
+            except Exception:
+                log.exception("project %s: unforeseen error", project)
             async with self._database.reading() as session:
                 known = set() if everything else await Runs(session).ids(project)
-                going_on = {run.run_id for run in await Runs(session).running() if run.project == project}
             for run_id in await self._records.run_ids(project):
-                if run_id not in known or run_id in going_on:
-                    try:
-                        await self.run(project, run_id)
-                    except CorruptArtifact as error:  # one damaged record must not hide the other runs
-                        log.error("run %s: %s", run_id, error)
+                if run_id not in known or (project, run_id) in turn:
+                    await self._caught_up(project, run_id)
                     seen += 1
         return seen
+
+    async def _turn(self, at_most: int | None) -> set[tuple[str, str]]:
+        """The running runs whose turn it is, all of them where there is no limit."""
+        async with self._database.reading() as session:
+            running = sorted((run.project, run.run_id) for run in await Runs(session).running())
+        if at_most is None or len(running) <= at_most:
+            return set(running)
+        start = bisect_right(running, self._compared)
+        turn = (running[start:] + running[:start])[:at_most]
+        self._compared = turn[-1]
+        return set(turn)
+
+    async def _caught_up(self, project: str, run_id: str) -> None:
+        """Bring a run in; whatever is wrong with its records must not hide the other runs."""
+        try:
+            await self.run(project, run_id)
+        except TransientError:
+            raise
+        except CorruptArtifact as error:
+            log.error("run %s: %s", run_id, error)
+        except Exception:
+            log.exception("run %s: unforeseen error", run_id)
 
 
 async def apply_run(session: AsyncSession, facts: RunFacts) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from services.registry.serving import Serving
+from services.registry.trimming import Trimming
 from tidemill.bus import Bus
 from tidemill.bus.streams import StreamLimits, provision_missing
 from tidemill.bus.subjects import DEPLOYMENTS_BUCKET
@@ -23,10 +24,11 @@ class Provisioning:
         self._bus = bus
         self._limits = limits
         self._serving = serving
+        self._trimming = Trimming(bus)
         self._to_restore = False
 
     async def keep(self) -> None:
-        """Make again what is lost; deployments are filled from the chain of decisions.
+        """Make again what is lost, and room in what is nearly full; deployments are filled from the chain of decisions.
 
         Safe for several replicas at once: they make the same.
 
@@ -41,3 +43,4 @@ class Provisioning:
         if self._to_restore:
             await self._serving.restore()
             self._to_restore = False
+        await self._trimming.trim()

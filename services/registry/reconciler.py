@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from services.registry.commands import Commands
@@ -18,6 +19,7 @@ from services.registry.facts import RunFacts, read_facts
 from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.overdue import Overdue
+from services.registry.patience import Watch
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
 from services.registry.registration import Registrar
@@ -25,6 +27,7 @@ from services.registry.repositories import Runs as RunTable
 from services.registry.tables import RunEntry
 from tidemill.bus import Bus, Lease, LeaseLost, Leases, RunStatus, backlog
 from tidemill.bus.backlog import Backlog
+from tidemill.bus.consumers import Retry
 from tidemill.errors import CorruptArtifact, TidemillError, TransientError
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord
@@ -33,18 +36,8 @@ from tidemill.stage.runs import Runs
 log = logging.getLogger(__name__)
 
 LEASE = "reconciler"
-LONGEST_BACKOFF = 10
-"""Most silences of ``after`` between two announcements of the same fact, and for which events in a queue excuse one."""
-
-
-@dataclass
-class _Watch:
-    """What was last seen of a run, since when (monotonic), and how often it was helped since then."""
-
-    seen: tuple[object, ...]
-    since: float
-    helped: int = 0
-    helped_at: float = 0.0
+COMPARED_IN_TURN = 100
+"""Running runs that are compared with their records each time; a silent one is compared whenever it is helped."""
 
 
 class Reconciler:
@@ -84,7 +77,7 @@ class Reconciler:
         self._every = every.total_seconds()
         self._after = after.total_seconds()
         self._lease: Lease | None = None
-        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._watches: dict[tuple[str, str], Watch] = {}
         self._listed_at: float | None = None
 
     async def run(self) -> None:
@@ -93,9 +86,10 @@ class Reconciler:
             while True:
                 try:
                     if await self._elected():
-                        await self._provisioning.keep()
-                        await self.sweep()
-                        self._housekeeping.tick()
+                        async with self._held():
+                            await self._provisioning.keep()
+                            await self.sweep()
+                            self._housekeeping.tick()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:
@@ -110,23 +104,32 @@ class Reconciler:
         """Look at every running run once."""
         now = time.monotonic()
         if self._listed_at is None or now - self._listed_at >= self._after:
-            await self._projection.catch_up(everything=False)
+            await self._projection.catch_up(everything=False, at_most=COMPARED_IN_TURN)
             await self._overdue.put_lost_tries_on_record()
             self._listed_at = now
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}
         for key in [key for key in self._watches if key not in running]:
-            try:
-                await self._settle(*key)
-            except CorruptArtifact as error:  # one run's damaged record must not stop the others
-                log.error("reconciler: run %s: %s", key[1], error)
-            del self._watches[key]
+            if await self._done(key[1], self._settle(*key)):
+                del self._watches[key]
         waiting = await backlog.look(self._bus.jetstream)
         for run in running.values():
-            try:
-                await self._look(run, waiting, now)
-            except TidemillError as error:
-                log.warning("reconciler: run %s: %s", run.run_id, error)
+            await self._done(run.run_id, self._look(run, waiting, now))
+
+    async def _done(self, run_id: str, step: Awaitable[None]) -> bool:
+        """Take a step for one run. What goes wrong there must not stop the others; False when it is to come again."""
+        try:
+            await step
+        except Retry:
+            return False
+        except CorruptArtifact as error:
+            log.error("reconciler: run %s: %s", run_id, error)
+        except TidemillError as error:
+            log.warning("reconciler: run %s: %s", run_id, error)
+            return False
+        except Exception:
+            log.exception("reconciler: run %s: unforeseen error", run_id)
+        return True
 
     async def _elected(self) -> bool:
         try:
@@ -135,6 +138,26 @@ class Reconciler:
             await self._provisioning.keep()  # the bucket of leases itself may be lost: without it nobody is elected
             raise
         return self._lease is not None
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[None]:
+        """Hold on to the lease meanwhile, however long a sweep takes. One that is lost is asked for after it."""
+        holding = asyncio.create_task(self._renew_again_and_again())
+        try:
+            yield
+        finally:
+            holding.cancel()
+            await asyncio.wait({holding})
+
+    async def _renew_again_and_again(self) -> None:
+        while self._lease is not None:
+            await asyncio.sleep(self._every)
+            try:
+                await self._leases.renew(self._lease)
+            except LeaseLost:
+                return
+            except TransientError as error:
+                log.warning("reconciler: %s", error)
 
     async def _hold(self) -> None:
         if self._lease is not None:
@@ -156,21 +179,20 @@ class Reconciler:
         seen = (run.epoch, run.stage, status)
         watch = self._watches.get(key)
         if watch is None or watch.seen != seen:
-            watch = self._watches[key] = _Watch(seen, now)
+            watch = self._watches[key] = Watch(seen, now)
         heard = self._live.heard(run.project, run.run_id)
-        if heard is not None and heard > watch.since:
-            watch.since, watch.helped, watch.helped_at = heard, 0, 0.0
-        silence = now - watch.since
-        pause = self._after * min(LONGEST_BACKOFF, 2**watch.helped - 1) if watch.helped else 0.0
-        if silence < self._after or now - watch.helped_at < pause or _stands_in_a_queue(run, status, waiting):
+        if heard is not None:
+            watch.heard(heard)
+        if not watch.is_due(now, self._after) or _stands_in_a_queue(run, status, waiting):
             return
         facts = await self._projection.run(run.project, run.run_id)
         if facts is None:
             return
         agreed = status.state == "running" and status.epoch == facts.epoch and facts.outcome is None
-        if agreed and silence < LONGEST_BACKOFF * self._after and facts.next_stage in waiting.events:
+        has_events = agreed and facts.next_stage in waiting.events
+        if not watch.is_due(now, self._after, has_events=has_events):
             return
-        watch.helped, watch.helped_at = watch.helped + 1, now
+        watch.help_given(now)
         await self._help(facts, status)
 
     async def _help(self, facts: RunFacts, status: RunStatus) -> None:

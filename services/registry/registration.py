@@ -107,7 +107,9 @@ class Registrar:
             if not await self._runs.reach(project, run_id, "register"):
                 log.info("run %s is not running any more; nothing is registered", run_id)
                 return
-            outcome = await self._decide(facts, event)
+            # A failure that looked at the run before it came this far may have been written since the facts were read.
+            now = await read_facts(self._records, project, run_id) or facts
+            outcome = now.outcome or await self._decide(now, event)
         await self.complete(project, run_id, outcome)
 
     async def complete(self, project: str, run_id: str, outcome: OutcomeRecord) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import itertools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -94,10 +95,20 @@ class DatabaseFile:
             os.close(descriptor)
 
     def set_aside(self) -> Path:
-        """Rename the file, so that the next connection makes another one; what is in it stays to be looked at."""
-        aside = Path(f"{self.path}.damaged")
+        """Rename the file, so that the next connection makes another one; what is in it stays to be looked at.
+
+        The first is ``<file>.damaged``, those after it ``<file>.damaged.2`` and so on.
+        """
+        aside = self._free_name()
         # The write-ahead log goes first: beside a database of another file it would be taken for its own.
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
         return aside
+
+    def _free_name(self) -> Path:
+        for number in itertools.count(1):
+            name = f"{self.path}.damaged" + (f".{number}" if number > 1 else "")
+            if not any(Path(f"{name}{suffix}").exists() for suffix in ("", "-wal", "-shm")):
+                return Path(name)
+        raise AssertionError("numbers do not end")

@@ -17,6 +17,12 @@ import pytest
 import pytest_asyncio
 
 from services.registry.app import create_app
+from services.registry.commands import Commands
+from services.registry.database import Database
+from services.registry.dead_letters import DeadLetters
+from services.registry.projection import Projection
+from services.registry.registration import Registrar
+from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings
 from tidemill.artifacts import ArtifactStore, open_store
 from tidemill.bus import Bus, Deployments, RunStates
@@ -170,6 +176,35 @@ async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 2
         while not (value := await condition()):
             await asyncio.sleep(0.02)
         return value
+
+
+@dataclass
+class Parts:
+    """The registry's parts that carry things out, without its consumers: a test is the one who delivers."""
+
+    commands: Commands
+    registrar: Registrar
+    projection: Projection
+    database: Database
+
+
+@asynccontextmanager
+async def parts(bench: Bench) -> AsyncIterator[Parts]:
+    """The parts on ``bench``, with a database of their own."""
+    database = Database(f"sqlite+aiosqlite:///{bench.folder / f'parts-{next(numbers)}.db'}")
+    await database.prepare()
+    runs, projection = Runs(bench.bus, bench.records), Projection(bench.records, database)
+    serving = Serving(bench.bus, bench.records)
+    registrar = Registrar(
+        bus=bench.bus, records=bench.records, store=bench.store, runs=runs, projection=projection, serving=serving,
+        max_attempts=2,
+    )  # fmt: skip
+    commands = Commands(
+        bus=bench.bus, records=bench.records, runs=runs, registrar=registrar, projection=projection, serving=serving,
+        dead_letters=DeadLetters(bench.bus, bench.records),
+    )  # fmt: skip
+    yield Parts(commands, registrar, projection, database)
+    await database.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

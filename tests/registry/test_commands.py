@@ -146,7 +146,7 @@ async def test_commands_for_runs_that_are_not_there_say_so(bench: Bench) -> None
 async def _fail(bench: Bench, run_id: str, delivery: Delivery | None = None) -> None:
     body = f"event of {run_id}".encode()
     await Runs(bench.bus, bench.records).fail(
-        "default", run_id, stage="preprocess", error="第 3 行 is empty", kind="permanent",
+        "default", run_id, epoch=1, stage="preprocess", error="第 3 行 is empty", kind="permanent",
         delivery=delivery or Delivery(DatasetIngested.subject, body),
     )  # fmt: skip
     await bench.log.wait_for(RunFailed, run_id)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.registry.database import Database
-from services.registry.housekeeping import Housekeeping
+from services.registry.housekeeping import Housekeeping, pause_after
 from services.registry.settings import RegistrySettings
-from tests.registry.conftest import Bench, eventually, registry
+from tests.registry.conftest import Bench, eventually, parts, registry
 from tidemill.artifacts import ObjectArtifactStore
+from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.bus import Leases
 from tidemill.contracts import DeleteModel
 from tidemill.contracts.queries import ListModels
@@ -56,10 +59,55 @@ async def test_the_elected_registry_collects_when_it_is_due(quiet_bench: Bench) 
         await database.close()
 
 
+async def test_a_collection_that_fails_does_not_read_the_store_again_at_once(
+    quiet_bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("services.registry.housekeeping.LOOK_SECONDS", 0.0)
+    objects = open_objects(str(tmp_path / "store"))
+    await objects.write("records/default/runs/run-torn/run.json", iter([b"torn"]))
+    async with parts(quiet_bench) as others:
+        keeping = Housekeeping(
+            objects, others.database, Leases(quiet_bench.bus), every=timedelta(days=1), policy=Policy()
+        )  # fmt: skip
+
+        async def failed(times: int) -> bool:
+            keeping.tick()
+            return caplog.text.count("garbage collection failed") >= times
+
+        await eventually(lambda: failed(1))
+        assert "run-torn/run.json cannot be read" in caplog.text
+        reads = _counted_reads(objects, monkeypatch)
+        for _ in range(20):
+            keeping.tick()
+            await asyncio.sleep(0.01)
+        assert reads == []
+        monkeypatch.setattr("services.registry.housekeeping.FIRST_PAUSE", 0.0)
+        await eventually(lambda: failed(2))
+        await keeping.stop()
+    assert caplog.text.count("again in 1:00:00") == 1
+
+
+def test_the_pause_after_failed_collections_grows_from_an_hour_to_a_day() -> None:
+    assert [pause_after(failures) / 3600 for failures in (1, 2, 3, 5, 6, 1000)] == [1, 2, 4, 16, 24, 24]
+
+
 @pytest.mark.parametrize(("text", "never"), [("", True), ("0", True), ("PT0S", True), ("P1D", False)])
 def test_collecting_can_be_turned_off(text: str, never: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMILL_REGISTRY_COLLECT_EVERY", text)
     assert (not RegistrySettings().collect_every) == never
+
+
+def _counted_reads(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that are read from now on."""
+    reads: list[str] = []
+    read = objects.read
+
+    async def counted(key: str) -> bytes:
+        reads.append(key)
+        return await read(key)
+
+    monkeypatch.setattr(objects, "read", counted)
+    return reads
 
 
 async def _not_deployed(bench: Bench, name: str) -> bool:

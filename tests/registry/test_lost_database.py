@@ -20,7 +20,7 @@ from services.registry.migrations.upgrade import upgrade
 from services.registry.repositories import Runs
 from tests.registry.conftest import Bench, eventually, registry
 from tidemill.contracts.queries import ListModels, ListRuns, ShowRun
-from tidemill.errors import PermanentError, TidemillError
+from tidemill.errors import PermanentError, TidemillError, TransientError
 
 
 def deleted(path: Path) -> None:
@@ -179,6 +179,41 @@ async def test_an_old_database_with_runs_in_flight_is_upgraded_in_place(quiet_be
 
         await eventually(finished, 60)
         assert (await bench.bus.ask(ShowRun(run_id=before.run_id)))["version"] == 1
+
+
+async def test_a_whole_file_that_cannot_be_opened_for_a_while_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "whole.db"
+    database = Database(f"sqlite+aiosqlite:///{path}")
+    await database.prepare()
+    async with database.writing() as session:
+        await session.execute(text("INSERT INTO chains VALUES ('kept', 1, '')"))
+    await database.close()
+    in_the_way = Path(f"{path}-wal")
+    in_the_way.mkdir()  # SQLite: "unable to open database file"
+    with pytest.raises(TransientError, match="unable to open"):
+        async with database.reading() as session:
+            await session.execute(text("SELECT * FROM chains"))
+    assert database.doubted.is_set()
+    for look in (database.made_again, database.prepare):
+        with pytest.raises(TransientError, match="unable to open"):
+            await look()
+    in_the_way.rmdir()
+    assert not await database.made_again()
+    async with database.reading() as session:
+        assert (await session.execute(text("SELECT project FROM chains"))).scalar() == "kept"
+    assert list(tmp_path.glob("*damaged*")) == []
+    await database.close()
+
+
+async def test_every_damaged_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    for damage in (b"first" * 1000, b"second" * 1000, b"third" * 1000):
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        path.write_bytes(damage)
+        assert await database.prepare()
+        await database.close()
+    kept = [path.with_name(f"registry.db.damaged{number}").read_bytes()[:5] for number in ("", ".2", ".3")]
+    assert kept == [b"first", b"secon", b"third"]
 
 
 def _as_first_version(path: Path) -> None:

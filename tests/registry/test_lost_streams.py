@@ -27,7 +27,6 @@ async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
     limits = stream_limits(StreamSettings(), quiet_bench.platform.silence)
     await provision(quiet_bench.bus.client, limits)  # as `tidemill up` does with this ``ack_wait``
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection, "KEEP_EVERY", 0.3)
         patch.setattr(watching, "PULSE", 0.3)
         stage = create_stage_app(echo_stage(), StageSettings(platform=quiet_bench.platform, max_attempts=2))
         async with registry(quiet_bench.platform, **impatient):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from tests.registry.conftest import TRACE, Bench, eventually, registry
@@ -13,6 +14,7 @@ from tidemill.bus import RunStatus
 from tidemill.bus.subjects import JOBS, RUNS_BUCKET, job_subject, key
 from tidemill.contracts import DatasetIngested, DatasetPublished, RunFinished, RunProgressed
 from tidemill.contracts.queries import ShowRun
+from tidemill.records.schema import StageRecord
 from tidemill.telemetry.context import trace_id_of
 
 
@@ -97,6 +99,29 @@ async def test_a_run_whose_job_stands_in_a_queue_waits_its_turn(bench: Bench) ->
     assert len(bench.log.of(DatasetIngested, queued)) == before
     await bench.bus.jetstream.purge_stream(JOBS, subject=subject)  # the job is lost
     await _told(bench, DatasetIngested, queued, times=before + 1)
+
+
+@pytest.mark.parametrize(
+    ("subject", "event"),
+    [("tidemill.dataset.ingested.v9", {"run_id": "of a newer version"}), (DatasetIngested.subject, {"rows": "many"})],
+)
+async def test_an_event_on_record_that_cannot_be_read_stops_its_own_run_alone(
+    bench: Bench, subject: str, event: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    unreadable = await bench.publish("unreadable", announce=False)
+    now = datetime.now(UTC)
+    record = StageRecord(
+        stage="ingest", subject=subject, event=event, fingerprint="f" * 64, started_at=now, finished_at=now,
+        cached=False, jobs=1,
+    )  # fmt: skip
+    await bench.records.create_stage("default", unreadable, record)
+    await eventually(lambda: _logged(caplog, f"run {unreadable}: the record of stage ingest"))
+    silent = await bench.publish("silent-beside", announce=False)
+    await bench.log.wait_for(DatasetPublished, silent)
+
+
+async def _logged(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    return words in caplog.text
 
 
 async def _told(bench: Bench, kind: Any, run_id: str, *, times: int) -> None:

@@ -79,6 +79,8 @@ class OutcomeRecord(Frozen):
     reason: str = ""
     cost: Cost | None = None
     """What the run cost when its budget stopped it, at the prices of that moment."""
+    command: str | None = None
+    """Identity of the command that cancelled it, so that its redelivery does not cancel a later epoch."""
 
 
 class EpochRecord(Frozen):
@@ -89,6 +91,8 @@ class EpochRecord(Frozen):
     reason: str = ""
     budget: Budget | None = None
     """Limits from this epoch on, where they differ from those before."""
+    command: str | None = None
+    """Identity of the command that asked for it, so that its redelivery does not start another one."""
 
 
 AttemptKind = Literal[

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from pydantic import ValidationError
+
 from tidemill.contracts import (
     Budget,
     Cost,
+    Event,
     Prices,
     RecipeError,
     ResourceUsage,
@@ -24,7 +27,7 @@ from tidemill.contracts import (
 from tidemill.contracts.durations import format_duration
 from tidemill.contracts.economics import amount_of
 from tidemill.contracts.events import EVENTS
-from tidemill.errors import PermanentError
+from tidemill.errors import CorruptArtifact, PermanentError
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord, EpochRecord, RunRecord, StageRecord
 from tidemill.stage.job_command import JobCommand
@@ -64,15 +67,37 @@ def allowance(run: RunRecord, epochs: Sequence[EpochRecord]) -> Allowance:
     return Allowance(budget, epochs[-1].started_at if epochs else run.created_at)
 
 
+def announced(record: StageRecord) -> Event:
+    """The event that a stage of a run announced.
+
+    Raises:
+        CorruptArtifact: this version cannot read it; names the stage, the run and the field.
+    """
+    try:
+        return EVENTS[record.subject].model_validate(record.event)
+    except KeyError:
+        problem = f"no event has the subject {record.subject!r}"
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        problem = f"{'.'.join(map(str, first['loc'])) or 'event'}: {first['msg']}"
+    raise CorruptArtifact(
+        f"the record of stage {record.stage} of run {record.event.get('run_id')!r} holds an event that cannot be read: "
+        f"{problem}; restore it from a copy of the bucket, or upgrade if a newer Tidemill wrote it"
+    )
+
+
 def used(stages: Sequence[StageRecord], attempts: Sequence[AttemptRecord]) -> dict[StageName, ResourceUsage]:
     """What each stage of a run used: as it announced, and the tries since then; all its tries while it is not done.
 
     A stage that is done works again when what it made is lost; a paused worker's try ends when the stage has.
+
+    Raises:
+        CorruptArtifact: what a stage announced cannot be read.
     """
     parts: dict[StageName, list[ResourceUsage]] = {}
     done: dict[StageName, datetime] = {}
     for stage in stages:
-        event = EVENTS[stage.subject].model_validate(stage.event)
+        event = announced(stage)
         if isinstance(event, StageEvent):
             parts[stage.stage], done[stage.stage] = [event.usage], stage.finished_at
     for attempt in attempts:
