@@ -64,8 +64,11 @@ class Answers:
             ListDeadLetters: self.dead_letters,
         }
 
-    async def reply(self, subject: str, body: bytes) -> bytes:
-        """The answer to a question on ``subject`` as JSON; never raises."""
+    async def reply(self, subject: str, body: bytes, *, most_bytes: int) -> bytes:
+        """The answer to a question on ``subject`` as JSON; never raises.
+
+        One that is longer than ``most_bytes``, which the server would not carry, is a problem instead.
+        """
         try:
             answer = await self.answer(_parse(subject, body))
         except TidemillError as error:
@@ -74,7 +77,13 @@ class Answers:
             log.exception("unforeseen error on %s", subject)
             detail = f"the registry could not answer ({type(error).__name__}); its log says more"
             answer = Answer(problem=Problem(kind="unavailable", detail=detail))
-        return answer.model_dump_json().encode()
+        reply = answer.model_dump_json().encode()
+        if len(reply) <= most_bytes:
+            return reply
+        detail = (
+            f"the answer has {len(reply)} bytes, and NATS carries {most_bytes} (max_payload); ask for less: --limit"
+        )
+        return Answer(problem=Problem(kind="invalid", detail=detail)).model_dump_json().encode()
 
     async def answer(self, question: Question) -> Answer:
         """The view that ``question`` asks for.
@@ -118,17 +127,16 @@ class Answers:
             )  # fmt: skip
 
     async def models(self, question: ListModels) -> list[ModelRow]:
-        """All models."""
+        """The models with the newest versions."""
         async with self._database.reading() as session:
             models = Models(session)
             rows = []
-            for model in await models.all(question.project):
+            for model, count, number in await models.newest(question.project, limit=question.limit):
                 aliases = await models.aliases(question.project, model.name)
-                versions = await models.versions(question.project, model.name)
-                newest = versions[0] if versions else None
-                champion = next((alias.version for alias in aliases if alias.alias == CHAMPION), None)
-                shown = next((version for version in versions if version.version == champion), newest)
-                rows.append(views.model_row(model, aliases, newest, shown, len(versions)))
+                newest = await models.version(question.project, model.name, number)
+                champion = next((alias.version for alias in aliases if alias.alias == CHAMPION), number)
+                shown = newest if champion == number else await models.version(question.project, model.name, champion)
+                rows.append(views.model_row(model, aliases, newest, shown or newest, count))
             return rows
 
     async def model(self, question: ShowModel) -> ModelView:
@@ -143,13 +151,15 @@ class Answers:
             return views.model_view(model, aliases, [await self._version(session, one, aliases) for one in versions])
 
     async def datasets(self, question: ListDatasets) -> list[DatasetRow]:
-        """All datasets."""
+        """The datasets with the newest runs, or the one that is asked for."""
         async with self._database.reading() as session:
             runs = Runs(session)
-            return views.dataset_rows(
-                await runs.all(question.project), await runs.prepared(question.project),
+            names = [question.name] if question.name else await runs.names(question.project, limit=question.limit)
+            rows = views.dataset_rows(
+                await runs.of_names(question.project, names), await runs.prepared(question.project, names),
                 await Deletions(session).runs(question.project),
             )  # fmt: skip
+            return sorted(rows, key=lambda row: names.index(row.name))
 
     async def dead_letters(self, question: ListDeadLetters) -> list[DeadLetterView]:
         """The latest dead letters."""

@@ -72,15 +72,29 @@ class Runs:
         query = select(RunEntry).where(col(RunEntry.project) == project, col(RunEntry.name) == name)
         return (await self._session.scalars(query)).all()
 
-    async def all(self, project: str) -> Sequence[RunEntry]:
-        """The runs of a project, oldest first."""
-        query = select(RunEntry).where(col(RunEntry.project) == project)
+    async def names(self, project: str, *, limit: int) -> Sequence[str]:
+        """The names of the datasets whose runs are the newest, these first."""
+        query = (
+            select(RunEntry.name)
+            .where(col(RunEntry.project) == project)
+            .group_by(col(RunEntry.name))
+            .order_by(func.max(col(RunEntry.created_at)).desc(), col(RunEntry.name))
+            .limit(limit)
+        )
+        return (await self._session.scalars(query)).all()
+
+    async def of_names(self, project: str, names: Sequence[str]) -> Sequence[RunEntry]:
+        """The runs of these datasets, oldest first."""
+        query = select(RunEntry).where(col(RunEntry.project) == project, col(RunEntry.name).in_(names))
         return (await self._session.scalars(query.order_by(col(RunEntry.created_at)))).all()
 
-    async def prepared(self, project: str) -> Sequence[StageEntry]:
-        """The stages that took in or prepared a dataset, oldest first."""
+    async def prepared(self, project: str, names: Sequence[str]) -> Sequence[StageEntry]:
+        """The stages that took in or prepared one of these datasets, oldest first."""
+        runs = select(RunEntry.run_id).where(col(RunEntry.project) == project, col(RunEntry.name).in_(names))
         query = select(StageEntry).where(
-            col(StageEntry.project) == project, col(StageEntry.stage).in_(("ingest", "preprocess"))
+            col(StageEntry.project) == project,
+            col(StageEntry.stage).in_(("ingest", "preprocess")),
+            col(StageEntry.run_id).in_(runs),
         )
         return (await self._session.scalars(query.order_by(col(StageEntry.finished_at)))).all()
 
@@ -154,10 +168,31 @@ class Models:
         """A model."""
         return await self._session.get(ModelEntry, (project, name))
 
-    async def all(self, project: str) -> Sequence[ModelEntry]:
-        """The models of a project by name."""
-        query = select(ModelEntry).where(col(ModelEntry.project) == project).order_by(col(ModelEntry.name))
-        return (await self._session.scalars(query)).all()
+    async def newest(self, project: str, *, limit: int) -> Sequence[tuple[ModelEntry, int, int]]:
+        """The models with the newest versions, these first: each with how many it has, and the number of the last."""
+        counted = (
+            select(
+                col(VersionEntry.name).label("name"),
+                func.count().label("count"),
+                func.max(col(VersionEntry.version)).label("last"),
+                func.max(col(VersionEntry.registered_at)).label("at"),
+            )
+            .where(col(VersionEntry.project) == project)
+            .group_by(col(VersionEntry.name))
+            .subquery()
+        )
+        query = (
+            select(ModelEntry, counted.c.count, counted.c.last)
+            .join(counted, col(ModelEntry.name) == counted.c.name)
+            .where(col(ModelEntry.project) == project)
+            .order_by(counted.c.at.desc(), col(ModelEntry.name))
+            .limit(limit)
+        )
+        return [(model, count, last) for model, count, last in await self._session.execute(query)]
+
+    async def version(self, project: str, name: str, number: int) -> VersionEntry | None:
+        """One version of a model."""
+        return await self._session.get(VersionEntry, (project, name, number))
 
     async def versions(self, project: str, name: str) -> Sequence[VersionEntry]:
         """A model's versions, newest first."""

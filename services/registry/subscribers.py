@@ -122,7 +122,7 @@ class Subscribers:
         task.add_done_callback(self._replies.discard)
 
     async def _answer(self, message: Msg) -> None:
-        reply = await self._answers.reply(message.subject, bytes(message.data))
+        reply = await self._answers.reply(message.subject, bytes(message.data), most_bytes=self._bus.client.max_payload)
         if message.reply:
             try:
                 await message.respond(reply)

@@ -166,7 +166,7 @@ def model_row(
 
 
 def dataset_rows(runs: Sequence[RunEntry], prepared: Sequence[StageEntry], deleted: Set[str]) -> list[DatasetRow]:
-    """All datasets by name; ``runs`` and ``prepared`` come oldest first, ``deleted`` are the runs without datasets."""
+    """Datasets by name; ``runs`` and ``prepared`` come oldest first, ``deleted`` are the runs without datasets."""
     by_name: dict[str, list[RunEntry]] = defaultdict(list)
     for run in runs:
         by_name[run.name].append(run)

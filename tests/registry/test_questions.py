@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from services.registry.database import Database
+from services.registry.tables import RunEntry
 from tests.registry.conftest import Bench, eventually
 from tidemill.contracts import RunProgressed
 from tidemill.contracts.queries import (
     Answer,
+    DatasetRow,
+    ListDatasets,
     ListDeadLetters,
     ListModels,
     ListRuns,
@@ -22,7 +26,7 @@ from tidemill.contracts.queries import (
     ShowModel,
     ShowRun,
 )
-from tidemill.errors import NotFound
+from tidemill.errors import InvalidInput, NotFound
 from tidemill.records.schema import OutcomeRecord
 
 
@@ -81,6 +85,44 @@ async def test_lists_and_models(bench: Bench) -> None:
     assert [stage.state for stage in view.stages] == ["finished"] * 5
     assert await bench.bus.ask(ListModels(project="elsewhere")) == []
     assert await bench.bus.ask(ListDeadLetters(project="elsewhere")) == []
+
+
+async def test_lists_show_the_newest_and_no_more_than_is_asked_for(bench: Bench) -> None:
+    for name in ("b-first", "c-second", "a-third"):
+        await bench.finished(name, model=f"{name}-1")
+    await bench.finished("b-first", model="b-first-2", macro_f1=0.5)
+
+    async def newest() -> bool:
+        return bool((await bench.bus.ask(ListModels(limit=1)))[0]["versions"] == 2)
+
+    await eventually(newest)
+    models = [ModelRow.model_validate(row) for row in await bench.bus.ask(ListModels(limit=3))]
+    assert [(row.name, row.versions, row.champion) for row in models] == [
+        ("b-first", 2, 1), ("a-third", 1, 1), ("c-second", 1, 1)
+    ]  # fmt: skip
+    assert models[0].metrics["macro_f1"] == 0.9  # the champion's
+    datasets = [DatasetRow.model_validate(row) for row in await bench.bus.ask(ListDatasets(limit=2))]
+    assert [(row.name, row.runs) for row in datasets] == [("b-first", 2), ("a-third", 1)]
+    (one,) = await bench.bus.ask(ListDatasets(limit=1, name="c-second"))
+    assert (one["name"], one["rows"]) == ("c-second", 100)
+    assert await bench.bus.ask(ListDatasets(name="unheard-of")) == []
+
+
+async def test_an_answer_that_nats_would_not_carry_says_what_to_do(bench: Bench) -> None:
+    database = Database(f"sqlite+aiosqlite:///{bench.folder / 'registry.db'}")
+    now = datetime.now(UTC)
+    async with database.writing() as session:
+        for number in range(1000):
+            session.add(
+                RunEntry(
+                    project="huge", run_id=f"run-huge-{number}", name="huge", state="failed", stage="ingest", epoch=1,
+                    created_at=now, ended_at=now, error="长" * 3000, error_stage="ingest",
+                )
+            )  # fmt: skip
+    await database.close()
+    with pytest.raises(InvalidInput, match=r"max_payload.*--limit"):
+        await bench.bus.ask(ListRuns(project="huge", limit=1000))
+    assert len(await bench.bus.ask(ListRuns(project="huge", limit=500))) == 500
 
 
 async def test_what_is_not_there_is_not_found(bench: Bench) -> None:

@@ -24,8 +24,13 @@ commands = typer.Typer(help="The datasets: list, delete.", no_args_is_help=True)
 
 
 @commands.command("list")
-def list_datasets(data_dir: DataDirOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """All datasets that were published, by name."""
+def list_datasets(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 200,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Datasets that were published, those with the newest runs first."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -33,7 +38,7 @@ def list_datasets(data_dir: DataDirOption = None, url: UrlOption = None, as_json
     from tidemill.client import connect
 
     with connect(url, data_dir) as platform:
-        rows = platform.datasets()
+        rows = platform.datasets(limit=limit)
     if as_json:
         print_document([row.model_dump(mode="json") for row in rows])
         return
@@ -71,17 +76,27 @@ def delete(
     from tidemill.errors import NotFound
 
     with connect(url, data_dir) as platform:
-        before = _row(platform.datasets(), name)
+        before = _row(platform.datasets(name=name), name)
         if before is None or before.deleted:
             raise NotFound(f"there is no dataset {name!r}; `tidemill datasets list` shows the ones there are")
         agreed(f"Delete dataset {name}, of {before.runs - before.running} runs that have ended?", yes=yes)
         platform.delete_dataset(name)
+<<<<<<< HEAD
 
         def deleted() -> bool:
             now = _row(platform.datasets(), name)
             return now is None or now.deleted or (now.versions, now.size_bytes) != (before.versions, before.size_bytes)
 
         done = eventually(deleted)
+=======
+        done = False
+        deadline = time.monotonic() + 10
+        while not done and time.monotonic() < deadline:
+            now = _row(platform.datasets(name=name), name)
+            done = now is None or now.deleted or (now.versions, now.size_bytes) != (before.versions, before.size_bytes)
+            if not done:
+                time.sleep(0.1)
+>>>>>>> fix-registry
     if as_json:
         print_document({"dataset": name, "done": done})
     elif done:

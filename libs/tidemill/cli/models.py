@@ -25,8 +25,13 @@ ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's 
 
 
 @commands.command("list")
-def list_models(data_dir: DataDirOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """All models."""
+def list_models(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 200,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Models, those with the newest versions first."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -34,7 +39,7 @@ def list_models(data_dir: DataDirOption = None, url: UrlOption = None, as_json: 
     from tidemill.client import connect
 
     with connect(url, data_dir) as platform:
-        rows = platform.models()
+        rows = platform.models(limit=limit)
     if as_json:
         print_document([row.model_dump(mode="json") for row in rows])
         return

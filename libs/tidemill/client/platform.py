@@ -108,9 +108,10 @@ class Platform:
         params: dict[str, Any] = {"limit": limit} | ({"state": state} if state else {})
         return [RunRow.model_validate(row) for row in self._gateway.get("/v1/runs", params=params)]
 
-    def models(self) -> list[ModelRow]:
-        """All models."""
-        return [ModelRow.model_validate(row) for row in self._gateway.get("/v1/models")]
+    def models(self, *, limit: int = 200) -> list[ModelRow]:
+        """The models with the newest versions, these first; at most 1000."""
+        rows = self._gateway.get("/v1/models", params={"limit": limit})
+        return [ModelRow.model_validate(row) for row in rows]
 
     def model(self, name: str) -> ModelView:
         """One model: its aliases and its versions, newest first.
@@ -139,9 +140,10 @@ class Platform:
         """
         self._gateway.delete(f"/v1/models/{_segment(name)}" + (f"/versions/{version}" if version is not None else ""))
 
-    def datasets(self) -> list[DatasetRow]:
-        """All datasets, the deleted ones too."""
-        return [DatasetRow.model_validate(row) for row in self._gateway.get("/v1/datasets")]
+    def datasets(self, *, limit: int = 200, name: str | None = None) -> list[DatasetRow]:
+        """The datasets with the newest runs, or the one of this name; the deleted ones too. At most 1000."""
+        params: dict[str, Any] = {"limit": limit} | ({"name": name} if name is not None else {})
+        return [DatasetRow.model_validate(row) for row in self._gateway.get("/v1/datasets", params=params)]
 
     def delete_dataset(self, name: str) -> None:
         """Delete what the runs of a dataset that have ended took in and prepared; models trained on it stay.

@@ -194,9 +194,10 @@ class ShowRun(Question):
 
 
 class ListModels(Question):
-    """Answer: list of ``ModelRow``."""
+    """Those with the newest versions first. Answer: list of ``ModelRow``."""
 
     subject: ClassVar[str] = "tidemill.query.models.list"
+    limit: int = Field(default=200, ge=1, le=1000)
 
 
 class ShowModel(Question):
@@ -207,9 +208,12 @@ class ShowModel(Question):
 
 
 class ListDatasets(Question):
-    """By name. Answer: list of ``DatasetRow``."""
+    """Those with the newest runs first. Answer: list of ``DatasetRow``."""
 
     subject: ClassVar[str] = "tidemill.query.datasets.list"
+    limit: int = Field(default=200, ge=1, le=1000)
+    name: Name | None = None
+    """Only the dataset of this name."""
 
 
 class ListDeadLetters(Question):

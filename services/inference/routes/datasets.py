@@ -23,8 +23,9 @@ from services.inference.routes.models import sentences
 from services.inference.routes.views import Accepted, PublishAnswer, PublishForm, PublishLinks, PublishRequest
 from services.inference.uploads import receive_form
 from services.inference.web.bodies import decode_object, read_body
-from services.inference.web.operations import Operation, json_response
+from services.inference.web.operations import Operation, Query, json_response
 from services.inference.web.problems import HttpProblem
+from services.inference.web.questions import asked, most
 from tidemill.contracts import DatasetPublished, DeleteDataset, RecipeError, parse_recipe
 from tidemill.contracts.queries import DatasetRow, ListDatasets
 from tidemill.errors import InvalidInput, NotFound, TransientError
@@ -55,16 +56,19 @@ async def publish(request: Request) -> Response:
 
 
 async def list_datasets(request: Request) -> Response:
-    """All datasets of the registry."""
+    """The datasets with the newest runs, or one of them."""
     gateway = gateway_of(request)
-    return json_response(await gateway.bus.ask(ListDatasets(project=gateway.project)))
+    return json_response(await gateway.bus.ask(asked(request, gateway.project, ListDatasets, "limit", "name")))
 
 
 async def delete(request: Request) -> Response:
     """Delete what the runs of a dataset that have ended took in and prepared."""
     gateway = gateway_of(request)
     name = request.path_params["name"]
-    rows = await gateway.bus.ask(ListDatasets(project=gateway.project))
+    try:
+        rows = await gateway.bus.ask(ListDatasets(project=gateway.project, name=name))
+    except ValidationError:  # what cannot be a name
+        rows = []
     row = next((row for row in rows if row["name"] == name and not row["deleted"]), None)
     if row is None:
         raise NotFound(f"there is no dataset {name!r}; GET /v1/datasets lists the ones there are")
@@ -174,7 +178,12 @@ OPERATIONS = (
         answers=PublishAnswer, takes=PublishRequest, form=PublishForm, status=202, problems=(400, 413, 415, 503),
     ),
     Operation(
-        "GET", "/v1/datasets", list_datasets, "All datasets", "datasets", answers=list[DatasetRow], problems=(503,),
+        "GET", "/v1/datasets", list_datasets, "Datasets, newest runs first", "datasets", answers=list[DatasetRow],
+        problems=(400, 503),
+        query=(
+            most(200),
+            Query("name", {"type": "string"}, "Only the dataset of this name."),
+        ),
     ),
     Operation(
         "DELETE", "/v1/datasets/{name:name}", delete,

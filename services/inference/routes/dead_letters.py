@@ -8,22 +8,17 @@ from starlette.responses import Response
 
 from services.inference.gateway import gateway_of
 from services.inference.routes.views import Accepted
-from services.inference.web.operations import Operation, Query, json_response
+from services.inference.web.operations import Operation, json_response
+from services.inference.web.questions import asked, most
 from tidemill.contracts import ReplayDeadLetter
 from tidemill.contracts.queries import DeadLetterView, ListDeadLetters
-from tidemill.errors import InvalidInput, NotFound
+from tidemill.errors import NotFound
 
 
 async def list_dead_letters(request: Request) -> Response:
     """Messages that nobody could handle, newest first."""
     gateway = gateway_of(request)
-    limit = request.query_params.get("limit", "50")
-    try:
-        question = ListDeadLetters.model_validate({"project": gateway.project, "limit": limit})
-    except ValidationError as invalid:
-        error = invalid.errors()[0]
-        raise InvalidInput(f"query parameter 'limit': {error['msg']} (got {limit!r})") from None
-    return json_response(await gateway.bus.ask(question))
+    return json_response(await gateway.bus.ask(asked(request, gateway.project, ListDeadLetters, "limit")))
 
 
 async def replay(request: Request) -> Response:
@@ -47,7 +42,7 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/dead-letters", list_dead_letters, "Messages that nobody could handle, newest first",
         "dead letters", answers=list[DeadLetterView], problems=(400, 503),
-        query=(Query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}, "How many at most."),),
+        query=(most(50),),
     ),
     Operation(
         "POST", "/v1/dead-letters/{id:name}:replay", replay, "Publish a dead letter again", "dead letters",

@@ -23,6 +23,8 @@ from services.inference.serving.models import ServedModels
 from services.inference.web.bodies import decode, decode_object, read_body
 from services.inference.web.operations import JSON, Operation, json_response
 from services.inference.web.problems import HttpProblem
+from services.inference.web.questions import asked as as_question
+from services.inference.web.questions import most
 from tidemill.contracts import DeleteModel, PromoteVersion
 from tidemill.contracts.queries import ListModels, ModelRow, ModelView, ShowModel, VersionView
 from tidemill.errors import InvalidInput, NotFound
@@ -56,9 +58,9 @@ async def predict(request: Request) -> Response:
 
 
 async def list_models(request: Request) -> Response:
-    """All models of the registry."""
+    """The models with the newest versions."""
     gateway = gateway_of(request)
-    return json_response(await gateway.bus.ask(ListModels(project=gateway.project)))
+    return json_response(await gateway.bus.ask(as_question(request, gateway.project, ListModels, "limit")))
 
 
 async def show_model(request: Request) -> Response:
@@ -169,7 +171,11 @@ OPERATIONS = (
         "POST", "/v1/models/{name:name}:predict", predict, "Labels of raw instances", "models",
         answers=PredictAnswer, takes=PredictRequest, problems=(400, 404, 413, 422, 429, 503),
     ),
-    Operation("GET", "/v1/models", list_models, "All models", "models", answers=list[ModelRow], problems=(503,)),
+    Operation(
+        "GET", "/v1/models", list_models, "Models, newest versions first", "models", answers=list[ModelRow],
+        problems=(400, 503),
+        query=(most(200),),
+    ),
     Operation(
         "GET", "/v1/models/{name:name}", show_model, "A model and its versions", "models",
         answers=ModelView, problems=(404, 503),

@@ -14,6 +14,7 @@ from services.inference.routes.views import Accepted, RetryRequest
 from services.inference.web.bodies import decode_object, read_body
 from services.inference.web.operations import Operation, Query, json_response
 from services.inference.web.problems import HttpProblem
+from services.inference.web.questions import asked, most
 from tidemill.contracts import Budget, CancelRun, RetryRun, RunState
 from tidemill.contracts.queries import ListRuns, RunRow, RunView
 from tidemill.errors import InvalidInput
@@ -25,13 +26,7 @@ _RETRY_BYTES = 64 << 10
 async def list_runs(request: Request) -> Response:
     """Runs, newest first."""
     gateway = gateway_of(request)
-    limit, state = request.query_params.get("limit", "50"), request.query_params.get("state")
-    try:
-        question = ListRuns.model_validate({"project": gateway.project, "limit": limit, "state": state})
-    except ValidationError as invalid:
-        error = invalid.errors()[0]
-        raise InvalidInput(f"query parameter {error['loc'][0]!r}: {error['msg']} (got {error['input']!r})") from None
-    return json_response(await gateway.bus.ask(question))
+    return json_response(await gateway.bus.ask(asked(request, gateway.project, ListRuns, "limit", "state")))
 
 
 async def show(request: Request) -> Response:
@@ -95,7 +90,7 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/runs", list_runs, "Runs, newest first", "runs", answers=list[RunRow], problems=(400, 503),
         query=(
-            Query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}, "How many at most."),
+            most(50),
             Query("state", {"type": "string", "enum": _STATES}, "Only runs in this state."),
         ),
     ),
