@@ -49,7 +49,7 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## everything that has to hold before a change is merged; under ten minutes on two cores
+test: lint ## everything that has to hold before a change is merged; under twenty minutes on two cores
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not full"
 
 test-full: lint ## the same with the tests that take minutes
