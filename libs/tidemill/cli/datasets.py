@@ -81,22 +81,12 @@ def delete(
             raise NotFound(f"there is no dataset {name!r}; `tidemill datasets list` shows the ones there are")
         agreed(f"Delete dataset {name}, of {before.runs - before.running} runs that have ended?", yes=yes)
         platform.delete_dataset(name)
-<<<<<<< HEAD
 
         def deleted() -> bool:
-            now = _row(platform.datasets(), name)
+            now = _row(platform.datasets(name=name), name)
             return now is None or now.deleted or (now.versions, now.size_bytes) != (before.versions, before.size_bytes)
 
         done = eventually(deleted)
-=======
-        done = False
-        deadline = time.monotonic() + 10
-        while not done and time.monotonic() < deadline:
-            now = _row(platform.datasets(name=name), name)
-            done = now is None or now.deleted or (now.versions, now.size_bytes) != (before.versions, before.size_bytes)
-            if not done:
-                time.sleep(0.1)
->>>>>>> fix-registry
     if as_json:
         print_document({"dataset": name, "done": done})
     elif done:
