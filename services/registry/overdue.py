@@ -6,7 +6,6 @@ A worker that has a job in hand keeps to the limits itself, since it can ask for
 from __future__ import annotations
 
 import logging
-import time
 from datetime import UTC, datetime, timedelta
 
 from services.registry.facts import RunFacts
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 
 WORKER_PATIENCE = timedelta(minutes=2)
 """Time past the limit that a worker has to stop a job with a checkpoint."""
-_LEDGER_SECONDS = 0.2
+_LEDGER_KEPT = timedelta(seconds=5)
 """How long the tries in hand are taken as they were read last: a sweep over many runs reads them once."""
 _SILENT_BEATS = 3
 """Terms of ``ack_wait`` without a sign of life after which a try has no worker any more."""
@@ -52,7 +51,7 @@ class Overdue:
         self._prices = prices
         self._silence = _SILENT_BEATS * ack_wait
         self._entries: list[LedgerEntry] = []
-        self._read_at: float | None = None
+        self._read_at: datetime | None = None
 
     async def end(self, project: str, run_id: str) -> RunFacts | None:
         """End a run whose wall time is over, unless a worker does so; the facts afterwards when it was ended.
@@ -65,7 +64,9 @@ class Overdue:
         if facts is None or facts.outcome is not None or facts.next_stage == "register":
             return None  # what is left to do takes no time that is worth a model
         deadline = facts.allowance.deadline
-        if deadline is None or (now < deadline + WORKER_PATIENCE and await self._in_hand(project, run_id, now)):
+        if deadline is None or (
+            now < deadline + WORKER_PATIENCE and await self._in_hand(project, run_id, now, deadline)
+        ):
             return None
         cost = cost_of(facts.used.values(), self._prices)
         reached = wall_time_over(run_id, facts.allowance, now, cost)
@@ -102,10 +103,10 @@ class Overdue:
                 log.warning("a lost try of run %s is not on record yet: %s", entry.run_id, error)
         return lost
 
-    async def _in_hand(self, project: str, run_id: str, now: datetime) -> bool:
-        read_at = time.monotonic()
-        if self._read_at is None or read_at - self._read_at >= _LEDGER_SECONDS:
-            self._entries, self._read_at = await self._ledger.all(), read_at
+    async def _in_hand(self, project: str, run_id: str, now: datetime, deadline: datetime) -> bool:
+        # A try that is not among those read after the deadline began after it, and its worker ends the run at once.
+        if self._read_at is None or self._read_at < deadline or now - self._read_at >= _LEDGER_KEPT:
+            self._entries, self._read_at = await self._ledger.all(), now
         return any(
             entry.project == project and entry.run_id == run_id and entry.fresh(now, self._silence)
             for entry in self._entries

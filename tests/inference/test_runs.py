@@ -127,8 +127,14 @@ async def test_views_of_the_registry_pass_through(platform: Any, http: httpx.Asy
     assert (await http.get("/v1/runs?state=odd")).status_code == 400
     model = {"name": "reviews", "task": "text-classification", "aliases": {}, "versions": [{"version": 2}]}
     platform.registry.answers["tidemill.query.models.show"] = lambda q: model if q["name"] == "reviews" else None
-    platform.registry.answers["tidemill.query.models.list"] = []
-    assert (await http.get("/v1/models")).json() == []
+    for kind in ("models", "datasets"):
+        asked.clear()
+        platform.registry.answers[f"tidemill.query.{kind}.list"] = lambda question: asked.append(question) or []
+        assert (await http.get(f"/v1/{kind}?limit=7")).json() == []
+        assert asked[0]["limit"] == 7
+        assert (await http.get(f"/v1/{kind}?limit=1001")).status_code == 400
+    assert (await http.get("/v1/datasets?name=评论")).json() == []
+    assert asked[1]["name"] == "评论"
     assert (await http.get("/v1/models/reviews")).json() == model
     assert (await http.get("/v1/models/reviews/versions/2")).json() == {"version": 2}
     assert "it has 2" in (await http.get("/v1/models/reviews/versions/3")).json()["detail"]

@@ -83,20 +83,27 @@ async def test_the_ledger_is_read_once_for_many_runs_whose_time_is_over(quiet_be
             projection=registry_parts.projection, prices=Prices(), ack_wait=timedelta(seconds=30),
         )  # fmt: skip
         recipe = {"economics": {"max_wall_time": "1s"}}
-        runs = [await bench.publish("over", announce=False, recipe=recipe) for _ in range(3)]
-        now = datetime.now(UTC)
-        entry = LedgerEntry(
-            attempt_id="a", project="default", run_id=runs[0], stage="ingest", epoch=1, fingerprint="f" * 64,
-            instance="worker", started_at=now, last_seen=now,
-        )  # fmt: skip
-        await ledger.open(entry)
 
-        async def over() -> bool:
-            facts = await registry_parts.projection.run("default", runs[-1])
+        async def over(run_id: str) -> bool:
+            facts = await registry_parts.projection.run("default", run_id)
             assert facts is not None
             return facts.allowance.deadline is not None and datetime.now(UTC) >= facts.allowance.deadline
 
-        await eventually(over)
+        runs = [await bench.publish("over", announce=False, recipe=recipe) for _ in range(3)]
+        await ledger.open(_in_hand(runs[0]))
+        await eventually(lambda: over(runs[-1]))
         ended = [await overdue.end("default", run_id) is not None for run_id in runs]
         assert ended == [False, True, True]  # the first is in hand: its worker ends it
         assert len(reads) == 1
+        later = await bench.publish("over", announce=False, recipe=recipe)
+        await ledger.open(_in_hand(later))
+        await eventually(lambda: over(later))
+        assert await overdue.end("default", later) is None  # what was read before its time was over says nothing
+
+
+def _in_hand(run_id: str) -> LedgerEntry:
+    now = datetime.now(UTC)
+    return LedgerEntry(
+        attempt_id=run_id, project="default", run_id=run_id, stage="ingest", epoch=1, fingerprint=run_id,
+        instance="worker", started_at=now, last_seen=now,
+    )  # fmt: skip

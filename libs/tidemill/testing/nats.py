@@ -26,7 +26,7 @@ async def running_nats(folder: Path, *, ack_wait: timedelta = timedelta(seconds=
     await server.start()
     try:
         client = await nats.connect(config.url, user=config.user, password=config.password)
-        await provision(client, StreamLimits(lease_ttl=ack_wait))
+        await provision(client, StreamLimits(lease_ttl=PlatformSettings(ack_wait=ack_wait).silence))
         await client.close()
         yield server
     finally:
