@@ -13,6 +13,7 @@ from tidemill.doctor.site import NotLooked, Site
 from tidemill.errors import InvalidInput, TidemillError
 
 _LETTERS = 100
+_MODELS = 1000
 
 
 async def look(site: Site) -> list[Finding]:
@@ -27,7 +28,11 @@ def _look(url: str, *, alone: bool) -> list[Finding]:
     try:
         gateway.get("/readyz", patience=0.0)
         status = gateway.get("/v1/status", patience=0.0)
-        models = gateway.get("/v1/models", patience=0.0) if status["registry"]["reachable"] else []
+        models = (
+            gateway.get("/v1/models", params={"limit": _MODELS}, patience=0.0)
+            if status["registry"]["reachable"]
+            else []
+        )
         letters = gateway.get("/v1/dead-letters", params={"limit": _LETTERS}, patience=0.0) if alone else []
         return [*judged(url, status, models), *_of_letters(letters, url)]
     except InvalidInput as error:
