@@ -16,8 +16,8 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 import nats.errors
@@ -126,7 +126,7 @@ async def handle(
     )
     token = attach(extract(delivery.headers))
     try:
-        async with heartbeat(message, ack_wait):
+        with heartbeat(message, ack_wait):
             await _dispatch(bus, records, message, delivery, handler, stage, tries)
     except asyncio.CancelledError:
         # Cancellation sends no nack by itself: without this, the message would sit out its ack_wait.
@@ -180,23 +180,29 @@ def growing_delay(tries: int) -> float:
     return float(min(LONGEST_DELAY, 0.5 * 2 ** min(tries - 1, 10)))
 
 
-@asynccontextmanager
-async def heartbeat(message: Msg, ack_wait: timedelta) -> AsyncIterator[None]:
-    """Tell the server every third of ``ack_wait`` that the message is still in hand."""
+@contextmanager
+def heartbeat(message: Msg, ack_wait: timedelta) -> Iterator[None]:
+    """Tell the server every third of ``ack_wait`` that the message is still in hand.
 
-    over = False
+    On a timer: most handlers are done before the first beat, and need no task for it.
+    """
+    loop = asyncio.get_running_loop()
+    beats: set[asyncio.Task[None]] = set()
+    timer: asyncio.TimerHandle
 
-    async def beat() -> None:
-        while not over:
-            await asyncio.sleep(ack_wait.total_seconds() / 3)
-            with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, OSError):
-                await message.in_progress()
+    async def tell() -> None:
+        with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, OSError):
+            await message.in_progress()
 
-    task = asyncio.create_task(beat())
+    def beat() -> None:
+        nonlocal timer
+        task = loop.create_task(tell())
+        beats.add(task)
+        task.add_done_callback(beats.discard)
+        timer = loop.call_later(ack_wait.total_seconds() / 3, beat)
+
+    timer = loop.call_later(ack_wait.total_seconds() / 3, beat)
     try:
         yield
     finally:
-        over = True  # Python 3.11's wait_for, inside nats-py, can swallow a cancellation: the loop has to end as well
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        timer.cancel()
