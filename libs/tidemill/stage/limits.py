@@ -5,6 +5,7 @@ They come from the recipe as it was published and from retries, never from the f
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -199,8 +200,9 @@ class LimitPolicy:
             LimitReached: they are used up already.
             TransientError: they cannot be read now.
         """
-        run = await self._records.run(command.project, command.run_id)
-        epochs = await self._records.epochs(command.project, command.run_id)
+        run, epochs = await asyncio.gather(
+            self._records.run(command.project, command.run_id), self._records.epochs(command.project, command.run_id)
+        )
         allowed = allowance(run, epochs) if run is not None else Allowance(Budget(), command.started_at)
         stage_time = allowed.budget.max_stage_time.get(command.stage, self._time_limit)
         limits = Limits(command, epoch, allowed, stage_time, self)

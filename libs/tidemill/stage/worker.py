@@ -24,7 +24,7 @@ from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus, Lease, LeaseLost, Leases
 from tidemill.bus.consumers import Retry, growing_delay
 from tidemill.bus.delivery import Delivery
-from tidemill.contracts import EVENTS, ArtifactKind, ArtifactRef, RunProgressed
+from tidemill.contracts import EVENTS, ArtifactKind, RunProgressed
 from tidemill.errors import (
     ArtifactMissing,
     Cancelled,
@@ -43,7 +43,7 @@ from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import LEAVING_DELAY, FailurePolicy
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
-from tidemill.stage.limits import LimitPolicy
+from tidemill.stage.limits import LimitPolicy, Limits
 from tidemill.stage.planner import Planner
 from tidemill.stage.runs import Runs
 from tidemill.stage.snapshot import SOURCE
@@ -163,22 +163,26 @@ class Worker(Generic[E, S, R]):
             raise Retry(held_delay(self._held[sequence]))
         title = f" {command.title}" if command.title else ""
         try:
-            committed = await self._joiner.results.find(command.project, command.fingerprint)
+            committed, last, limits = await asyncio.gather(
+                self._joiner.results.find(command.project, command.fingerprint),
+                self._records.latest_checkpoint(command.project, command.fingerprint),
+                self._limits.of(command, epoch),
+            )
             if committed is not None:  # by the owner before, between our first look and the lease
                 return committed
+            if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
+                lease.token = last.token + 1
             with span(f"{self._stage.name}{title}", run_id=command.run_id, fingerprint=command.fingerprint):
-                return await self._attempt(command, lease, epoch)
+                return await self._attempt(command, lease, epoch, limits)
         finally:
             await self._leases.release(lease)
 
-    async def _attempt(self, command: JobCommand, lease: Lease, epoch: int) -> ResultRecord:
-        last = await self._records.latest_checkpoint(command.project, command.fingerprint)
-        if last is not None and last.token >= lease.token:  # the KV bucket was lost and counts from 1 again
-            lease.token = last.token + 1
-        async with self._attempts.begun(command, epoch, lambda: self._runner.usage_so_far) as attempt:
-            limits = await self._limits.of(command, epoch)
-            async with self._watch.over(command, lease, attempt, limits):
-                return await self._work(command, lease, attempt)
+    async def _attempt(self, command: JobCommand, lease: Lease, epoch: int, limits: Limits) -> ResultRecord:
+        async with (
+            self._attempts.begun(command, epoch, lambda: self._runner.usage_so_far) as attempt,
+            self._watch.over(command, lease, attempt, limits),
+        ):
+            return await self._work(command, lease, attempt)
 
     async def _work(self, command: JobCommand, lease: Lease, attempt: AttemptInHand) -> ResultRecord:
         self._workplace.scratch.mkdir(parents=True, exist_ok=True)
@@ -280,10 +284,9 @@ class Worker(Generic[E, S, R]):
         self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: AttemptInHand
     ) -> ResultRecord:
         outputs: Mapping[str, ArtifactKind] = {SOURCE: "source"} if command.snapshot else self._stage.outputs
-        artifacts: dict[str, ArtifactRef] = {}
-        for name, kind in outputs.items():
-            if (output / name).is_dir():
-                artifacts[name] = await self._store.put(output / name, kind=kind)
+        made = {name: kind for name, kind in outputs.items() if (output / name).is_dir()}
+        refs = await asyncio.gather(*(self._store.put(output / name, kind=kind) for name, kind in made.items()))
+        artifacts = dict(zip(made, refs, strict=True))
         await self._leases.renew(lease)  # fencing: an owner that was paused and lost its lease does not commit
         record = ResultRecord(
             fingerprint=command.fingerprint,
