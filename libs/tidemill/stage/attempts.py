@@ -189,7 +189,7 @@ class Attempts:
         try:
             if record is not None:
                 await self._records.add_attempt(attempt.entry.project, record)
-            await self._ledger.close(attempt.entry)
+            await self._ledger.close(attempt.entry, attempt._page)
         except TidemillError as broken:  # the entry stays: the next owner puts the try on record
             log.warning("the try of %s is not on record yet: %s", attempt.entry.fingerprint, broken)
 

@@ -80,9 +80,11 @@ class Ledger:
     async def open(self, entry: LedgerEntry) -> Page:
         """Write the entry of a try that begins, in the place of one whose worker is gone."""
         name = key(entry.project, entry.fingerprint)
-        found = await self._found(name)
-        revision = await self._write(name, entry, found[1] if found else None)
-        return Page(entry, revision)
+        try:
+            return Page(entry, await self._write(name, entry, None))
+        except _Raced:  # the entry of a try whose worker is gone
+            found = await self._found(name)
+            return Page(entry, await self._write(name, entry, found[1] if found else None))
 
     async def keep_up(self, page: Page, entry: LedgerEntry) -> None:
         """Write how far the try is. Nothing happens when the place is another try's by now."""
@@ -96,19 +98,25 @@ class Ledger:
                 page._revision = found[1]  # a write whose answer was lost has moved it
             page.entry = entry
 
-    async def close(self, entry: LedgerEntry) -> None:
+    async def close(self, entry: LedgerEntry, page: Page | None = None) -> None:
         """Remove the entry of a try that is on record. Nothing happens when the place is another try's by now.
+
+        ``page`` is what ``open`` gave: with it, the entry need not be looked up.
 
         Purged up to what was read, not deleted: markers of every fingerprint that ever was would stay for good.
         """
         name = key(entry.project, entry.fingerprint)
-        found = await self._found(name)
-        if found is None or found[0].attempt_id != entry.attempt_id:
-            return
+        if page is not None:
+            revision = page._revision
+        else:
+            found = await self._found(name)
+            if found is None or found[0].attempt_id != entry.attempt_id:
+                return
+            revision = found[1]
         try:
             js = self._bus.jetstream
             await js.purge_stream(
-                bucket_stream(ATTEMPTS_BUCKET), seq=found[1] + 1, subject=f"$KV.{ATTEMPTS_BUCKET}.{name}"
+                bucket_stream(ATTEMPTS_BUCKET), seq=revision + 1, subject=f"$KV.{ATTEMPTS_BUCKET}.{name}"
             )
         except UNREACHABLE as error:
             raise TransientError(f"the ledger's entry of {entry.fingerprint} cannot be removed: {error!r}") from error
