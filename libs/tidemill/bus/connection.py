@@ -143,14 +143,12 @@ class Bus:
         inject(headers)
         try:
             await self.jetstream.publish(subject, body, stream=stream, headers=headers, timeout=PUBLISH_TIMEOUT)
-        except (nats.errors.MaxPayloadError, nats.js.errors.APIError) as error:
-            if isinstance(error, nats.js.errors.APIError) and error.err_code != _TOO_LARGE:
-                raise TransientError(f"stream {stream} did not take a message on {subject}: {error!r}") from error
-            raise TooLarge(
-                f"a message of {len(body):,} bytes on {subject} is larger than stream {stream} takes; "
-                "what it carries grows with the number of labels: use fewer"
-            ) from error
         except _LOST as error:
+            if _is_too_large(error):
+                raise TooLarge(
+                    f"a message of {len(body):,} bytes on {subject} is larger than stream {stream} takes; "
+                    "what it carries grows with the number of labels: use fewer"
+                ) from error
             raise TransientError(f"stream {stream} did not take a message on {subject}: {_why(error)}") from error
 
     async def report(self, event: RunProgressed) -> None:
@@ -213,6 +211,12 @@ class Bus:
 def _ping_interval(ack_wait: float) -> int:
     """Seconds between two pings, so that a network that swallows everything is noticed within ``ack_wait``."""
     return min(10, max(1, int(ack_wait / (_UNANSWERED_PINGS + 2))))
+
+
+def _is_too_large(error: Exception) -> bool:
+    if isinstance(error, nats.js.errors.APIError):
+        return bool(error.err_code == _TOO_LARGE)
+    return isinstance(error, nats.errors.MaxPayloadError)
 
 
 def _why(error: Exception) -> str:

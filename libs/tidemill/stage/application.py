@@ -77,12 +77,13 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         scratch = await asyncio.to_thread(own_scratch, platform.data_dir, stage.name)
         ledger = Ledger(bus)
         planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures)
+        attempts = Attempts(ledger, records, instance)
+        limits = LimitPolicy(records, ledger, settings.prices.read(), settings.time_limit)
+        workplace = Workplace(f"{stage.name}@{instance}", scratch, platform.silence, settings.shutdown_grace)
         for bench in benches:
             bench.worker = Worker(
                 stage, bus=bus, store=store, records=records, runs=runs, joiner=joiner, planner=planner,
-                failures=failures, runner=bench.runner, attempts=Attempts(ledger, records, instance),
-                limits=LimitPolicy(records, ledger, settings.prices.read(), settings.time_limit),
-                workplace=Workplace(f"{stage.name}@{instance}", scratch, platform.silence, settings.shutdown_grace),
+                failures=failures, runner=bench.runner, attempts=attempts, limits=limits, workplace=workplace,
             )  # fmt: skip
             bench.queue = JobQueue(
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
