@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tidemill.contracts import STAGES, ResourceUsage, RunState, StageEvent, StageName
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord, EpochRecord, OutcomeRecord, RunRecord, StageRecord
-from tidemill.stage.limits import Allowance, allowance, announced, used
+from tidemill.stage.announced import announced
+from tidemill.stage.limits import Allowance, allowance, used
 
 
 @dataclass(frozen=True)

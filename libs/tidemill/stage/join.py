@@ -19,9 +19,10 @@ from tidemill.contracts import Recipe, ResourceUsage, StageEvent
 from tidemill.contracts.recipe import parse_recipe
 from tidemill.records import RecordStore
 from tidemill.records.schema import ResultRecord, StageRecord
+from tidemill.stage.announced import announced
 from tidemill.stage.definition import E, JobResult, R, S, Stage
 from tidemill.stage.fingerprint import stage_fingerprint
-from tidemill.stage.remaking import LostForGood, again, announced_event, made_by
+from tidemill.stage.remaking import LostForGood, again, made_by
 from tidemill.stage.results import Results
 from tidemill.stage.runs import Runs
 
@@ -87,14 +88,14 @@ class Joiner(Generic[E, S, R]):
         return record is not None and await self._announced_again(event, record, announcement)
 
     async def _announced_again(self, event: E, record: StageRecord, announcement: int) -> bool:
-        if not await self.results.all_exist(made_by(announced_event(record), event)):
+        if not await self.results.all_exist(made_by(announced(record), event)):
             return False
         if await self._runs.reach(event.project, event.run_id, self._stage.name):
             await self._announce(record, announcement)
         return True
 
     async def _announce(self, record: StageRecord, announcement: int = 1) -> None:
-        fact = announced_event(record)
+        fact = announced(record)
         await self._bus.announce(fact, fingerprint=record.fingerprint, announcement=announcement)
         log.info("run %s: %s announced %s", fact.run_id, self._stage.name, record.subject)
 

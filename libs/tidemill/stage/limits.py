@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import ValidationError
-
 from tidemill.contracts import (
     Budget,
     Cost,
-    Event,
     Prices,
     RecipeError,
     ResourceUsage,
@@ -27,10 +24,10 @@ from tidemill.contracts import (
 )
 from tidemill.contracts.durations import format_duration
 from tidemill.contracts.economics import amount_of
-from tidemill.contracts.events import EVENTS
-from tidemill.errors import CorruptArtifact, PermanentError
+from tidemill.errors import PermanentError
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord, EpochRecord, RunRecord, StageRecord
+from tidemill.stage.announced import announced
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.ledger import Ledger
 
@@ -66,25 +63,6 @@ def allowance(run: RunRecord, epochs: Sequence[EpochRecord]) -> Allowance:
     for epoch in epochs:
         budget = budget.overlaid(epoch.budget)
     return Allowance(budget, epochs[-1].started_at if epochs else run.created_at)
-
-
-def announced(record: StageRecord) -> Event:
-    """The event that a stage of a run announced.
-
-    Raises:
-        CorruptArtifact: this version cannot read it; names the stage, the run and the field.
-    """
-    try:
-        return EVENTS[record.subject].model_validate(record.event)
-    except KeyError:
-        problem = f"no event has the subject {record.subject!r}"
-    except ValidationError as invalid:
-        first = invalid.errors()[0]
-        problem = f"{'.'.join(map(str, first['loc'])) or 'event'}: {first['msg']}"
-    raise CorruptArtifact(
-        f"the record of stage {record.stage} of run {record.event.get('run_id')!r} holds an event that cannot be read: "
-        f"{problem}; restore it from a copy of the bucket, or upgrade if a newer Tidemill wrote it"
-    )
 
 
 def used(stages: Sequence[StageRecord], attempts: Sequence[AttemptRecord]) -> dict[StageName, ResourceUsage]:

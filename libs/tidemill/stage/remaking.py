@@ -12,10 +12,10 @@ from typing import Literal
 
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
-from tidemill.contracts import EVENTS, ArtifactRef, DatasetIngested, Event, StageEvent, StageName
+from tidemill.contracts import ArtifactRef, DatasetIngested, Event, StageName
 from tidemill.errors import PermanentError
 from tidemill.records import RecordStore
-from tidemill.records.schema import StageRecord
+from tidemill.stage.announced import announced
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Remaker:
             return False
         cause: Event = run.event
         for record in await self._records.stages(project, run_id):
-            event = announced_event(record)
+            event = announced(record)
             if record.stage == stage:
                 return not all([await self._store.exists(ref) for ref in made_by(event, cause)])
             cause = event
@@ -73,7 +73,7 @@ class Remaker:
             return None
         cause: tuple[Event, str] = (run.event, "published")
         for record in await self._records.stages(project, run_id):
-            event = announced_event(record)
+            event = announced(record)
             if artifact in made_by(event, cause[0]):
                 return cause
             cause = (event, record.fingerprint)
@@ -85,14 +85,7 @@ def again() -> int:
     return time.time_ns() // 1_000_000
 
 
-def announced_event(record: StageRecord) -> StageEvent:
-    """The event that a stage announced, as it is on record."""
-    event = EVENTS[record.subject].model_validate(record.event)
-    assert isinstance(event, StageEvent)
-    return event
-
-
-def made_by(event: StageEvent, cause: Event) -> list[ArtifactRef]:
+def made_by(event: Event, cause: Event) -> list[ArtifactRef]:
     """The artifacts that a stage made: those that its event names and the event that it took does not."""
     given = _artifacts(cause)
     if isinstance(event, DatasetIngested):  # the dataset as somebody brought it

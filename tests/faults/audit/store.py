@@ -13,7 +13,7 @@ from tests.faults.runs import PROJECT
 from tidemill.artifacts.manifest import object_key, read_manifest
 from tidemill.errors import CorruptArtifact, NotFound
 from tidemill.records.schema import VersionRegistered
-from tidemill.stage.join import announced_event
+from tidemill.stage.announced import announced
 
 
 async def results(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
@@ -58,7 +58,7 @@ async def versions(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation
         if one.outcome is None or one.outcome.state != "finished":
             continue
         stage = next(stage for stage in one.stages if stage.stage == "compress")
-        model = announced_event(stage).model  # type: ignore[attr-defined]
+        model = announced(stage).model  # type: ignore[attr-defined]
         digest = model.digest
         if not await arena.platform.store.exists(model):
             found.append(Violation("half-written", one.run_id, f"finished, but its model {digest} is not in the store"))

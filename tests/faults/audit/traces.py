@@ -13,7 +13,7 @@ from tests.faults.audit.facts import RunOnRecord
 from tests.faults.audit.violation import Violation
 from tests.faults.schedule import Injection
 from tidemill.records.schema import AttemptRecord
-from tidemill.stage.remaking import announced_event
+from tidemill.stage.announced import announced
 from tidemill.telemetry.spans import SpanRecord
 
 CLOSE = timedelta(seconds=1)
@@ -61,7 +61,7 @@ async def used(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
         for stage in one.stages:
             if stage.stage == "register":
                 continue
-            usage = announced_event(stage).usage
+            usage = announced(stage).usage
             result = one.results.get(stage.stage)
             made_here = result is not None and result.run_id == one.run_id
             if made_here and (usage.attempts < 1 or usage.wall_seconds <= 0):
