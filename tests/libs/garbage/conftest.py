@@ -170,7 +170,8 @@ class Run:
 
     @property
     def artifacts(self) -> list[ArtifactRef]:
-        return [*self.made.values(), *([self.source] if self.source else [])]
+        """Each once: the source that was uploaded is the one that ingest took."""
+        return list(dict.fromkeys([*self.made.values(), *([self.source] if self.source else [])]))
 
     def _shared(self) -> dict[str, Any]:
         return {"run_id": self.run_id, "name": self.name, "recipe": self.made["recipe"]}
