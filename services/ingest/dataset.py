@@ -23,7 +23,7 @@ from services.ingest.profile import ColumnStatistics
 from services.ingest.spec import IngestResult, IngestSpec
 from services.ingest.tables import Limits, TableFile
 from tidemill.contracts import Recipe
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.errors import HandedBack, InvalidInput
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.tasks import resolve_task, task_schema

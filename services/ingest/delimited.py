@@ -27,7 +27,7 @@ from services.ingest.tables import (
     cell_too_long,
     check_columns,
 )
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
 
 _SAMPLE = 1 << 18

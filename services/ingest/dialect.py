@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.tasks import known_column_names
 
 _DELIMITERS = {"csv": ",;\t|", "tsv": "\t"}

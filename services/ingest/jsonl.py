@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from services.ingest.encoding import detect_encoding
 from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, Batch, Limits, Writing, cell_too_long
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
 
 _STEP = 1024

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.ingest.tables import Batch, Limits, Writing, cell_too_long, check_columns
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
 
 _BATCH = 1 << 14

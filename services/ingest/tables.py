@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
+from tidemill.contracts.data import FormatName
+from tidemill.datasets.schema import ColumnKind
 from tidemill.errors import InvalidInput
 
 BATCH_ROWS = 1 << 16
@@ -37,11 +39,23 @@ class Batch:
     fraction: float
 
 
+class BadRows(Protocol):
+    """Where a reader says that a row cannot be read. What becomes of it is the recipe's business."""
+
+    def add(self, path: Path, row: int, reason: str, content: str) -> None:
+        """Row ``row`` of ``path`` (from 1, the header not counted) is bad: ``reason`` names line and column and says
+        what to do; ``content`` is the row as it stood there, as far as it can be shown.
+
+        Raises:
+            InvalidInput: the recipe wants bad rows to fail the run, or there are too many of them.
+        """
+
+
 @dataclass(frozen=True)
 class Writing:
     """How a file turned out to be written; what does not apply to its format is None."""
 
-    format: Literal["csv", "tsv", "jsonl", "parquet"]
+    format: FormatName
     encoding: str | None = None
     delimiter: str | None = None
     quoted: bool | None = None
@@ -49,14 +63,20 @@ class Writing:
 
 
 class TableFile(Protocol):
-    """An opened data file. Opening has found its columns; reading may still find bad rows."""
+    """An opened table: a data file, or a folder of media files. Opening has found its columns and their kinds."""
 
     path: Path
     columns: list[str]
+    kinds: Mapping[str, ColumnKind]
+    """Kinds of the columns that are known without looking at values: of typed formats, of media. Text formats have
+    none: their values are strings, and the profile finds out."""
     writing: Writing
 
-    def batches(self) -> Iterator[Batch]:
-        """All rows in order. Raises InvalidInput at a bad one, naming file, line and column."""
+    def batches(self, bad: BadRows) -> Iterator[Batch]:
+        """All good rows in order; a bad one is told to ``bad`` and left out, if that does not raise.
+
+        A batch has at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES`` bytes, however large the file is.
+        """
 
 
 def check_columns(columns: Sequence[str], path: Path) -> None:

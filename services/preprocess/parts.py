@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from services.preprocess.examples import select
 from services.preprocess.split import assign_parts
 from services.preprocess.steps import StepReport, leakage_keys, shown
-from tidemill.contracts.recipe import Split
+from tidemill.contracts.preparation import Split
 from tidemill.errors import InvalidInput
 
 PARTS = ("train", "validation", "test")

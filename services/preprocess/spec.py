@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidemill.contracts import Frozen
-from tidemill.contracts.recipe import Split
+from tidemill.contracts.preparation import Split
 
 
 class PreprocessSpec(Frozen):

@@ -18,7 +18,7 @@ from services.ingest.dialect import Dialect, sniff
 from services.ingest.sources.policy import SourcePolicy
 from services.ingest.stage import ingest_stage
 from tidemill.contracts import ArtifactRef, DatasetPublished, Recipe, ResourceUsage
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.stage.definition import JobResult
 
 REVIEWS = [("这个手机很好用，物流也快", "好评"), ("质量太差了，不推荐大家购买", "差评")] * 10

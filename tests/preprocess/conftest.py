@@ -14,7 +14,7 @@ import pytest
 
 from services.preprocess.spec import PreprocessResult, PreprocessSpec
 from services.preprocess.stage import preprocess
-from tidemill.contracts.recipe import Split
+from tidemill.contracts.preparation import Split
 from tidemill.jobs.report import Inputs, SilentReport
 
 Rows = Sequence[tuple[Any, Any]]

@@ -14,7 +14,8 @@ from services.preprocess.parts import PARTS
 from services.preprocess.split import assign_parts
 from services.preprocess.stage import preprocess_stage
 from tidemill.contracts import ArtifactRef, DatasetIngested, Recipe, ResourceUsage
-from tidemill.contracts.recipe import Data, Split
+from tidemill.contracts.data import Data
+from tidemill.contracts.preparation import Split
 from tidemill.errors import InvalidInput
 from tidemill.stage.definition import JobResult
 

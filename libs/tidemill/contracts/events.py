@@ -59,6 +59,15 @@ class DatasetPublished(Event):
     """False works everything again, even where a result for the same inputs exists."""
     promote: bool | None = None
     """Overrides ``promotion.enabled`` of the recipe."""
+    append: bool = False
+    """The rows are added to the dataset's last version; otherwise they replace it."""
+    licence: str | None = None
+    owner: str | None = None
+    """Provenance, where the publisher knows it; ``data.licence`` and ``data.owner`` of the recipe count first."""
+    version: int | None = Field(default=None, ge=1)
+    """Ingest's own: the number of the dataset version that this run makes."""
+    previous: ArtifactRef | None = None
+    """Ingest's own: the ingested dataset of the version before, as it was found when the run was planned."""
 
     @model_validator(mode="after")
     def _names_a_source(self) -> DatasetPublished:
@@ -86,7 +95,13 @@ class DatasetIngested(StageEvent):
     task: str
     rows: int
     parts: dict[str, int]
-    """Rows by file: ``{"data": n}``, or the given parts ``train``, ``validation``, ``test``."""
+    """Rows by part: ``{"data": n}``, or the given parts ``train``, ``validation``, ``test``."""
+    version: int | None = None
+    """Number of the dataset version."""
+    report: ArtifactRef | None = None
+    """What was repaired, what drifted against the version before, how many rows were bad."""
+    quarantine: ArtifactRef | None = None
+    """The bad rows that were put aside, with row number and reason."""
 
 
 class DatasetPrepared(StageEvent):
@@ -99,6 +114,13 @@ class DatasetPrepared(StageEvent):
     task: str
     parts: dict[str, int]
     labels: list[str]
+    """The classes, sorted; none for a task without classes."""
+    report: ArtifactRef | None = None
+    """The data report: ``report.json`` and ``report.html``."""
+    vault: ArtifactRef | None = None
+    """What the reversible tokens of personal data stand for, encrypted."""
+    final: bool = False
+    """The run ends here (``until: prepared``): nothing is trained."""
 
 
 class ModelTrained(StageEvent):

@@ -10,11 +10,12 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from tidemill.contracts.data import Data, TaskName
 from tidemill.contracts.economics import Economics
-
-TaskName = Literal["text-classification"]
+from tidemill.contracts.privacy import Privacy
+from tidemill.contracts.section import Section
 
 
 METRICS = (
@@ -28,54 +29,11 @@ class RecipeError(ValueError):
     """The recipe is not valid; the message names every wrong key and what to do."""
 
 
-class Section(BaseModel):
-    """A part of the recipe: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class Goal(Section):
     """What the model is judged by."""
 
     metric: Literal["accuracy", "macro_f1", "weighted_f1"] = "macro_f1"
     """Early stopping, compression and promotion look at this metric; higher is better."""
-
-
-class Split(Section):
-    """Shares of the parts that preprocess cuts when the dataset does not come with given ones."""
-
-    validation: float = Field(default=0.1, gt=0, lt=0.5)
-    test: float = Field(default=0.2, gt=0, lt=0.5)
-    seed: int = 17
-
-
-class Data(Section):
-    """How the dataset is read and cleaned."""
-
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = "auto"
-    header: bool | None = None
-    """Whether the first row of a CSV or TSV holds column names; detected when absent."""
-    columns: list[str] | None = None
-    """Column names for a file that has none (implies ``header: false``)."""
-    encoding: str | None = None
-    """Text encoding of the file; detected when absent."""
-    text: str | None = None
-    """Column with the text; detected when absent."""
-    label: str | None = None
-    """Column with the label; detected when absent."""
-    normalize: bool = True
-    """Unicode NFC, control characters removed, white space collapsed."""
-    drop_duplicates: bool = True
-    """Drop examples whose text and label occurred before; conflicting labels are reported and dropped."""
-    split: Split = Split()
-
-    @model_validator(mode="after")
-    def _columns_mean_no_header(self) -> Data:
-        if self.columns is not None and self.header:
-            raise ValueError("set either columns (the file has no header row) or header: true, not both")
-        if self.columns is not None and len(set(self.columns)) != len(self.columns):
-            raise ValueError("columns holds a name twice; give every column its own name")
-        return self
 
 
 class FromScratch(Section):
@@ -176,9 +134,12 @@ class Promotion(Section):
 class Recipe(Section):
     """Everything about a run. ``task: auto`` is resolved by ingest, which freezes the result as an artifact."""
 
-    task: Literal["auto", "text-classification"] = "auto"
+    task: Literal["auto"] | TaskName = "auto"
+    until: Literal["registered", "prepared"] = "registered"
+    """Where the run ends: with a registered model, or with the prepared dataset."""
     goal: Goal = Goal()
     data: Data = Data()
+    privacy: Privacy = Privacy()
     model: Model = Model()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -222,6 +183,7 @@ def _known_keys(path: list[str]) -> list[str]:
         field = section.model_fields.get(part)
         annotation = field.annotation if field else None
         candidates = [annotation, *get_args(annotation)]
+        candidates += [inner for one in get_args(annotation) for inner in get_args(one)]
         nested = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if not nested:
             return []

@@ -36,7 +36,7 @@ LetterId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 """Names a dead letter."""
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 
-ArtifactKind = Literal["source", "dataset", "recipe", "model", "checkpoint"]
+ArtifactKind = Literal["source", "dataset", "recipe", "model", "checkpoint", "report", "quarantine", "vault"]
 
 StageName = Literal["ingest", "preprocess", "train", "compress", "register"]
 """The stages of a run in their order; ``register`` is the registry's own, which reacts rather than works."""

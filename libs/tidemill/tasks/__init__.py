@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, cast, get_args
+from typing import Literal, Protocol, cast
 
 from pydantic import Field
 
 from tidemill.contracts import Frozen
-from tidemill.contracts.recipe import Data, TaskName
+from tidemill.contracts.data import TASK_NAMES, Data, TaskName
 
 ColumnType = Literal["text", "integer", "number", "boolean", "empty", "other"]
 """``text`` holds at least one value that is no number; ``other`` is a nested or binary Parquet column."""
 
-TASKS: tuple[TaskName, ...] = get_args(TaskName)
+TASKS: tuple[TaskName, ...] = TASK_NAMES
+
+TRAINED: frozenset[TaskName] = frozenset(("text-classification",))
+"""Tasks that the trainer fits models for; datasets of the others end prepared (``until: prepared``)."""
 
 
 class ColumnProfile(Frozen):

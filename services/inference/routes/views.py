@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tidemill.contracts import Budget, Name, RunId, StageName
-from tidemill.contracts.recipe import Section
+from tidemill.contracts.section import Section
 from tidemill.contracts.references import Frozen
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
 from tidemill.tasks import ColumnProfile, resolve_task
 from tidemill.tasks.text_classification.schema import check_labels

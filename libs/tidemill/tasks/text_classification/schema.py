@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
-from tidemill.contracts.recipe import Data
+from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
 from tidemill.tasks import ColumnProfile
 
