@@ -17,7 +17,6 @@ from tidemill.contracts.economics import Economics
 from tidemill.contracts.privacy import Privacy
 from tidemill.contracts.section import Section
 
-
 METRICS = (
     "accuracy", "macro_precision", "macro_recall", "macro_f1",
     "weighted_precision", "weighted_recall", "weighted_f1", "auc",

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tidemill.contracts import Budget, Name, RunId, StageName
-from tidemill.contracts.section import Section
 from tidemill.contracts.references import Frozen
+from tidemill.contracts.section import Section
 
 
 class PublishRequest(Section):
