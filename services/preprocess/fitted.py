@@ -1,4 +1,4 @@
-"""What a fitted step of the preparation is: it looks at the training part once, and changes every part with what it saw.
+"""What a fitted step of the preparation is: it looks at the training part, and changes every part with what it saw.
 
 Fitting happens where decisions are made, on the columns that the step asks for and training rows alone; nothing of
 validation or test can reach it. What was fitted is JSON, kept with the dataset so that serving can do the same.

@@ -1,4 +1,4 @@
-"""The dataset artifact: parts of Parquet shards with a schema. Written by ingest and preprocess, read by whoever trains.
+"""The dataset artifact: parts of Parquet shards with a schema. Ingest and preprocess write it, trainers read it.
 
     schema.json               DatasetSchema: task, roles of columns, names and types
     <part>/00000.parquet …    rows in their order, at most ``shard_rows`` in a shard
