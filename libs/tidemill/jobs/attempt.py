@@ -46,6 +46,7 @@ from tidemill.jobs.usage import TreeSampler
 
 OnProgress = Callable[[Progress], Awaitable[None] | None]
 OnCheckpoint = Callable[[Path], Awaitable[None] | None]
+OnStep = Callable[[int, Path], Awaitable[None] | None]
 
 _log = logging.getLogger("tidemill.jobs")
 _LEAVE_SECONDS = 5.0
@@ -65,10 +66,11 @@ class Attempt:
         sample_interval: float,
         on_progress: OnProgress | None,
         on_checkpoint: OnCheckpoint | None,
+        on_step: OnStep | None = None,
     ) -> None:
         self._settings = settings
         self._interval = sample_interval
-        self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
+        self._on_progress, self._on_checkpoint, self._on_step = on_progress, on_checkpoint, on_step
         self._aborted: asyncio.Future[TidemillError] = asyncio.get_running_loop().create_future()
         self._progress: asyncio.Queue[Progress] = asyncio.Queue(_PROGRESS_KEPT)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -202,7 +204,10 @@ class Attempt:
         error: str | None = None
         transient = True
         try:
-            await _call(self._on_checkpoint, ready.directory)
+            if ready.step is None:
+                await _call(self._on_checkpoint, ready.directory)
+            else:
+                await _call(self._on_step, ready.step, ready.directory)
         except Exception as failure:
             error = str(failure) or type(failure).__name__
             transient = not isinstance(failure, PermanentError)
@@ -292,9 +297,9 @@ class Attempt:
         return task
 
 
-async def _call(function: Callable[[Any], Awaitable[None] | None] | None, argument: Any) -> None:
+async def _call(function: Callable[..., Awaitable[None] | None] | None, *arguments: Any) -> None:
     if function is None:
         return
-    answer = function(argument)
+    answer = function(*arguments)
     if inspect.isawaitable(answer):
         await answer

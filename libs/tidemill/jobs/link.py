@@ -81,11 +81,11 @@ class ParentLink:
             self._sent_at = time.monotonic()
             self.send(Progressed(pending))
 
-    def checkpoint(self, directory: Path) -> None:
-        """Wait until the parent has stored ``directory``."""
+    def checkpoint(self, directory: Path, step: int | None = None) -> None:
+        """Wait until the parent has stored ``directory``, as the outcome of ``step`` where one is named."""
         with self._checkpointing:
             self._checkpoints += 1
-            self.send(CheckpointReady(self._checkpoints, directory.absolute()))
+            self.send(CheckpointReady(self._checkpoints, directory.absolute(), step))
             answer = self._answers.get()
         if answer.error is not None:
             raise (TransientError if answer.transient else PermanentError)(answer.error)
@@ -144,6 +144,16 @@ class ChildReport:
             TransientError, PermanentError: the checkpoint could not be stored.
         """
         self._link.checkpoint(Path(directory))
+
+    keeps_steps = True
+
+    def step(self, number: int, directory: Path) -> None:
+        """See ``ProgressReport``.
+
+        Raises:
+            TransientError, PermanentError: the outcome could not be stored.
+        """
+        self._link.checkpoint(Path(directory), number)
 
     @property
     def stop_requested(self) -> bool:

@@ -47,10 +47,14 @@ class Progressed:
 
 @dataclass(frozen=True)
 class CheckpointReady:
-    """Child to parent: store this directory and answer with ``CheckpointAnswer``."""
+    """Child to parent: store this directory and answer with ``CheckpointAnswer``.
+
+    ``step``: it is the outcome of that step of the job, rather than a state to go on from.
+    """
 
     number: int
     directory: Path
+    step: int | None = None
 
 
 @dataclass(frozen=True)

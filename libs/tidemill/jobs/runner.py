@@ -16,7 +16,7 @@ from tidemill import telemetry
 from tidemill.contracts import ResourceUsage
 from tidemill.errors import HandedBack
 from tidemill.jobs import forkserver
-from tidemill.jobs.attempt import Attempt, OnCheckpoint, OnProgress
+from tidemill.jobs.attempt import Attempt, OnCheckpoint, OnProgress, OnStep
 from tidemill.jobs.messages import ChildSettings
 from tidemill.jobs.outcome import JobOutcome
 from tidemill.jobs.report import Inputs, ProgressReport
@@ -69,13 +69,15 @@ class JobRunner:
         *,
         on_progress: OnProgress | None = None,
         on_checkpoint: OnCheckpoint | None = None,
+        on_step: OnStep | None = None,
         traceparent: str | None = None,
     ) -> JobOutcome[R]:
         """Call ``function(spec, inputs, output, report)`` in a child and return what it returned.
 
         ``function`` is a module-level callable or a ``functools.partial`` of one. ``on_progress`` gets a ``Progress``
         at most ten times a second (every one that has metrics, and always the last); ``on_checkpoint`` gets the
-        directory, and the function waits in ``report.checkpoint`` until it returns. Both may be coroutine functions.
+        directory, and the function waits in ``report.checkpoint`` until it returns; ``on_step`` gets the number of a
+        step and a directory, in the same way from ``report.step``. All may be coroutine functions.
         ``traceparent`` is the parent of the child's spans (default: the current span).
 
         ``usage_of(error)`` says what a job that raised used, ``spans_of(error)`` which spans it left.
@@ -95,6 +97,7 @@ class JobRunner:
             output,
             on_progress=on_progress,
             on_checkpoint=on_checkpoint,
+            on_step=on_step,
             traceparent=traceparent,
         )
 
@@ -104,6 +107,7 @@ class JobRunner:
         *arguments: Any,
         on_progress: OnProgress | None = None,
         on_checkpoint: OnCheckpoint | None = None,
+        on_step: OnStep | None = None,
         traceparent: str | None = None,
     ) -> JobOutcome[R]:
         """Call ``function(*arguments, report)`` in a child; otherwise as ``run``."""
@@ -121,7 +125,7 @@ class JobRunner:
         )
         self._idle.clear()
         try:
-            self._attempt = Attempt(settings, self._interval, on_progress, on_checkpoint)
+            self._attempt = Attempt(settings, self._interval, on_progress, on_checkpoint, on_step)
             return await self._attempt.run(call)
         finally:
             self._attempt = None

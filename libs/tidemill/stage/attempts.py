@@ -167,7 +167,7 @@ class Attempts:
     async def _ended(self, attempt: AttemptInHand, command: JobCommand) -> None:
         if attempt.superseded:
             record = _record(attempt, "lost", "its result was on record already")
-        elif len(command.fingerprints) > 1 or command.snapshot:
+        elif not command.alone:
             record = _record(attempt, "finished", "")
         else:  # its result is its record: the stage is joined right behind it
             record = None

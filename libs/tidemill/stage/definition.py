@@ -2,15 +2,16 @@
 
     plan(event, recipe)                       -> the jobs
     work(spec, inputs, output, report)        -> a result; files go under output/<name>/ for every declared output
+    follow(event, recipe, rounds)             -> the jobs of the next round, for a stage that works in rounds
     join(event, recipe, results)              -> the stage's own event
 
-``plan`` and ``join`` are pure, quick and run in the service; ``work`` runs in a child process and may be slow,
-crash, or be killed. Everything that survives is done once, for all stages, in this package.
+All but ``work`` are pure, quick and run in the service; ``work`` runs in a child process and may be slow, crash, or be
+killed. Everything that survives is done once, for all stages, in this package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -28,6 +29,7 @@ from tidemill.contracts import (
     StageName,
 )
 from tidemill.jobs.report import Inputs, ProgressReport
+from tidemill.records import RecordStore
 
 E = TypeVar("E", bound="DatasetPublished | StageEvent")
 S = TypeVar("S", bound=BaseModel)
@@ -47,6 +49,9 @@ class Job(Generic[S]):
     resource_class: ResourceClass = "cpu"
     title: str = ""
     """Which of several jobs, for people: ``fold 2 of 5``."""
+    steps: Sequence[BaseModel] = ()
+    """What each of its steps depends on beside the inputs and the steps before it. The outcome of a step that is kept
+    (``report.step``) is found again by every later job that begins with the same steps on the same inputs."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,12 @@ class Stage(Generic[E, S, R]):
     plan: Callable[[E, Recipe], Sequence[Job[S]]]
     work: Callable[[S, Inputs, Path, ProgressReport], R]
     join: Callable[[E, Recipe, Sequence[JobResult[R]]], StageEvent]
+    follow: Callable[[E, Recipe, Sequence[Sequence[JobResult[R]]]], Sequence[Job[S]]] | None = None
+    """The jobs of the next round, from the results of the rounds so far; none: the stage is done. ``join`` then gets
+    the results of all rounds in one sequence."""
+    resolve: Callable[[E, Recipe, RecordStore], Awaitable[E]] | None = None
+    """Looks up, before planning, what the event means by words such as "the version before", and fills it in. What it
+    finds has to be the same whenever the same event is planned again, so it goes on record."""
     preload: Sequence[str] = ()
     """Modules with heavy imports that the forkserver loads before the first job."""
     hardware_matters: bool = False

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -40,6 +40,28 @@ def job_fingerprint(
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def step_fingerprints(
+    stage: str,
+    revision: int,
+    steps: Sequence[BaseModel],
+    inputs: Mapping[str, ArtifactRef],
+    *,
+    salt: str | None = None,
+) -> list[str]:
+    """Hex sha256 of what the outcome of each step depends on: stage, revision, inputs, and the steps up to it."""
+    last = job_fingerprint(f"{stage} step", revision, _Nothing(), inputs, salt=salt)
+    chain = []
+    for step in steps:
+        text = json.dumps(step.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        last = hashlib.sha256(f"{last}\n{type(step).__name__}\n{text}".encode()).hexdigest()
+        chain.append(last)
+    return chain
+
+
+class _Nothing(BaseModel):
+    """A spec that says nothing."""
 
 
 def stage_fingerprint(jobs: Iterable[str]) -> str:

@@ -30,6 +30,14 @@ class JobCommand(Frozen):
     title: str = ""
     started_at: datetime
     """When the stage took its event."""
+    earlier: list[list[str]] = Field(default_factory=list)
+    """Fingerprints of the jobs of the rounds before this one, for a stage that works in rounds."""
+    rounds: bool = False
+    """Whether another round may follow."""
+    cause: str = ""
+    """What brought the stage's event: names the messages that queue its jobs."""
+    steps: list[str] = Field(default_factory=list)
+    """Fingerprints of the outcomes of the job's steps."""
     snapshot: bool = False
     """Copy what the event's URI names into the store; the stage is planned when it is there."""
 
@@ -37,6 +45,16 @@ class JobCommand(Frozen):
     def fingerprint(self) -> str:
         """This job's own fingerprint."""
         return self.fingerprints[self.index]
+
+    @property
+    def stage_jobs(self) -> list[str]:
+        """Fingerprints of all jobs of the stage so far, round by round."""
+        return [one for round in (*self.earlier, self.fingerprints) for one in round]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the stage is joined right behind this job, since it has no other."""
+        return len(self.stage_jobs) == 1 and not self.rounds and not self.snapshot
 
     def message_id(self, cause: str) -> str:
         """``Nats-Msg-Id``: one job is queued once for each ``cause``, the id of the event announcement behind it."""

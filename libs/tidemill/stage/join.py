@@ -38,7 +38,7 @@ class Joiner(Generic[E, S, R]):
         self._stage = stage
         self._bus = bus
         self._store = store
-        self._records = records
+        self.records = records
         self._runs = runs
         self.results = Results(records, store)
         self._recipes: dict[str, Recipe] = {}
@@ -62,7 +62,7 @@ class Joiner(Generic[E, S, R]):
             TransientError: a record or the announcement could not be written; joining again completes it.
             LostForGood: what the stage announced before is lost, and came out differently this time.
         """
-        earlier = await self._records.stage(event.project, event.run_id, self._stage.name)
+        earlier = await self.records.stage(event.project, event.run_id, self._stage.name)
         if earlier is not None:
             if await self._announced_again(event, earlier, again() if worked else 1):
                 return
@@ -74,7 +74,7 @@ class Joiner(Generic[E, S, R]):
         if not await self._runs.reach(event.project, event.run_id, self._stage.name):
             log.info("run %s is not running any more; %s announces nothing", event.run_id, self._stage.name)
             return
-        if not await self._records.create_stage(event.project, event.run_id, record):
+        if not await self.records.create_stage(event.project, event.run_id, record):
             await self.announce_again(event)  # somebody joined at the same time: there is one event of this stage
             return
         await self._announce(record)
@@ -84,7 +84,7 @@ class Joiner(Generic[E, S, R]):
 
         The stream keeps the same announcement once, and a consumer that has seen it does nothing.
         """
-        record = await self._records.stage(event.project, event.run_id, self._stage.name)
+        record = await self.records.stage(event.project, event.run_id, self._stage.name)
         return record is not None and await self._announced_again(event, record, announcement)
 
     async def _announced_again(self, event: E, record: StageRecord, announcement: int) -> bool:
@@ -120,14 +120,14 @@ class Joiner(Generic[E, S, R]):
         self, event: E, fingerprints: Sequence[str], results: Mapping[str, ResultRecord], started_at: datetime
     ) -> StageRecord:
         made_here = [results[f].usage for f in fingerprints if results[f].run_id == event.run_id]
-        attempts = await self._records.run_attempts(event.project, event.run_id)
+        attempts = await self.records.run_attempts(event.project, event.run_id)
         beside = [  # tries that came to nothing, and the snapshot, whose result is none of the stage's own
             one.usage
             for one in attempts
             if one.stage == self._stage.name and (one.kind != "finished" or one.fingerprint not in results)
         ]
         joined = self._stage.join(
-            event, await self.recipe(event), [self._job_result(results[f], event.run_id) for f in fingerprints]
+            event, await self.recipe(event), [self.job_result(results[f], event.run_id) for f in fingerprints]
         )
         fact = joined.model_copy(
             update={"usage": ResourceUsage.total([*made_here, *beside]), "use_cache": event.use_cache}
@@ -143,7 +143,8 @@ class Joiner(Generic[E, S, R]):
             jobs=len(fingerprints),
         )
 
-    def _job_result(self, record: ResultRecord, run_id: str) -> JobResult[R]:
+    def job_result(self, record: ResultRecord, run_id: str) -> JobResult[R]:
+        """A result as the stage's functions see it in the run ``run_id``."""
         return JobResult(
             result=self._stage.result.model_validate(record.result),
             artifacts=record.artifacts,

@@ -194,7 +194,7 @@ class LimitPolicy:
         project, run_id = command.project, command.run_id
         stages = await self._records.stages(project, run_id)
         attempts = await self._records.run_attempts(project, run_id)
-        others = [one for one in set(command.fingerprints) if one != command.fingerprint]
+        others = [one for one in set(command.stage_jobs) if one != command.fingerprint]
         in_flight = [entry for one in others if (entry := await self._ledger.read(project, one)) is not None]
         known = {attempt.attempt_id for attempt in attempts}
         beside = [

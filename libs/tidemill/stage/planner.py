@@ -1,4 +1,4 @@
-"""Planning: a stage takes its event, plans its jobs, and queues the ones that have no result yet.
+"""Planning: a stage takes its event, plans its jobs, and queues the ones that have no result yet; then the next round.
 
 When every result exists already (the same dataset and recipe in another run), the stage is joined at once. A dataset
 that is named by a URI is copied into the store first, by a job of its own (see ``snapshot``).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic
 
@@ -16,18 +17,35 @@ from tidemill.bus import Bus
 from tidemill.bus.cloudevents import derived_run_id, parse_event
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
-from tidemill.contracts import DatasetPublished, RecipeError
+from tidemill.contracts import DatasetPublished, Recipe, RecipeError
 from tidemill.errors import PermanentError, TidemillError, TransientError
+from tidemill.records.schema import ResultRecord
 from tidemill.stage.definition import E, Job, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
-from tidemill.stage.fingerprint import hardware_class, job_fingerprint
+from tidemill.stage.fingerprint import hardware_class, job_fingerprint, step_fingerprints
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
+from tidemill.stage.remaking import again
 from tidemill.stage.runs import Runs
 from tidemill.stage.snapshot import SOURCE, snapshot_command, snapshot_fingerprint
 from tidemill.telemetry import current_traceparent, run_scope, span
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Course(Generic[E]):
+    """How far a stage has come with an event."""
+
+    event: E
+    recipe: Recipe
+    cause: str
+    started_at: datetime
+    worked: bool = False
+    """Whether one of the results was made just now."""
+    rounds: list[list[str]] = field(default_factory=list)
+    """Fingerprints of the jobs of the rounds that are done."""
+    results: dict[str, ResultRecord] = field(default_factory=dict)
 
 
 class Planner(Generic[E, S, R]):
@@ -112,20 +130,64 @@ class Planner(Generic[E, S, R]):
                 await self._queue(snapshot_command(event, fingerprint, started_at), cause)
                 return
             event = event.model_copy(update={"source": snapshot.artifacts[SOURCE]})
+        if self._stage.resolve is not None:
+            event = await self._stage.resolve(event, recipe, self._joiner.records)
         jobs = await asyncio.to_thread(self._stage.plan, event, recipe)  # it may hash a base model or ask the hub
-        fingerprints = self._fingerprints(event, jobs)
-        results = await self._joiner.results.found(event.project, fingerprints)
-        missing = [index for index, fingerprint in enumerate(fingerprints) if fingerprint not in results]
-        if not missing:
-            await self._joiner.join(event, fingerprints, results, started_at)
-            return
-        for index in missing:
-            await self._queue(self._command(event, jobs[index], index, fingerprints, started_at), cause)
-        log.info("run %s: %s queued %d of %d jobs", event.run_id, self._stage.name, len(missing), len(jobs))
-
-    def _fingerprints(self, event: E, jobs: Sequence[Job[S]]) -> list[str]:
         if not jobs:
             raise TidemillError(f"{self._stage.name} planned no job for run {event.run_id}")
+        await self._go_on(_Course(event, recipe, cause, started_at), jobs)
+
+    async def go_on(self, command: JobCommand, event: E, epoch: int, known: ResultRecord, *, worked: bool) -> None:
+        """Queue the jobs of the next round, or join the stage, when all jobs of this round have their results.
+
+        ``known`` is the result of the job of ``command``, found or committed a moment ago.
+
+        Raises:
+            PermanentError, TransientError: as ``plan``.
+        """
+        results = await self._joiner.results.found(event.project, command.fingerprints, known)
+        if len(results) < len(set(command.fingerprints)):
+            return
+        if not command.rounds:
+            await self._joiner.join(event, command.fingerprints, results, command.started_at, worked=worked)
+            return
+        before = [one for round in command.earlier for one in round]
+        results |= await self._joiner.results.found(event.project, before)
+        if any(one not in results for one in before):  # lost since: whoever made it makes it again
+            await self.plan(event, f"{command.cause} {again()}", epoch)
+            return
+        course = _Course(event, await self._joiner.recipe(event), command.cause, command.started_at, worked=worked)
+        course.rounds = [*command.earlier, list(command.fingerprints)]
+        course.results = results
+        await self._go_on(course, self._following(course))
+
+    async def _go_on(self, course: _Course[E], jobs: Sequence[Job[S]]) -> None:
+        """Go through the rounds whose results are all there, to the first that has jobs to do, or to the end."""
+        while jobs:
+            fingerprints = self._fingerprints(course.event, jobs)
+            found = await self._joiner.results.found(course.event.project, fingerprints)
+            missing = [index for index, fingerprint in enumerate(fingerprints) if fingerprint not in found]
+            for index in missing:
+                await self._queue(self._command(course, jobs[index], index, fingerprints), course.cause)
+            if missing:
+                log.info(
+                    "run %s: %s queued %d of %d jobs", course.event.run_id, self._stage.name, len(missing), len(jobs)
+                )
+                return
+            course.rounds.append(fingerprints)
+            course.results |= found
+            jobs = self._following(course)
+        joined = [one for round in course.rounds for one in round]
+        await self._joiner.join(course.event, joined, course.results, course.started_at, worked=course.worked)
+
+    def _following(self, course: _Course[E]) -> Sequence[Job[S]]:
+        if self._stage.follow is None:
+            return []
+        run_id = course.event.run_id
+        rounds = [[self._joiner.job_result(course.results[one], run_id) for one in round] for round in course.rounds]
+        return self._stage.follow(course.event, course.recipe, rounds)
+
+    def _fingerprints(self, event: E, jobs: Sequence[Job[S]]) -> list[str]:
         stage = self._stage
         hardware = hardware_class() if stage.hardware_matters else None
         salt = None if event.use_cache else event.run_id
@@ -134,7 +196,9 @@ class Planner(Generic[E, S, R]):
             for job in jobs
         ]
 
-    def _command(self, event: E, job: Job[S], index: int, fingerprints: list[str], started_at: datetime) -> JobCommand:
+    def _command(self, course: _Course[E], job: Job[S], index: int, fingerprints: list[str]) -> JobCommand:
+        event = course.event
+        salt = None if event.use_cache else event.run_id
         return JobCommand(
             project=event.project,
             run_id=event.run_id,
@@ -146,7 +210,11 @@ class Planner(Generic[E, S, R]):
             inputs=dict(job.inputs),
             resource_class=job.resource_class,
             title=job.title,
-            started_at=started_at,
+            started_at=course.started_at,
+            earlier=course.rounds,
+            rounds=self._stage.follow is not None,
+            cause=course.cause,
+            steps=step_fingerprints(self._stage.name, self._stage.revision, job.steps, job.inputs, salt=salt),
         )
 
     async def _queue(self, command: JobCommand, cause: str) -> None:

@@ -67,17 +67,22 @@ class Remaker:
         return False
 
     async def _cause(self, project: str, run_id: str, artifact: ArtifactRef) -> tuple[Event, str] | None:
-        """The event that the stage which made ``artifact`` took, and its fingerprint."""
+        """The event that the stage which made ``artifact`` took, and its fingerprint.
+
+        What no event names was made by an earlier round of the stage that is at work.
+        """
         run = await self._records.run(project, run_id)
         if run is None:
             return None
         cause: tuple[Event, str] = (run.event, "published")
+        named = _artifacts(run.event)
         for record in await self._records.stages(project, run_id):
             event = announced(record)
             if artifact in made_by(event, cause[0]):
                 return cause
+            named += _artifacts(event)
             cause = (event, record.fingerprint)
-        return None
+        return None if artifact in named else cause
 
 
 def again() -> int:

@@ -47,6 +47,7 @@ from tidemill.stage.limits import LimitPolicy, Limits
 from tidemill.stage.planner import Planner
 from tidemill.stage.runs import Runs
 from tidemill.stage.snapshot import SOURCE
+from tidemill.stage.steps import Steps
 from tidemill.stage.watch import JobWatch
 from tidemill.telemetry import current_traceparent, export, run_scope, span
 
@@ -100,6 +101,7 @@ class Worker(Generic[E, S, R]):
         self._leases = Leases(bus)
         self._attempts = attempts
         self._limits = limits
+        self._steps = Steps(joiner.results, store)
         self._watch = JobWatch(
             runner=runner, runs=runs, leases=self._leases, attempts=attempts,
             ack_wait=workplace.ack_wait, grace=workplace.shutdown_grace,
@@ -199,7 +201,8 @@ class Worker(Generic[E, S, R]):
 
     async def _fetch(self, command: JobCommand, folder: Path) -> Inputs:
         paths = {name: await self._store.fetch(ref, folder / "inputs" / name) for name, ref in command.inputs.items()}
-        return Inputs(paths=paths, checkpoint=await self._fetch_checkpoint(command, folder / "checkpoint"))
+        checkpoint = await self._fetch_checkpoint(command, folder / "checkpoint")
+        return Inputs(paths=paths, checkpoint=checkpoint, step=await self._steps.fetch(command, folder / "step"))
 
     async def _fetch_checkpoint(self, command: JobCommand, into: Path) -> Path | None:
         """The latest checkpoint that can be read; a damaged one costs the time since the one before."""
@@ -245,9 +248,13 @@ class Worker(Generic[E, S, R]):
             if not await self._records.add_checkpoint(command.project, record):
                 raise LeaseLost(f"a later owner of {command.fingerprint} has written a checkpoint")
 
+        async def stepped(step: int, directory: Path) -> None:
+            await self._leases.renew(lease)
+            await self._steps.keep(command, step, directory)
+
         outcome: JobOutcome[R] = await self._runner.run_call(
             *self._call(command, inputs, output),
-            on_progress=progressed, on_checkpoint=checkpointed, traceparent=current_traceparent(),
+            on_progress=progressed, on_checkpoint=checkpointed, on_step=stepped, traceparent=current_traceparent(),
         )  # fmt: skip
         export(outcome.spans)
         return outcome
@@ -305,14 +312,12 @@ class Worker(Generic[E, S, R]):
         return winner
 
     async def _go_on(self, command: JobCommand, epoch: int, result: ResultRecord, *, worked: bool) -> None:
-        """Join the stage if this was its last job; plan it when its dataset has come into the store."""
+        """Go on with the stage if its round is done; plan it when its dataset has come into the store."""
         event = self._event(command)
         if command.snapshot:
             await self._planner.plan(event, command.fingerprint, epoch)
             return
-        results = await self._joiner.results.found(command.project, command.fingerprints, result)
-        if len(results) == len(set(command.fingerprints)):
-            await self._joiner.join(event, command.fingerprints, results, command.started_at, worked=worked)
+        await self._planner.go_on(command, event, epoch, result, worked=worked)
 
     def _event(self, command: JobCommand) -> E:
         event = EVENTS[self._stage.consumes.subject].model_validate(command.event)
