@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from tidemill.errors import InvalidInput
 
 _LONGEST = 200
@@ -26,6 +28,22 @@ def run_folder(project: str, run_id: str) -> str:
 def stage_key(project: str, run_id: str, stage: str) -> str:
     """The event that a stage of a run announced."""
     return f"{run_folder(project, run_id)}/stages/{_part(stage, 'stage')}.json"
+
+
+def claimed_version_key(project: str, run_id: str) -> str:
+    """Which version of its dataset a run makes."""
+    return f"{run_folder(project, run_id)}/dataset.json"
+
+
+def dataset_versions_folder(project: str, name: str) -> str:
+    """The versions of a dataset. A name that is too long for a key has its digest as the folder."""
+    folder = name if len(name.encode()) <= _LONGEST else hashlib.sha256(name.encode()).hexdigest()
+    return f"{project_folder(project)}/datasets/{_part(folder, 'dataset name')}"
+
+
+def dataset_version_key(project: str, name: str, version: int) -> str:
+    """One version of a dataset."""
+    return f"{dataset_versions_folder(project, name)}/{version:08d}.json"
 
 
 def outcome_key(project: str, run_id: str, epoch: int) -> str:

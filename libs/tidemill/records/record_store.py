@@ -19,6 +19,8 @@ from tidemill.records.letters import Letters
 from tidemill.records.schema import (
     AttemptRecord,
     CheckpointRecord,
+    ClaimedVersion,
+    DatasetVersionRecord,
     DecisionRecord,
     EpochRecord,
     OutcomeRecord,
@@ -82,6 +84,34 @@ class RecordStore:
         folder = f"{keys.run_folder(project, run_id)}/stages"
         found = await self._documents.read_all(folder, StageRecord)
         return sorted(found, key=lambda record: STAGES.index(record.stage))
+
+    async def create_dataset_version(self, project: str, record: DatasetVersionRecord) -> bool:
+        """Claim a version of a dataset; False when somebody else has that number."""
+        return await self._documents.create(keys.dataset_version_key(project, record.name, record.version), record)
+
+    async def dataset_version(self, project: str, name: str, version: int) -> DatasetVersionRecord | None:
+        """A version of a dataset, None when there is none of that number."""
+        return await self._documents.read(keys.dataset_version_key(project, name, version), DatasetVersionRecord)
+
+    async def dataset_version_numbers(self, project: str, name: str) -> list[int]:
+        """The numbers of a dataset's versions, ascending; one listing, no reads."""
+        folder = keys.dataset_versions_folder(project, name)
+        return [keys.number_of(key) for key in await self._documents.keys(folder)]
+
+    async def dataset_versions(self, project: str, name: str) -> list[DatasetVersionRecord]:
+        """All versions of a dataset, the first one first."""
+        return await self._documents.read_all(keys.dataset_versions_folder(project, name), DatasetVersionRecord)
+
+    async def claim_version(self, project: str, run_id: str, record: ClaimedVersion) -> ClaimedVersion:
+        """Record which version of its dataset a run makes; the version that was recorded first."""
+        key = keys.claimed_version_key(project, run_id)
+        if await self._documents.create(key, record):
+            return record
+        return await self._documents.read(key, ClaimedVersion) or record
+
+    async def claimed_version(self, project: str, run_id: str) -> ClaimedVersion | None:
+        """Which version of its dataset a run makes, None while that is not decided."""
+        return await self._documents.read(keys.claimed_version_key(project, run_id), ClaimedVersion)
 
     async def create_outcome(self, project: str, run_id: str, record: OutcomeRecord) -> bool:
         """Record how an epoch of a run ended; False when that was recorded already."""

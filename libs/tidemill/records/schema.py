@@ -2,6 +2,8 @@
 
     records/<project>/runs/<run_id>/run.json                  RunRecord: who wanted what (written first)
     records/<project>/runs/<run_id>/stages/<stage>.json       StageRecord: the event a stage announced
+    records/<project>/runs/<run_id>/dataset.json              ClaimedVersion: which version of its dataset it makes
+    records/<project>/datasets/<name>/<version>.json          DatasetVersionRecord: provenance of a dataset version
     records/<project>/runs/<run_id>/outcomes/<epoch>.json     OutcomeRecord: how an epoch ended; a retry starts the next
     records/<project>/runs/<run_id>/epochs/<epoch>.json       EpochRecord: a retry, from the second epoch on
     records/<project>/attempts/<run_id>/<fingerprint>/<attempt id>.json  AttemptRecord: a try of one job
@@ -62,6 +64,34 @@ class StageRecord(Frozen):
     cached: bool
     """Every job's result existed already."""
     jobs: int
+
+
+class DatasetVersionRecord(Frozen):
+    """A version of a dataset: where it comes from. Claimed when the first run of it is planned, before it is read.
+
+    A run of the same source as the version before makes no version of its own.
+    """
+
+    name: Name
+    version: int = Field(ge=1)
+    run_id: RunId
+    """The run that claimed it; its ingest stage record names the ingested dataset."""
+    source: ArtifactRef
+    append: bool = False
+    """Its rows are those of ``previous`` and then those of ``source``."""
+    previous: ArtifactRef | None = None
+    """The ingested dataset of the version before."""
+    uri: str | None = None
+    licence: str | None = None
+    owner: str | None = None
+    at: datetime
+
+
+class ClaimedVersion(Frozen):
+    """Which version of its dataset a run makes."""
+
+    name: Name
+    version: int = Field(ge=1)
 
 
 class OutcomeRecord(Frozen):

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from tidemill.artifacts import ArtifactStore
 from tidemill.contracts import (
     ArtifactKind,
     ArtifactRef,
@@ -82,7 +83,7 @@ class Stage(Generic[E, S, R]):
     follow: Callable[[E, Recipe, Sequence[Sequence[JobResult[R]]]], Sequence[Job[S]]] | None = None
     """The jobs of the next round, from the results of the rounds so far; none: the stage is done. ``join`` then gets
     the results of all rounds in one sequence."""
-    resolve: Callable[[E, Recipe, RecordStore], Awaitable[E]] | None = None
+    resolve: Callable[[E, Recipe, RecordStore, ArtifactStore], Awaitable[E]] | None = None
     """Looks up, before planning, what the event means by words such as "the version before", and fills it in. What it
     finds has to be the same whenever the same event is planned again, so it goes on record."""
     preload: Sequence[str] = ()

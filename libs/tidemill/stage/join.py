@@ -37,7 +37,7 @@ class Joiner(Generic[E, S, R]):
     def __init__(self, stage: Stage[E, S, R], bus: Bus, store: ArtifactStore, records: RecordStore, runs: Runs) -> None:
         self._stage = stage
         self._bus = bus
-        self._store = store
+        self.store = store
         self.records = records
         self._runs = runs
         self.results = Results(records, store)
@@ -110,7 +110,7 @@ class Joiner(Generic[E, S, R]):
         digest = event.recipe.digest
         recipe = self._recipes.pop(digest, None)
         if recipe is None:
-            recipe = parse_recipe(json.loads(await self._store.read(event.recipe, "recipe.json")))
+            recipe = parse_recipe(json.loads(await self.store.read(event.recipe, "recipe.json")))
         self._recipes[digest] = recipe
         if len(self._recipes) > RECIPES_KEPT:
             del self._recipes[next(iter(self._recipes))]

@@ -131,7 +131,7 @@ class Planner(Generic[E, S, R]):
                 return
             event = event.model_copy(update={"source": snapshot.artifacts[SOURCE]})
         if self._stage.resolve is not None:
-            event = await self._stage.resolve(event, recipe, self._joiner.records)
+            event = await self._stage.resolve(event, recipe, self._joiner.records, self._joiner.store)
         jobs = await asyncio.to_thread(self._stage.plan, event, recipe)  # it may hash a base model or ask the hub
         if not jobs:
             raise TidemillError(f"{self._stage.name} planned no job for run {event.run_id}")
