@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidemill.contracts import STAGES, ResourceUsage, RunState, StageEvent, StageName
+from tidemill.contracts import STAGES, DatasetPrepared, ResourceUsage, RunState, StageEvent, StageName
 from tidemill.records import RecordStore
 from tidemill.records.schema import AttemptRecord, EpochRecord, OutcomeRecord, RunRecord, StageRecord
 from tidemill.stage.announced import announced
@@ -45,8 +45,17 @@ class RunFacts:
         return [record.stage for record in self.stages]
 
     @property
+    def prepared(self) -> DatasetPrepared | None:
+        """The dataset that the run was about, where it ends with that and trains nothing; None before it is there."""
+        record = self.stage("preprocess")
+        event = announced(record) if record is not None else None
+        return event if isinstance(event, DatasetPrepared) and event.final else None
+
+    @property
     def next_stage(self) -> StageName:
         """The first stage that it does not have behind it; ``register`` when there is none."""
+        if self.prepared is not None:
+            return "register"
         reached = self.reached
         return next((stage for stage in STAGES if stage not in reached), "register")
 

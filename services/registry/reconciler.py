@@ -204,6 +204,9 @@ class Reconciler:
             await self._registrar.complete(facts.project, facts.run_id, facts.outcome)
             return
         await self._commands.go_on(facts)
+        if facts.prepared is not None:
+            await self._registrar.finish_prepared(facts, facts.prepared)
+            return
         if facts.next_stage == "register":
             log.warning("run %s: its model waits for registration; registering it", facts.run_id)
             facts, event = await self._registrar.compressed(facts.project, facts.run_id)

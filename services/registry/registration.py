@@ -20,6 +20,7 @@ from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus, RunStatus
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import (
+    DatasetPrepared,
     ModelCompressed,
     ModelPromoted,
     ModelRegistered,
@@ -93,6 +94,28 @@ class Registrar:
             kept = delivery or Delivery(subject=event.subject, body=event.model_dump_json().encode())
             await self._failures.planning_failed(event, kept, error, facts.epoch)
             await self._projection.run(event.project, event.run_id)
+
+    async def finish_prepared(self, facts: RunFacts, prepared: DatasetPrepared) -> None:
+        """Bring a run that ends with its prepared dataset to its end; one that has ended otherwise stays as it is.
+
+        Raises:
+            TransientError: something is out of reach; doing it again completes it.
+        """
+        project, run_id = facts.project, facts.run_id
+        outcome = facts.outcome
+        if outcome is None:
+            if (await self._runs.status(project, run_id)).state != "running":
+                log.info("run %s is not running any more; it does not finish", run_id)
+                return
+            rows = sum(prepared.parts.values())
+            ended = OutcomeRecord(
+                epoch=facts.epoch, state="finished", ended_at=datetime.now(UTC), stage="preprocess",
+                reason=f"prepared {rows:,} rows; nothing is trained (until: prepared)",
+            )  # fmt: skip
+            await self._records.create_outcome(project, run_id, ended)
+            now = await read_facts(self._records, project, run_id) or facts
+            outcome = now.outcome or ended
+        await self.complete(project, run_id, outcome)
 
     async def register(self, facts: RunFacts, event: ModelCompressed) -> None:
         """Bring a run from its compressed model to its end. A run that has ended otherwise stays as it is.

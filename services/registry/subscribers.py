@@ -85,6 +85,8 @@ class Subscribers:
                     await self._registrar.register_or_fail(facts, recorded, delivery)
                 return
             facts_now = await self._projection.run(event.project, event.run_id)
+            if facts_now is not None and facts_now.prepared is not None and facts_now.outcome is None:
+                await self._registrar.finish_prepared(facts_now, facts_now.prepared)
             if facts_now is None and isinstance(event, DatasetPublished) and delivery.deliveries < _INGEST_PATIENCE:
                 raise Retry(growing_delay(delivery.deliveries))
 

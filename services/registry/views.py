@@ -65,7 +65,7 @@ def run_view(
             "created_at": run.created_at,
             "ended_at": run.ended_at,
             "seconds": _seconds(run.created_at, run.ended_at or datetime.now(UTC)),
-            "stages": [_stage_view(run, name, done, live, used.get(name), prices) for name in STAGES],
+            "stages": [_stage_view(run, name, done, live, used.get(name), prices) for name in _stages(prepared)],
             "error": run.error,
             "error_stage": run.error_stage,
             "model": run.name if run.version else None,
@@ -211,6 +211,11 @@ def parent(edges: Sequence[LineageEdge]) -> ArtifactRef | None:
     return ArtifactRef.model_validate(
         {"digest": edge.parent, "kind": edge.parent_kind, "size_bytes": edge.parent_size_bytes}
     )
+
+
+def _stages(prepared: Mapping[str, Any]) -> tuple[StageName, ...]:
+    """The stages that a run goes through, as far as is known."""
+    return STAGES[: STAGES.index("preprocess") + 1] if prepared.get("final") else STAGES
 
 
 def _stage_view(

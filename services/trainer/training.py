@@ -37,6 +37,11 @@ class _Scaled:
     def __init__(self, report: ProgressReport, start: float, end: float) -> None:
         self._report, self._start, self._end = report, start, end
         self.checkpoint = report.checkpoint
+        self.step = report.step
+
+    @property
+    def keeps_steps(self) -> bool:
+        return self._report.keeps_steps
 
     def progress(self, fraction: float | None, message: str = "", metrics: Any = None) -> None:
         share = None if fraction is None else self._start + fraction * (self._end - self._start)

@@ -91,6 +91,11 @@ class Recorder:
         self.messages.append(message)
         self.metrics.append(dict(metrics or {}))
 
+    keeps_steps = False
+
+    def step(self, number: int, directory: Path) -> None:
+        raise AssertionError("training has no steps to keep")
+
     def checkpoint(self, directory: Path) -> None:
         assert self._keep is not None
         kept = self._keep / str(len(self.checkpoints))

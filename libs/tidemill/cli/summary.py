@@ -101,6 +101,8 @@ def _headline(view: RunView) -> str:
     name = f"[bold]{escape(view.model or view.name)}[/bold]"
     took = f" in {duration(view.seconds)}" if view.seconds is not None else ""
     if view.state == "finished":
+        if view.version is None:
+            return f"[green]finished[/green]{took}: dataset {name} {escape(view.reason)}"
         place = "[green]is the champion and serves[/green]" if view.promoted else "[yellow]is not the champion[/yellow]"
         reason = f" ({escape(view.reason)})" if view.reason else ""
         return f"[green]finished[/green]{took}: {name} version {view.version} {place}{reason}"

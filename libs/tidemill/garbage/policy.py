@@ -18,6 +18,9 @@ class Policy:
     """Age below which an artifact counts as a put in flight, and the least time between condemning and deleting."""
     checkpoint_age: timedelta = CHECKPOINT_AGE
     """Age up to which the last checkpoint of a job without a result is kept, whoever works on it."""
+    result_age: timedelta = CHECKPOINT_AGE
+    """Age up to which the results of jobs and steps are kept that no stage announced: a run with another recipe may
+    begin with the same steps, as one that appends rows begins with the same shards."""
     forget_older_than: timedelta | None = None
     """Age from which a run that ended without a version refers to nothing: it cannot be retried any more."""
 

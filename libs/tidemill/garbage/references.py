@@ -91,18 +91,20 @@ class _Project:
     async def _results(
         self, results: list[StoredObject], runs: list[RecordedRun], counting: Mapping[str, object]
     ) -> set[str]:
-        """Artifacts of jobs whose run has not finished: its stage, or its retry, will take them."""
+        """Artifacts of jobs whose run has not finished, which will take them, and of young ones, which are a cache."""
         unfinished = {run.run_id: run for run in runs if run.outcome is None or run.outcome.state != "finished"}
         going_on = {id_ for id_ in unfinished if counting[id_] is not None}
-        if not going_on:
-            return set()
+        kept_since = self._now - self._policy.result_age
         # An hour for clocks that differ.
-        since = min(unfinished[id_].created_at for id_ in going_on) - timedelta(hours=1)
-        wanted = [one.key for one in results if one.modified >= since]
+        since = min([kept_since, *(unfinished[id_].created_at - timedelta(hours=1) for id_ in going_on)])
+        wanted = [one for one in results if one.modified >= since]
 
-        async def read(key: str) -> set[str]:
-            record = from_json(await self._objects.read(key), ResultRecord, key)
-            return {ref.digest for ref in record.artifacts.values()} if record.run_id in going_on else set()
+        async def read(one: StoredObject) -> set[str]:
+            record = from_json(await self._objects.read(one.key), ResultRecord, one.key)
+            cached = one.modified >= kept_since and counting.get(record.run_id) is not None
+            if not cached and record.run_id not in going_on:
+                return set()
+            return {ref.digest for ref in record.artifacts.values()}
 
         return {digest for found in await in_parallel(read, wanted, limit=16) for digest in found}
 

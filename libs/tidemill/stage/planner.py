@@ -17,7 +17,7 @@ from tidemill.bus import Bus
 from tidemill.bus.cloudevents import derived_run_id, parse_event
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
-from tidemill.contracts import DatasetPublished, Recipe, RecipeError
+from tidemill.contracts import DatasetPrepared, DatasetPublished, Recipe, RecipeError
 from tidemill.errors import PermanentError, TidemillError, TransientError
 from tidemill.records.schema import ResultRecord
 from tidemill.stage.definition import E, Job, R, S, Stage
@@ -90,6 +90,9 @@ class Planner(Generic[E, S, R]):
             status = await self._runs.status(event.project, event.run_id)
             if status.state != "running":
                 log.info("run %s is %s: %s is not planned", event.run_id, status.state, self._stage.name)
+                return
+            if isinstance(event, DatasetPrepared) and event.final:
+                log.info("run %s ends with its prepared dataset: %s does nothing", event.run_id, self._stage.name)
                 return
             try:
                 cause = delivery.headers.get("ce-id") or f"{delivery.stream}:{delivery.sequence}"
