@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from services.inference.routes import datasets, dead_letters, inference, models, platform, runs
+from services.inference.routes import dataset_versions, datasets, dead_letters, inference, models, platform, runs
 from services.inference.routes.views import ProblemDocument, StageAnnounced
 from services.inference.web.operations import Operation
 from services.inference.web.problems import MEDIA_TYPE
@@ -19,6 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *models.OPERATIONS,
     *inference.OPERATIONS,
     *datasets.OPERATIONS,
+    *dataset_versions.OPERATIONS,
     *runs.OPERATIONS,
     *dead_letters.OPERATIONS,
     *platform.OPERATIONS,

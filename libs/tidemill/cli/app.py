@@ -10,6 +10,7 @@ import typer
 
 from tidemill.cli import (
     backup,
+    dataset_versions,  # noqa: F401 - adds its commands to those of datasets
     datasets,
     dead,
     doctor,

@@ -64,6 +64,14 @@ class Gateway:
         """
         return self._patiently(lambda client, url: client.get(url + path, params=params), patience, repeat=True)
 
+    def text(self, path: str, *, params: Mapping[str, Any] | None = None, patience: float | None = None) -> str:
+        """The answer to a GET that is no JSON; raises as ``get`` does."""
+
+        def send(client: httpx.Client, url: str) -> httpx.Response:
+            return client.get(url + path, params=params)
+
+        return self._patiently(send, patience, repeat=True, read=lambda response, _: response.text)
+
     def post(self, path: str, document: Any = None, *, patience: float | None = None) -> Any:
         """The JSON answer to a POST of ``document``; sent again only when it certainly did not arrive."""
         return self._patiently(lambda client, url: client.post(url + path, json=document), patience, repeat=False)
@@ -104,8 +112,8 @@ class Gateway:
             _refuse(response)
             yield parse(response.iter_bytes())
 
-    def _patiently(self, send: Any, patience: float | None, *, repeat: bool) -> Any:
-        """``repeat`` says whether a request that may have arrived can be sent again."""
+    def _patiently(self, send: Any, patience: float | None, *, repeat: bool, read: Any = None) -> Any:
+        """``repeat`` says whether a request that may have arrived can be sent again; ``read`` reads the answer."""
         deadline: float | None = None
         delay = _FIRST_DELAY
         while True:
@@ -114,7 +122,7 @@ class Gateway:
                 with _as_ours(url):
                     response = send(self._connected(url), url)
                 _refuse(response)
-                return _json(response, url)
+                return (read or _json)(response, url)
             except TransientError as error:
                 certain = _certainly_not_done(error)
                 now = time.monotonic()

@@ -16,7 +16,7 @@ from tidemill.client.gateway import Gateway, Unavailable
 from tidemill.client.run import Run
 from tidemill.client.sources import RecipeSource, files_to_upload, is_uri, local_path, read_recipe
 from tidemill.contracts import RunState, valid_name
-from tidemill.contracts.queries import DatasetRow, DeadLetterView, ModelRow, ModelView, RunRow
+from tidemill.contracts.queries import DatasetRow, DatasetVersionView, DeadLetterView, ModelRow, ModelView, RunRow
 from tidemill.errors import InvalidInput, TidemillError
 
 
@@ -144,6 +144,15 @@ class Platform:
         """The datasets with the newest runs, or the one of this name; the deleted ones too. At most 1000."""
         params: dict[str, Any] = {"limit": limit} | ({"name": name} if name is not None else {})
         return [DatasetRow.model_validate(row) for row in self._gateway.get("/v1/datasets", params=params)]
+
+    def dataset_versions(self, name: str) -> list[DatasetVersionView]:
+        """The versions of a dataset with their provenance, the newest first. Raises NotFound when there is none."""
+        found = self._gateway.get(f"/v1/datasets/{_segment(name)}/versions")
+        return [DatasetVersionView.model_validate(one) for one in found]
+
+    def data_report(self, run_id: str) -> str:
+        """The data report of a run, one HTML page. Raises NotFound before its dataset is prepared."""
+        return self._gateway.text(f"/v1/runs/{_segment(run_id)}/report")
 
     def delete_dataset(self, name: str) -> None:
         """Delete what the runs of a dataset that have ended took in and prepared; models trained on it stay.

@@ -155,6 +155,29 @@ class DatasetRow(Frozen):
     updated_at: datetime
 
 
+class DatasetVersionView(Frozen):
+    """A version of a dataset: where it comes from, and how much was taken in."""
+
+    version: int
+    run_id: RunId
+    """The run that made it."""
+    at: datetime
+    uri: str | None = None
+    """None of an upload."""
+    source: str
+    """Digest of its source as it was brought."""
+    licence: str | None = None
+    owner: str | None = None
+    append: bool = False
+    """Its rows were added to those of the version before."""
+    rows: int | None = None
+    """None while its run has not taken it in."""
+    parts: dict[str, int] = Field(default_factory=dict)
+    dataset: str | None = None
+    quarantined: bool = False
+    """Whether rows were put aside that could not be read."""
+
+
 class DeadLetterView(Frozen):
     """One message that nobody could handle, and why."""
 

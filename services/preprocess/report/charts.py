@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-
 from tidemill.datasets.histogram import Histogram
 
 WIDTH = 900
@@ -51,7 +50,9 @@ def before_and_after(before: Histogram | None, after: Histogram | None, says: st
         return ""
     low, high = _range(both)
     edges = np.linspace(low, high, _BINS + 1)
-    shares = [(_shares(one, edges), colour) for one, colour in ((before, "var(--before)"), (after, "var(--after)")) if one]
+    shares = [
+        (_shares(one, edges), colour) for one, colour in ((before, "var(--before)"), (after, "var(--after)")) if one
+    ]
     most = max(float(share.max()) for share, _ in shares) or 1.0
     height, step = 120, WIDTH / _BINS
     shapes = []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
+from tidemill.datasets.intake import BadRowKind, FileRead, IntakeReport
+
 from services.preprocess.report.document import DataReport
 from services.preprocess.report.tables import Markup, table
-from tidemill.datasets.intake import BadRowKind, FileRead, IntakeReport
 
 _SHOWN_FILES = 50
 
@@ -49,9 +50,7 @@ def _writing(one: FileRead) -> str:
     words = [one.format]
     if one.encoding:
         words.append(one.encoding)
-    if one.delimiter and one.format not in ("csv", "tsv"):
-        words.append(f"fields by {delimiters.get(one.delimiter, repr(one.delimiter))}")
-    elif one.delimiter and one.delimiter not in ",\t":
+    if (one.delimiter and one.format not in ("csv", "tsv")) or (one.delimiter and one.delimiter not in ",\t"):
         words.append(f"fields by {delimiters.get(one.delimiter, repr(one.delimiter))}")
     if one.header is False:
         words.append("no header")

@@ -80,7 +80,9 @@ def _personal(report: DataReport) -> str:
         for kind in kinds
     ]
     left = sum(report.personal_left.values())
-    says = "Nothing of what was looked for is left." if not left else f"{left:,} findings are left in the prepared data."
+    says = (
+        "Nothing of what was looked for is left." if not left else f"{left:,} findings are left in the prepared data."
+    )
     return bars(rows, "Personal data found, by kind") + f"<p>{says}</p>"
 
 

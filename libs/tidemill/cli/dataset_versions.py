@@ -1,0 +1,82 @@
+"""``tidemill datasets versions`` and ``tidemill datasets report``: where a dataset comes from, what was done to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidemill.cli.datasets import commands
+from tidemill.cli.screen import DataDirOption, JsonOption, UrlOption, print_document, screen
+
+if TYPE_CHECKING:
+    from tidemill.contracts.queries import DatasetVersionView
+
+
+@commands.command()
+def versions(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset's name; see `tidemill datasets list`.")],
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The versions of a dataset: where each comes from, its licence, its rows."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tidemill.cli.figures import ago
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        found = platform.dataset_versions(name)
+    if as_json:
+        print_document([one.model_dump(mode="json") for one in found])
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("version", justify="right")
+    table.add_column("rows", justify="right")
+    for title in ("from", "licence", "owner", "taken in", "run"):
+        table.add_column(title, overflow="fold")
+    for one in found:
+        rows = f"{one.rows:,}" if one.rows is not None else "[dim]not yet[/dim]"
+        table.add_row(
+            str(one.version), rows, escape(_origin(one)), escape(one.licence or ""), escape(one.owner or ""),
+            ago(one.at), one.run_id,
+        )  # fmt: skip
+    screen().print(table)
+    screen().print(f"[dim]what was done to a version: tidemill datasets report {found[0].run_id}[/dim]")
+
+
+@commands.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id; see `tidemill runs list`.")],
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Where the page goes; RUN.html here by default.")
+    ] = None,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Save the data report of a run: one HTML page that opens anywhere."""
+    from rich.markup import escape
+
+    from tidemill.client import connect
+    from tidemill.errors import InvalidInput
+
+    with connect(url, data_dir) as platform:
+        page = platform.data_report(run)
+    target = save or Path(f"{run}.html")
+    try:
+        target.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{target} cannot be written: {error.strerror}") from None
+    if as_json:
+        print_document({"run_id": run, "file": str(target.absolute())})
+    else:
+        screen().print(f"the data report of {escape(run)} is in {escape(str(target))}; open it in a browser")
+
+
+def _origin(one: DatasetVersionView) -> str:
+    where = one.uri or "an upload"
+    return f"{where}, appended" if one.append else where
