@@ -81,8 +81,9 @@ async def _announced(gateway: Gateway, run_id: str, stage: Literal["ingest", "pr
 
 OPERATIONS = (
     Operation(
-        "GET", "/v1/datasets/{name:name}/versions", versions, "Versions of a dataset with their provenance, newest first",
-        "datasets", answers=list[DatasetVersionView], problems=(404, 503),
+        "GET", "/v1/datasets/{name:name}/versions", versions,
+        "Versions of a dataset with their provenance, newest first", "datasets", answers=list[DatasetVersionView],
+        problems=(404, 503),
     ),
     Operation(
         "GET", "/v1/runs/{run_id:name}/report", report, "The data report of a run", "runs", media_type=HTML,
