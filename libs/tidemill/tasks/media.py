@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from tidemill.errors import InvalidInput
 from tidemill.tasks.columns import by_name, listed
 from tidemill.tasks.profile import ColumnProfile
 
-IMAGE, AUDIO, OBJECTS = "image", "audio", "objects"
-"""Their columns."""
+IMAGE: Final = "image"
+AUDIO: Final = "audio"
+OBJECTS: Final = "objects"
 BOX_FIELDS = ("label", "xmin", "ymin", "xmax", "ymax", "difficult")
 """Fields of one of the ``objects``: corners in pixels, ``difficult`` for what evaluation leaves out."""
 

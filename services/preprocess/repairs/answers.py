@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from daft import DataType, Series, col, func
+from daft import DataType, Series, col, func, lit
 from daft.functions import length, strip
 
 from services.preprocess.change import Change, RowStep, Step
@@ -39,7 +39,7 @@ def answer_steps(question: str, context: str, answers: str) -> list[RowStep]:
 def _asked(question: str, context: str, columns: Mapping[str, Column]) -> Change:
     if not {question, context} <= columns.keys():
         return Change()
-    empty = [col(name).is_null() | (length(strip(col(name))) == 0) for name in (question, context)]
+    empty = [col(name).is_null() | (length(strip(col(name))) < lit(1)) for name in (question, context)]
     return Change(remove=empty[0] | empty[1])
 
 

@@ -85,7 +85,8 @@ def _remove(objects: Series, what: str) -> Any:
 def _empty(boxes: FlatList) -> npt.NDArray[np.bool_]:
     xmin, ymin, xmax, ymax = _corners(boxes).T
     # Not "<=": a corner that is no number has no area either.
-    return ~((xmax > xmin) & (ymax > ymin))
+    has_area: npt.NDArray[np.bool_] = (xmax > xmin) & (ymax > ymin)
+    return ~has_area
 
 
 def _duplicate(boxes: FlatList) -> npt.NDArray[np.bool_]:

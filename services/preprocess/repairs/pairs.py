@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from daft import DataType, Expression, col
+from daft import DataType, Expression, col, lit
 from daft.functions import length_bytes, strip
 
 from services.preprocess.change import Change, RowStep, Step
@@ -51,7 +51,7 @@ def _without_empty(source: str, target: str, columns: Mapping[str, Column]) -> C
 def _without_copies(source: str, target: str, columns: Mapping[str, Column]) -> Change:
     if not {source, target} <= columns.keys():
         return Change()
-    return Change(remove=strip(col(source)) == strip(col(target)))
+    return Change(remove=strip(col(source)).eq_null_safe(strip(col(target))))
 
 
 def _without_outliers(source: str, target: str, columns: Mapping[str, Column]) -> Change:
@@ -62,7 +62,7 @@ def _without_outliers(source: str, target: str, columns: Mapping[str, Column]) -
 
 
 def _is_empty(column: str) -> Expression:
-    return col(column).is_null() | (length_bytes(strip(col(column))) == 0)
+    return col(column).is_null() | (length_bytes(strip(col(column))) < lit(1))
 
 
 def _length(column: str) -> Expression:
