@@ -10,48 +10,53 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, cast
 
-from pydantic import Field
-
-from tidemill.contracts import Frozen
+from tidemill.contracts import Recipe
 from tidemill.contracts.data import TASK_NAMES, Data, TaskName
+from tidemill.errors import InvalidInput
+from tidemill.tasks.profile import ColumnProfile, ColumnType
 
-ColumnType = Literal["text", "integer", "number", "boolean", "empty", "other"]
-"""``text`` holds at least one value that is no number; ``other`` is a nested or binary Parquet column."""
+__all__ = [
+    "TASKS", "TRAINED", "ClassTaskSchema", "ColumnProfile", "ColumnType", "TaskSchema", "check_labels", "check_until",
+    "known_column_names", "resolve_task", "task_schema",
+]  # fmt: skip
 
 TASKS: tuple[TaskName, ...] = TASK_NAMES
 
 TRAINED: frozenset[TaskName] = frozenset(("text-classification",))
 """Tasks that the trainer fits models for; datasets of the others end prepared (``until: prepared``)."""
 
-
-class ColumnProfile(Frozen):
-    """What is known of one column after reading it once. Lengths are in characters, of values that are present."""
-
-    name: str
-    type: ColumnType
-    rows: int = Field(ge=0)
-    missing: int = Field(ge=0)
-    """Rows without a value: null, empty, or white space alone."""
-    distinct: int | None
-    """Distinct values; None when there are more than were counted."""
-    min_length: int = 0
-    mean_length: float = 0.0
-    max_length: int = 0
-
-    @property
-    def present(self) -> int:
-        """Rows with a value."""
-        return self.rows - self.missing
+_BY_CONTENT: tuple[TaskName, ...] = (
+    "object-detection", "image-classification", "audio-classification", "question-answering", "translation",
+    "language-modelling",
+)  # fmt: skip
+"""Tasks that their columns give away; the first that suits is it."""
+_BY_FIGURES: tuple[TaskName, ...] = ("text-classification", "tabular-classification", "tabular-regression")
+"""Tasks of plain tables; when several suit, nobody but a person knows."""
 
 
 class TaskSchema(Protocol):
-    """What ``tidemill.tasks.<task>.schema`` offers, as module-level functions."""
+    """What ``tidemill.tasks.<task>.schema`` offers, as module-level names."""
 
     COLUMN_NAMES: frozenset[str]
-    """Usual names of the task's columns, case-folded: how a header is told from values."""
+    """Usual names of the task's columns, case-folded, that are hardly values: how a header is told from values."""
+    HAS_CLASSES: bool
+    """Whether ``data.label`` holds classes, so that parts are cut and judged by them."""
+
+    def suits(self, columns: Sequence[ColumnProfile], data: Data) -> bool:
+        """Whether a dataset with these columns looks like one of the task's."""
 
     def resolve_columns(self, columns: Sequence[ColumnProfile], data: Data, where: str) -> Data:
         """``data`` with the task's columns filled in. Raises InvalidInput when they are absent or ambiguous."""
+
+    def roles(self, data: Data) -> dict[str, str]:
+        """Column by role, of resolved ``data``: ``{"text": "message", "label": "class"}``."""
+
+    def features(self, columns: Mapping[str, ColumnType], data: Data) -> tuple[str, ...]:
+        """The columns, of those given by name with their types, that a model would predict from."""
+
+
+class ClassTaskSchema(TaskSchema, Protocol):
+    """What a task with classes offers besides."""
 
     def check_labels(self, counts: Mapping[str, int] | None, column: str, where: str) -> None:
         """Raise InvalidInput when no model can be fitted to these labels; None: more than were counted."""
@@ -77,6 +82,36 @@ def resolve_task(
     Raises:
         InvalidInput: no task's columns are there, or they are ambiguous; says what to write into the recipe.
     """
-    # With one task, "auto" has one answer. A second task will need a test of which of them the columns suit.
-    found: TaskName = TASKS[0] if task == "auto" else task
+    found = _chosen(columns, data, where) if task == "auto" else task
     return found, task_schema(found).resolve_columns(columns, data, where)
+
+
+def check_labels(task: TaskName, counts: Mapping[str, int] | None, column: str, where: str) -> None:
+    """Raise InvalidInput when ``task`` has classes and no model can be fitted to these; see ``ClassTaskSchema``."""
+    schema = task_schema(task)
+    if schema.HAS_CLASSES:
+        cast(ClassTaskSchema, schema).check_labels(counts, column, where)
+
+
+def check_until(task: TaskName, recipe: Recipe) -> None:
+    """Raise InvalidInput when the run is to end with a model, and no stage fits models for ``task``."""
+    if recipe.until == "registered" and task not in TRAINED:
+        raise InvalidInput(
+            f"no model is trained for {task} yet; set until: prepared, so that the run ends with the prepared dataset, "
+            f"or task: to one that is trained ({', '.join(sorted(TRAINED))})"
+        )
+
+
+def _chosen(columns: Sequence[ColumnProfile], data: Data, where: str) -> TaskName:
+    for task in _BY_CONTENT:
+        if task_schema(task).suits(columns, data):
+            return task
+    suiting = [task for task in _BY_FIGURES if task_schema(task).suits(columns, data)]
+    if len(suiting) > 1:
+        label = "<column>" if data.label is None else data.label
+        raise InvalidInput(
+            f"{where} could be a dataset for {' or for '.join(suiting)}; say which in the recipe:  "
+            f"task: {suiting[0]}, data: {{label: {label}}}"
+        )
+    # What suits nobody gets the message of the task that most tables are for.
+    return suiting[0] if suiting else "text-classification"

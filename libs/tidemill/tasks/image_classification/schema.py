@@ -1,0 +1,37 @@
+"""Image classification's data: a column with images as encoded files, and one with the label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tidemill.contracts.data import Data
+from tidemill.tasks.classes import check_labels
+from tidemill.tasks.columns import LABEL_NAMES, known, media_label, named_roles
+from tidemill.tasks.media import IMAGE, has, require_media
+from tidemill.tasks.profile import ColumnProfile, ColumnType
+
+__all__ = ["COLUMN_NAMES", "HAS_CLASSES", "check_labels", "features", "resolve_columns", "roles", "suits"]
+
+COLUMN_NAMES = LABEL_NAMES
+HAS_CLASSES = True
+
+
+def suits(columns: Sequence[ColumnProfile], data: Data) -> bool:
+    """Whether there are images."""
+    return has(columns, IMAGE)
+
+
+def resolve_columns(columns: Sequence[ColumnProfile], data: Data, where: str) -> Data:
+    """``data`` with ``label`` filled in. Raises InvalidInput when there are no images, or no one label."""
+    require_media(columns, IMAGE, "image-classification", where)
+    return data.model_copy(update={"label": media_label(columns, data, "image-classification", where)})
+
+
+def roles(data: Data) -> dict[str, str]:
+    """``image`` and ``label``."""
+    return named_roles(image=IMAGE, label=data.label)
+
+
+def features(columns: Mapping[str, ColumnType], data: Data) -> tuple[str, ...]:
+    """The image."""
+    return known(columns, IMAGE)
