@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from services.preprocess.privacy.entities import Entity, structural
 from services.preprocess.privacy.entities.person import PERSON
@@ -121,12 +119,10 @@ class ColumnValues:
         """Of the values that are a piece of personal data and nothing else, of which kind."""
         texts = pa.array([_text(value) for value in distinct.to_pylist()], pa.string())
         found = find(texts, STRUCTURAL, self.regions)
-        lengths = np.asarray(pc.utf8_length(texts).to_numpy(zero_copy_only=False))
-        whole = (found.starts == 0) & (found.ends == lengths[found.rows]) if len(found) else np.zeros(0, np.bool_)
         return {
-            texts[int(row)].as_py(): self._known[found.entities[at]]
-            for at, row in enumerate(found.rows.tolist())
-            if whole[at]
+            text: self._known[name]
+            for text, name, start, end in zip(found.texts, found.entities, found.starts, found.ends, strict=True)
+            if start == 0 and end == len(text)
         }
 
     @cached_property

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from services.preprocess.privacy.entities import SPECIFICITY
+from services.preprocess.privacy.overlaps import Found
 from tidemill.contracts.privacy import EntityName
 from tidemill.errors import InvalidInput, TransientError
 
@@ -56,13 +58,13 @@ class TokenClassifier:
         self._tokenizer.enable_truncation(self._max_tokens, stride=min(_OVERLAP, self._max_tokens // 4))
         self._lock = threading.Lock()
 
-    def __call__(self, texts: pa.Array) -> Iterator[tuple[int, int, int, int, EntityName]]:
-        """Row, start, end, how sure, and entity of each finding; characters, null texts have none."""
+    def __call__(self, texts: pa.Array) -> Iterator[Found]:
+        """The findings in each text; null texts have none."""
         for row, text in enumerate(texts.to_pylist()):
             if text:
                 with self._lock:
                     spans = self._spans(text)
-                yield from ((row, start, end, 1, name) for start, end, name in spans)
+                yield from ((row, start, end, 1, SPECIFICITY.index(name)) for start, end, name in spans)
 
     def _spans(self, text: str) -> list[tuple[int, int, EntityName]]:
         encoding = self._tokenizer.encode(text)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from services.preprocess.privacy.entities import Entity, StructuralEntity, structural, with_model
+from services.preprocess.privacy.entities import SPECIFICITY, Entity, StructuralEntity, structural, with_model
 from services.preprocess.privacy.findings import Findings, found_by
 from services.preprocess.privacy.model import TokenClassifier, classifier
 from services.preprocess.privacy.treatment import needed, replacement
@@ -52,8 +52,8 @@ class TextScan:
     @property
     def type(self) -> pa.StructType:
         """Of what a scan gives for each text."""
-        fields = [("text", pa.string()), ("drop", pa.bool_()), ("tokens", pa.list_(ENTRY)), ("edits", pa.list_(EDIT))]
-        return pa.struct([*fields, *((name, pa.int32()) for name in self.treatments)])
+        treated = zip(("text", "drop", "tokens", "edits"), self._treated_types, strict=True)
+        return pa.struct([*treated, *((name, pa.int32()) for name in self.treatments)])
 
     def __call__(self, texts: pa.Array) -> pa.StructArray:
         """For each of the texts, of which null ones hold nothing: the treated ``text`` (null: as it was), whether the
@@ -63,11 +63,14 @@ class TextScan:
             InvalidInput: the model cannot be used.
         """
         findings = self._find(texts)
-        rows = np.unique(findings.rows)
-        treated = self._treated(texts.take(pa.array(rows)).to_pylist(), findings, rows)
-        kinds = [self.type.field(at).type for at in range(4)]
+        rows, first = np.unique(findings.rows, return_index=True)
+        bounds = [*first.tolist(), len(findings)]
+        places = np.full(len(texts), -1, np.int64)
+        places[rows] = np.arange(len(rows))
+        scattered = pa.array(places, mask=places < 0)
         columns = [
-            _scattered(values, kind, rows, len(texts)) for values, kind in zip(treated, kinds, strict=True)
+            pa.nulls(len(texts), kind) if values is None else pa.array(values, kind).take(scattered)
+            for values, kind in zip(self._treated(findings, bounds), self._treated_types, strict=True)
         ]
         of_kind = np.array([self._code[name] for name in findings.entities], np.int64)
         for code in range(len(self.treatments)):
@@ -78,41 +81,55 @@ class TextScan:
     def _find(self, texts: pa.Array) -> Findings:
         if self._classifier is None:
             return found_by(self._structural, texts)
-        wanted = {one.name for one in self._with_model}
-        return found_by(self._structural, texts, also=[one for one in self._classifier(texts) if one[4] in wanted])
+        ranks = {SPECIFICITY.index(one.name) for one in self._with_model}
+        return found_by(self._structural, texts, also=[one for one in self._classifier(texts) if one[4] in ranks])
 
     def _treated(
-        self, originals: Sequence[str], findings: Findings, rows: npt.NDArray[np.int64]
-    ) -> tuple[list[str], list[bool], list[Any], list[Any]]:
-        """For each of ``rows``, the ones with findings: its text, whether it goes, its tokens and its edits."""
-        texts: list[str] = []
-        drops: list[bool] = []
-        tokens: list[Any] = []
-        edits: list[Any] = []
-        bounds = [*np.searchsorted(findings.rows, rows).tolist(), len(findings)]
-        starts, ends = findings.starts.tolist(), findings.ends.tolist()
-        for at, original in enumerate(originals):
-            pieces: list[str] = []
-            entries: list[Any] = []
-            changed: list[Any] = []
-            position, goes = 0, False
-            for one in range(bounds[at], bounds[at + 1]):
-                name, start, end = findings.entities[one], starts[one], ends[one]
-                treatment = self.treatments[name]
-                value = original[start:end] if treatment in _AS_WRITTEN else findings.values[one]
-                new = self._replacements[name](value)
-                goes |= treatment == "drop"
-                if treatment == "token":
-                    entries.append(sealed(needed(self.key), new, name, value))
-                pieces += (original[position:start], new)
-                if self.edits:
-                    changed.append({"start": start, "end": end, "length": len(new)})
-                position = end
+        self, findings: Findings, bounds: Sequence[int]
+    ) -> tuple[list[str], list[bool] | None, list[Any] | None, list[Any] | None]:
+        """Of each row with findings its text, whether it goes, its tokens and its edits; None for what nobody asks."""
+        new = [self._new(findings, one) for one in range(len(findings))]
+        starts, ends, originals = findings.starts, findings.ends, findings.texts
+        texts = []
+        for first, last in pairwise(bounds):
+            original = originals[first]
+            if last == first + 1:
+                texts.append(f"{original[: starts[first]]}{new[first]}{original[ends[first] :]}")
+                continue
+            position, pieces = 0, []
+            for one in range(first, last):
+                pieces += (original[position : starts[one]], new[one])
+                position = ends[one]
             texts.append("".join((*pieces, original[position:])))
-            drops.append(goes)
-            tokens.append(entries or None)
-            edits.append(changed or None)
-        return texts, drops, tokens, edits
+        kept = [range(first, last) for first, last in pairwise(bounds)]
+        dropped = {name for name, treatment in self.treatments.items() if treatment == "drop"}
+        drops = [any(findings.entities[one] in dropped for one in row) for row in kept] if dropped else None
+        edits = None
+        if self.edits:
+            edits = [[{"start": starts[one], "end": ends[one], "length": len(new[one])} for one in row] for row in kept]
+        return texts, drops, self._tokens(findings, new, kept) if self.seals else None, edits
+
+    def _new(self, findings: Findings, at: int) -> str:
+        name = findings.entities[at]
+        if self.treatments[name] in _AS_WRITTEN:
+            return self._replacements[name](findings.texts[at][findings.starts[at] : findings.ends[at]])
+        return self._replacements[name](findings.value(at))
+
+    def _tokens(self, findings: Findings, new: Sequence[str], kept: Sequence[range]) -> list[Any]:
+        key = needed(self.key)
+        return [
+            [
+                sealed(key, new[one], findings.entities[one], findings.texts[one][findings.starts[one] : findings.ends[one]])
+                for one in row
+                if self.treatments[findings.entities[one]] == "token"
+            ]
+            or None
+            for row in kept
+        ]
+
+    @property
+    def _treated_types(self) -> tuple[pa.DataType, ...]:
+        return pa.string(), pa.bool_(), pa.list_(ENTRY), pa.list_(EDIT)
 
     @cached_property
     def _structural(self) -> tuple[StructuralEntity, ...]:
@@ -142,9 +159,3 @@ class TextScan:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-
-def _scattered(values: Sequence[Any], kind: pa.DataType, rows: npt.NDArray[np.int64], length: int) -> pa.Array:
-    """An array of ``length`` with ``values`` at ``rows`` and null elsewhere."""
-    places = np.full(length, -1, np.int64)
-    places[rows] = np.arange(len(rows))
-    return pa.array(values, kind).take(pa.array(places, mask=places < 0))

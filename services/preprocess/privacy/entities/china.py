@@ -22,7 +22,7 @@ def _check(found: re.Match[str]) -> Span | None:
         date(int(value[6:10]), int(value[10:12]), int(value[12:14]))
     except ValueError:
         return None
-    return Span(found.start(), found.end(), 3)
+    return (found.start(), found.end(), 3)
 
 
 def _canonical(value: str) -> str:

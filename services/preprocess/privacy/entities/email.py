@@ -9,14 +9,22 @@ from services.preprocess.privacy.key import Draw
 
 # Latin with diacritics, Greek and Cyrillic; Chinese characters around an address are text, not part of it.
 _LETTERS = r"A-Za-z0-9\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff"
-_LOCAL = rf"[{_LETTERS}_](?:[{_LETTERS}_%+&'~$!/=*-]|\.(?=[{_LETTERS}_%+&'~-])){{0,63}}"
+# Of the signs that RFC 5321 allows, those that are in use; others divide an address from what stands before it.
+_LOCAL_BACKWARDS = re.compile(rf"[{_LETTERS}_%+&'-](?:[{_LETTERS}_%+&'-]|\.(?=[{_LETTERS}_%+&'-]))*")
+_LONGEST_LOCAL = 64
 _LABEL = rf"[{_LETTERS}](?:[{_LETTERS}-]{{0,61}}[{_LETTERS}])?"
 _TOP = r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]{2,63})"
 _RESERVED = re.compile(r"(?:^|[@.])(?:example(?:\.(?:com|org|net))?|test|invalid|localhost)$")
 
 
-def _check(found: re.Match[str]) -> Span:
-    return Span(*found.span())
+def _check(found: re.Match[str]) -> Span | None:
+    """What stands before the ``@`` is read backwards from it: a pattern that begins with it would try every word."""
+    at = found.start()
+    local = _LOCAL_BACKWARDS.match(found.string[max(0, at - _LONGEST_LOCAL - 1) : at][::-1])
+    if local is None or local.end() > _LONGEST_LOCAL:
+        return None
+    start = at - len(local[0].rstrip("%+&'-"))
+    return (start, found.end(), 2) if start < at else None
 
 
 def _generalise(value: str) -> str:
@@ -34,7 +42,7 @@ def _reserved(value: str) -> bool:
 EMAIL = StructuralEntity(
     name="email",
     cue=r"[@＠]",
-    pattern=re.compile(rf"(?<![{_LETTERS}_%+&'~-])(?<![{_LETTERS}_]\.){_LOCAL}@(?:{_LABEL}\.){{1,8}}{_TOP}(?![{_LETTERS}@])"),
+    pattern=re.compile(rf"@(?:{_LABEL}\.){{1,8}}{_TOP}(?![{_LETTERS}@])"),
     check=_check,
     canonical=str.lower,
     generalise=_generalise,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from services.preprocess.privacy.key import Draw
 from tidemill.contracts.privacy import EntityName
@@ -14,12 +13,8 @@ ROW_END = "\x00"
 """Stands between the texts that are scanned as one; no pattern matches it."""
 
 
-class Span(NamedTuple):
-    """Characters ``start`` to ``end``; of findings that are equally long the surer one stands."""
-
-    start: int
-    end: int
-    sure: int = 1
+Span = tuple[int, int, int]
+"""Characters from the first up to the second, and how sure it is: of findings that are equally long the surer stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +62,12 @@ def alone(found: re.Match[str]) -> bool:
     return begins and ends and not lead.rpartition(ROW_END)[2].strip() and not rest.partition(ROW_END)[0].strip()
 
 
+_NO_DIGIT = re.compile("[^0-9]+")
+
+
 def digits_of(value: str) -> str:
     """The decimal digits of a value, in their order."""
-    return "".join(filter(str.isdigit, value))
+    return value if value.isdecimal() else _NO_DIGIT.sub("", value)
 
 
 def written_like(pattern: str, symbols: str) -> str:

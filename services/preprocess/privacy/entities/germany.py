@@ -19,7 +19,7 @@ def _tax(found: re.Match[str]) -> Span | None:
     digits = digits_of(found[0])
     if not _frequencies(digits[:10]) or mod_11_10(digits[:10]) != digits[10]:
         return None
-    return Span(found.start(), found.end(), 3 if near(found, _TAX_WORDS) else 0)
+    return (found.start(), found.end(), 3 if near(found, _TAX_WORDS) else 0)
 
 
 def _frequencies(digits: str) -> bool:
@@ -65,10 +65,10 @@ def _card(found: re.Match[str]) -> Span | None:
     if not any(character.isdigit() for character in value[1:9]):
         return None
     if len(value) == 9:
-        return Span(found.start(), found.end(), 2) if named else None
+        return (found.start(), found.end(), 2) if named else None
     if weighted_731(value[:9]) != value[9] or not (named or sum(map(str.isdigit, value)) > 3):
         return None
-    return Span(found.start(), found.end(), 3 if named else 2)
+    return (found.start(), found.end(), 3 if named else 2)
 
 
 def _card_canonical(value: str) -> str:
@@ -87,7 +87,7 @@ def _card_reserved(value: str) -> bool:
 
 ID_CARD = StructuralEntity(
     name="de_id_card",
-    cue=r"[LMNPRTVWXYlmnprtvwxyＬＭＮＰＲＴＶＷＸＹ][0-9A-Za-z０-９Ａ-Ｚ]{8}",
+    cue=r"[LMNPRTVWXYＬＭＮＰＲＴＶＷＸＹ][0-9C-HJ-NPRTV-Z０-９Ｃ-Ｚ]{8}",
     pattern=re.compile(rf"(?<![0-9A-Za-z_])(?:[LMNPRTVWXY][{_SERIAL}]{{8}}(?:[0-9]D?)?)(?![0-9A-Za-z_])"),
     check=_card,
     canonical=_card_canonical,

@@ -25,7 +25,7 @@ def _check(found: re.Match[str]) -> Span | None:
     value = _canonical(found[0][:end])
     if taken < length or found[0][end : end + 1].isalnum() or not _valid(value):
         return None
-    return Span(found.start(), found.start() + end, 2)
+    return (found.start(), found.start() + end, 2)
 
 
 def _valid(value: str) -> bool:
@@ -61,7 +61,7 @@ def _reserved(value: str) -> bool:
 
 IBAN = StructuralEntity(
     name="iban",
-    cue=r"[A-Za-zＡ-Ｚａ-ｚ]{2}[0-9０-９]{2}[ -]?[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]{4}",
+    cue=r"(?:^|[^0-9A-Za-z])[A-Za-zＡ-Ｚａ-ｚ]{2}[0-9０-９]{2}[ -]?[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]{4}",
     pattern=re.compile(r"(?<![0-9A-Za-z])[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,40}"),
     check=_check,
     canonical=_canonical,

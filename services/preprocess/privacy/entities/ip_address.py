@@ -34,7 +34,7 @@ def _check(found: re.Match[str]) -> Span | None:
             return None
     if found["prefix"] and _is_network(value, int(found["prefix"])):
         return None
-    return Span(*found.span("address"))
+    return (found.start("address"), found.end("address"), 2)
 
 
 def _is_network(value: str, prefix: int) -> bool:

@@ -41,8 +41,8 @@ def _check(found: re.Match[str]) -> Span | None:
         return None
     # Networks are given new ranges: where the text speaks of a card, the check digit is enough.
     if _issued(digits):
-        return Span(found.start(), found.end(), 2)
-    return Span(found.start(), found.end(), 2) if near(found, _WORDS) else None
+        return (found.start(), found.end(), 2)
+    return (found.start(), found.end(), 2) if near(found, _WORDS) else None
 
 
 def _issued(digits: str) -> bool:

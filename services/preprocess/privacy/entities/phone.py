@@ -18,7 +18,8 @@ from services.preprocess.privacy.entities.phone_plan import (
 )
 
 _CANDIDATE = re.compile(
-    r"(?<![A-Za-z0-9_@#$€£¥%])(?<![0-9][.,:/-])(?:\+ ?|\()*[0-9](?:[ ./()-]{0,3}[0-9]){5,18}"
+    # What must not stand before is looked at behind the first sign: so the search leaps from digit to digit.
+    r"[+(0-9](?<![A-Za-z0-9_@#$€£¥%].)(?<![0-9][.,:/-].)(?:(?<=[0-9])|[ +(]{0,2}[0-9])(?:[ ./()-]{0,3}[0-9]){5,18}"
     r"(?P<extension> ?(?:x|ext\.? ?|extension |转|#) ?[0-9]{1,6})?(?![A-Za-z0-9_%])(?![.,:/-][0-9])(?! ?[$€£¥%])"
 )
 _WORDS = re.compile(
@@ -36,6 +37,7 @@ _DATE = re.compile(
 _YEARS = re.compile(r"(?:(?:19|20)[0-9]{2}[ /-]+)+(?:19|20)[0-9]{2}")
 _AREA_IN_PARENTHESES = re.compile(r"\(0?[0-9]{2,4}\)[ -]?[0-9]{2,4}[ -][0-9]{2,4}(?:[ -][0-9]{2,4})?")
 _NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}([.-]))[0-9]{3}[.-][0-9]{4}")
+_CHINESE_MOBILE = re.compile(r"1[3-9][0-9]{9}")
 _SPACES = re.compile(r" +")
 
 
@@ -63,15 +65,18 @@ def phone(regions: Sequence[str]) -> StructuralEntity:
 def _check(found: re.Match[str], regions: tuple[str, ...]) -> Span | None:
     """The whole candidate, or else the longest run of its groups that is a number: words end, numbers follow."""
     value = found[0]
+    # Two forms that need no second look, for speed: most numbers of most datasets.
+    if _NORTH_AMERICAN.fullmatch(value) or ("CN" in regions and _CHINESE_MOBILE.fullmatch(value)):
+        return (found.start(), found.end(), 2)
     if (sure := _sure(value, found, regions)) is not None:
-        return Span(found.start(), found.end(), sure)
+        return (found.start(), found.end(), sure)
     cuts = [gap.span() for gap in _SPACES.finditer(value)][:6]
     starts, ends = [0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(value)]
     runs = sorted(((first, last) for first in starts for last in ends if first < last), key=lambda run: run[0] - run[1])
     for first, last in runs[1:]:
         part = value[first:last]
         if 6 <= len(digits_of(part)) <= 15 and (sure := _sure(part, found, regions)) is not None:
-            return Span(found.start() + first, found.start() + last, sure)
+            return (found.start() + first, found.start() + last, sure)
     return None
 
 
@@ -130,6 +135,8 @@ def _phone_form(body: str, digits: str) -> bool:
 
 
 def _balanced(value: str) -> bool:
+    if "(" not in value and ")" not in value:
+        return True
     depth = 0
     for sign in value:
         depth += (sign == "(") - (sign == ")")

@@ -12,7 +12,7 @@ _NHS_WORDS = re.compile(r"(?i)\bnhs\b|national health|health service|patient")
 
 
 def _nino_check(found: re.Match[str]) -> Span:
-    return Span(found.start(), found.end(), 2)
+    return (found.start(), found.end(), 2)
 
 
 def _nino_canonical(value: str) -> str:
@@ -52,7 +52,7 @@ def _nhs(found: re.Match[str]) -> Span | None:
     # One in eleven numbers of ten digits has the right check digit: the form or the words have to say what it is.
     if not named and not (found["sign"] == " " and digits[0] in "4679") and not alone(found):
         return None
-    return Span(found.start(), found.end(), 3 if named else 0)
+    return (found.start(), found.end(), 3 if named else 0)
 
 
 def _nhs_fake(value: str, draw: Draw) -> str:
@@ -68,7 +68,10 @@ def _nhs_reserved(value: str) -> bool:
 
 NHS_NUMBER = StructuralEntity(
     name="uk_nhs",
-    cue=r"[0-9０-９]{3}[^0-9A-Za-z]?[0-9０-９]{3}[^0-9A-Za-z]?[0-9０-９]{4}",
+    cue=(
+        r"(?i:\bnhs\b|national health|health service|patient)|[0-9０-９]{3}[ \x{A0}　][0-9０-９]{3}[ \x{A0}　][0-9０-９]{4}"
+        r"|^\s{0,4}[0-9０-９]{3}[^0-9A-Za-z]?[0-9０-９]{3}[^0-9A-Za-z]?[0-9０-９]{4}\s{0,4}$"
+    ),
     pattern=re.compile(
         r"(?<![0-9A-Za-z_+])(?<![0-9][ .-])[0-9]{3}(?P<sign>[ -]?)[0-9]{3}(?P=sign)[0-9]{4}(?![0-9A-Za-z_])(?![ .-][0-9])"
     ),

@@ -20,7 +20,7 @@ def _check(found: re.Match[str]) -> Span | None:
     named = near(found, _WORDS)
     if found["sign"] != "-" and not (named or (found["sign"] and alone(found))):
         return None
-    return Span(found.start(), found.end(), 3 if named else 2)
+    return (found.start(), found.end(), 3 if named else 2)
 
 
 def _generalise(value: str) -> str:
