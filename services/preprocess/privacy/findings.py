@@ -1,0 +1,129 @@
+"""Where personal data stands in texts. Knows the entities; nothing of what is done about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from services.preprocess.privacy.entities import SPECIFICITY, StructuralEntity, structural
+from services.preprocess.privacy.entities.entity import ROW_END
+from services.preprocess.privacy.overlaps import Found, resolved
+from tidemill.contracts.privacy import EntityName
+
+# Full-width letters, digits and signs, and the dashes and spaces of typography, one character for one.
+_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_NARROW |= dict.fromkeys([*range(0x2010, 0x2016), 0x2212], ord("-"))
+_NARROW |= dict.fromkeys([0xA0, 0x3000, 0x202F, *range(0x2000, 0x200B)], ord(" "))
+_WIDE = re.compile(f"[{''.join(re.escape(chr(code)) for code in sorted(_NARROW))}]")
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Findings in the order of their rows and places; they never overlap. All lists have one element for each."""
+
+    rows: Integers
+    """Index of the text."""
+    starts: list[int]
+    ends: list[int]
+    """Characters from ``starts`` up to ``ends``."""
+    entities: list[EntityName]
+    texts: list[str]
+    """The text that it stands in."""
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+    def value(self, at: int) -> str:
+        """What was found, full-width characters made narrow."""
+        return narrow(self.texts[at][self.starts[at] : self.ends[at]])
+
+    def counts(self) -> dict[EntityName, int]:
+        """How many there are of each kind."""
+        return {name: self.entities.count(name) for name in SPECIFICITY if name in set(self.entities)}
+
+
+def find(
+    texts: pa.Array | pa.ChunkedArray, entities: Iterable[EntityName], regions: Sequence[str], *, reserved: bool = True
+) -> Findings:
+    """The personal data in ``texts`` (strings; nulls hold none) that is recognised by its form.
+
+    ``person`` and ``address`` need a model and are not looked for here. With ``reserved`` false, values of ranges that
+    are kept for documentation, tests and fiction are left out: a prepared dataset may hold invented values.
+
+    Raises:
+        InvalidInput: a region is not a country that has phone numbers.
+    """
+    return found_by(structural(entities, regions), texts, reserved=reserved)
+
+
+def found_by(
+    known: Sequence[StructuralEntity], texts: pa.Array | pa.ChunkedArray, *, reserved: bool = True,
+    also: Iterable[Found] = (),
+) -> Findings:  # fmt: skip
+    """What the entities find; ``also`` are findings of a model."""
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    present = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
+    held = texts.drop_null() if len(present) < len(texts) else texts
+    strings: list[str] = held.to_pylist()
+    found = list(also)
+    for cue, sharing in _by_cue(known).items():
+        at = np.flatnonzero(pc.match_substring_regex(held, cue).to_numpy(zero_copy_only=False))
+        if len(at):
+            scanned = _Joined(present[at], [strings[one] for one in at.tolist()])
+            for entity in sharing:
+                found.extend(scanned.matches(entity, reserved=reserved))
+    found = resolved(found)
+    rows = np.fromiter((one[0] for one in found), np.int64, len(found))
+    return Findings(
+        rows=rows,
+        starts=[one[1] for one in found],
+        ends=[one[2] for one in found],
+        entities=[SPECIFICITY[one[4]] for one in found],
+        texts=[strings[at] for at in np.searchsorted(present, rows).tolist()],
+    )
+
+
+def narrow(text: str) -> str:
+    """The text with full-width characters made narrow; as long as before."""
+    return text if text.isascii() or not _WIDE.search(text) else text.translate(_NARROW)
+
+
+class _Joined:
+    """Texts scanned as one: a pattern runs through all of them without a loop over rows."""
+
+    def __init__(self, rows: Integers, texts: list[str]) -> None:
+        self._rows = rows
+        self._text = narrow(ROW_END.join(texts))
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
+        self._offsets = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+
+    def matches(self, entity: StructuralEntity, *, reserved: bool) -> Iterator[Found]:
+        spans = [span for match in entity.pattern.finditer(self._text) if (span := entity.check(match)) is not None]
+        if not reserved:
+            spans = [span for span in spans if not entity.reserved(self._text[span[0] : span[1]])]
+        if not spans:
+            return iter(())
+        starts, ends, sure = np.array(spans, np.int64).T
+        at = np.searchsorted(self._offsets, starts, side="right") - 1
+        offsets = self._offsets[at]
+        rank = [SPECIFICITY.index(entity.name)] * len(spans)
+        return zip(
+            self._rows[at].tolist(), (starts - offsets).tolist(), (ends - offsets).tolist(), sure.tolist(), rank,
+            strict=True,
+        )  # fmt: skip
+
+
+def _by_cue(known: Sequence[StructuralEntity]) -> dict[str, list[StructuralEntity]]:
+    sharing: dict[str, list[StructuralEntity]] = {}
+    for entity in known:
+        sharing.setdefault(entity.cue, []).append(entity)
+    return sharing
