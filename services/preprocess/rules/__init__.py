@@ -1,0 +1,65 @@
+"""The steps of a preparation, in their order: what the recipe's rules do to the columns of a dataset.
+
+Row steps need nothing but the row; fitted ones look at the training part first; texts are augmented on the training
+part. Knows no files, no parts and no jobs: the plan folds the steps into one frame.
+"""
+
+from __future__ import annotations
+
+from services.preprocess.change import Change, RowStep
+from services.preprocess.rules.answers import change_answers
+from services.preprocess.rules.bounds import bounds
+from services.preprocess.rules.coercion import coerce_types
+from services.preprocess.rules.columns import Roles, check_rules
+from services.preprocess.rules.html import remove_html
+from services.preprocess.rules.incomplete import drop_empty_rows
+from services.preprocess.rules.labels import LabelCounts, normalise_labels, unify_labels
+from services.preprocess.rules.languages import languages
+from services.preprocess.rules.missing import missing_markers, missing_values, strip_spaces
+from services.preprocess.rules.stopping import remove_stop_words
+from services.preprocess.rules.texts import lowercase, normalise_texts, text_length
+from tidemill.contracts.data import Data
+from tidemill.datasets import DatasetSchema
+
+
+def row_steps(data: Data, schema: DatasetSchema, labels: LabelCounts | None = None) -> list[RowStep]:
+    """The row steps that the recipe asks for and that have something to do, in their order.
+
+    ``labels``: rows by label by part, as ingest counted them; without them labels are not unified.
+
+    Raises:
+        InvalidInput: a rule names a column that is not there, or cannot be applied to its kind.
+    """
+    check_rules(data, schema)
+    columns = {column.name: column for column in schema.columns}
+    steps: list[RowStep] = []
+    for step in _in_order(data, schema, labels):
+        if _does_something(step.change(columns)):
+            steps.append(step)
+            columns = step.columns_after(columns)
+    return steps
+
+
+def _in_order(data: Data, schema: DatasetSchema, labels: LabelCounts | None) -> list[RowStep]:
+    roles, text = Roles.of(schema), data.text_rules
+    steps: list[RowStep] = [strip_spaces(roles), missing_markers(data.missing, roles)]
+    steps += [remove_html(roles)] if text.strip_html else []
+    steps += [normalise_texts(roles)] if data.normalize else []
+    if roles.label is not None:
+        steps += [normalise_labels(roles.label)]
+        steps += [unify_labels(roles.label, labels)] if labels else []
+    steps += [coerce_types(data.types, roles)]
+    steps += [bounds(data.bounds)] if data.bounds else []
+    steps += [languages(text.languages, roles)] if text.languages is not None else []
+    steps += [lowercase(roles)] if text.lowercase else []
+    if text.remove_stop_words:
+        steps += [remove_stop_words(text.remove_stop_words, roles, schema.roles.get("context"))]
+    steps += [change_answers(schema.roles["answers"], data)] if "answers" in schema.roles else []
+    steps += [drop_empty_rows(roles)]
+    if text.min_characters or text.max_characters is not None:
+        steps += [text_length(text, roles)]
+    return [*steps, missing_values(data.missing, roles)]
+
+
+def _does_something(change: Change) -> bool:
+    return bool(change.columns or change.counts or change.fails or change.dropped_columns) or change.remove is not None
