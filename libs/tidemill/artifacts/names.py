@@ -1,4 +1,4 @@
-"""What the files of an artifact may be called, where the names come from a stranger: an archive, an upload, a bucket."""
+"""What the files of an artifact may be called, where a stranger names them: an archive, an upload, a bucket."""
 
 from __future__ import annotations
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from services.ingest.archives.zip_files import open_zip
 from tidemill.errors import InvalidInput
 
 Compression = Literal["gzip", "bzip2", "xz", "zstd"]
@@ -34,9 +34,7 @@ _FOREIGN = (
 )
 _NAMED = re.compile(r"\.(?:zip|tar|tgz|tbz2?|txz|tzst|gz|bz2|xz|zst)$", re.IGNORECASE)
 _COMPRESSED_NAME = re.compile(r"\.(?:(?P<tar>tgz|tbz2?|txz|tzst)|gz|bz2|xz|zst)$", re.IGNORECASE)
-_ARCHIVE_NAME = re.compile(
-    r"\.(?:zip|tar|tgz|tbz2?|txz|tzst|tar\.(?:gz|bz2|xz|zst)|gz|bz2|xz|zst)$", re.IGNORECASE
-)
+_ARCHIVE_NAME = re.compile(r"\.(?:zip|tar|tgz|tbz2?|txz|tzst|tar\.(?:gz|bz2|xz|zst)|gz|bz2|xz|zst)$", re.IGNORECASE)
 
 
 def archive_kind(path: Path) -> Kind | None:
@@ -58,7 +56,7 @@ def kind_of(head: bytes, name: str, is_document: Callable[[], bool]) -> Kind | N
     """
     for magic, what in _FOREIGN:
         if head.startswith(magic):
-            raise InvalidInput(f"{name} is a {what} archive, which is not unpacked here; send zip, tar, tar.gz or tar.zst")
+            raise InvalidInput(f"{name} is a {what} archive, which is not unpacked here; send zip, tar.gz or tar.zst")
     kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
     if kind is None and _BZIP2.match(head):
         kind = "bzip2"
@@ -100,7 +98,7 @@ def decompressed_name(name: str) -> str:
 def _is_document(path: Path) -> bool:
     """Whether a zip is one file to its users: an Office or OpenDocument workbook, a NumPy archive."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = archive.namelist()
     except Exception:  # A broken archive is told about where it is unpacked.
         return path.suffix.casefold() in (".xlsx", ".xlsm", ".ods", ".npz")

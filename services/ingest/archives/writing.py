@@ -33,32 +33,42 @@ class Meter:
         self._limits = limits
         self._report = report
         self._packed = max(1, packed_bytes)
-        self._bytes = 0
+        self._decompressed = 0
+        self._written = 0
         self._files = 0
         self.hidden = 0
         """Members that were left out because they are hidden."""
 
-    def add_bytes(self, number: int, archive: str) -> None:
-        """``number`` bytes were decompressed.
+    def decompressed(self, number: int, archive: str) -> None:
+        """``number`` bytes came out of an archive, whatever becomes of them.
 
         Raises:
             InvalidInput: too many.
             HandedBack: the worker wants to leave.
         """
-        self._bytes += number
+        self._decompressed += number
         limits = self._limits
-        if self._bytes > limits.max_bytes:
-            raise InvalidInput(
-                f"{archive} unpacks to more than {limits.max_bytes:,} bytes, the limit of TIDEMILL_INGEST_MAX_BYTES; "
-                "publish less or raise the limit"
-            )
-        if self._bytes > limits.free_bytes and self._bytes > limits.max_ratio * self._packed:
+        if self._decompressed > limits.free_bytes and self._decompressed > limits.max_ratio * self._packed:
             raise InvalidInput(
                 f"{archive} unpacks to more than {limits.max_ratio} times its size, as archives do that are made to "
                 "fill a disk; publish the files as they are"
             )
+        if self._decompressed > 2 * limits.max_bytes:
+            raise self._too_large(archive)
         if self._report.stop_requested:
             raise HandedBack("the worker is leaving in the middle of unpacking")
+
+    def written(self, number: int, archive: str) -> None:
+        """``number`` bytes of a file are to be written. Raises InvalidInput for too many of them."""
+        self._written += number
+        if self._written > self._limits.max_bytes:
+            raise self._too_large(archive)
+
+    def _too_large(self, archive: str) -> InvalidInput:
+        return InvalidInput(
+            f"{archive} unpacks to more than {self._limits.max_bytes:,} bytes, the limit of TIDEMILL_INGEST_MAX_BYTES; "
+            "publish less or raise the limit"
+        )
 
     def add_file(self, archive: str) -> None:
         """Another member, whatever it is. Raises InvalidInput for too many of them."""
@@ -69,7 +79,7 @@ class Meter:
                 "put the rows into fewer files, or raise the limit"
             )
         left_out = f", {self.hidden:,} hidden ones left out" if self.hidden else ""
-        self._report.progress(None, f"{self._files:,} files unpacked, {self._bytes / 1e6:,.1f} MB{left_out}")
+        self._report.progress(None, f"{self._files:,} files unpacked, {self._written / 1e6:,.1f} MB{left_out}")
 
 
 class Unpacked:
@@ -88,21 +98,17 @@ class Unpacked:
     def folder_of(self, name: str) -> None:
         """A folder is named; it is made when a file is in it."""
         self._meter.add_file(self._archive)
-        if name.strip("./"):
+        if name != "./":
             self._names.checked(name)
 
     def write(self, name: str, content: Iterable[bytes]) -> None:
-        """The next file, not counted yet; a hidden one is read and left out.
+        """The next file; a hidden one is left out, its content not read.
 
         Raises:
             InvalidInput: its name cannot be used, or there is too much of it.
         """
-        if self._skips(name):
-            for chunk in content:
-                self._meter.add_bytes(len(chunk), self._archive)
-            return
-        safe = self._names.add(name)
-        self._write(safe, content)
+        if not self._skips(name):
+            self._write(self._names.add(name), content)
 
     def link(self, name: str, target: str, *, hard: bool) -> None:
         """A link to another member of the archive, which gets a copy of it.
@@ -148,7 +154,7 @@ class Unpacked:
         head = b""
         with target.open("xb") as file:
             for chunk in content:
-                self._meter.add_bytes(len(chunk), self._archive)
+                self._meter.written(len(chunk), self._archive)
                 if len(head) < HEAD:
                     head += chunk[: HEAD - len(head)]
                 file.write(chunk)
@@ -157,7 +163,7 @@ class Unpacked:
 
 
 def counted(content: Iterable[bytes], meter: Meter, archive: str) -> Iterator[bytes]:
-    """``content``, every byte of it counted. Raises InvalidInput for too many of them."""
+    """What comes out of an archive, every byte counted. Raises InvalidInput for too many of them."""
     for chunk in content:
-        meter.add_bytes(len(chunk), archive)
+        meter.decompressed(len(chunk), archive)
         yield chunk
