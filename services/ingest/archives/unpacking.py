@@ -11,8 +11,8 @@ from services.ingest.archives.streams import chunks, first_bytes
 from services.ingest.archives.tar import unpack_tar
 from services.ingest.archives.writing import Meter, Unpacked, UnpackLimits, counted
 from services.ingest.archives.zips import unpack_zip
-from tidemill.artifacts.names import is_hidden
 from tidemill.errors import InvalidInput
+from tidemill.file_names import is_hidden
 from tidemill.jobs.report import ProgressReport
 
 _NEVER_ARCHIVES = frozenset((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".wav", ".flac", ".mp3", ".xml"))

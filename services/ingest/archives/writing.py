@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.ingest.archives.kinds import HEAD
-from tidemill.artifacts.names import FileNames, is_hidden
 from tidemill.errors import HandedBack, InvalidInput
+from tidemill.file_names import FileNames, is_hidden
 from tidemill.jobs.report import ProgressReport
 
 _LINKS_IN_A_ROW = 8

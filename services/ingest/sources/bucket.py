@@ -19,8 +19,8 @@ from obstore.store import S3Store
 
 from services.ingest.sources.policy import Origin, SourcePolicy
 from services.ingest.sources.transfer import Transfer
-from tidemill.artifacts.names import FileNames, is_hidden
 from tidemill.errors import InvalidInput, TransientError
+from tidemill.file_names import FileNames, is_hidden
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$")
 _CHUNK = 1 << 20

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 from services.ingest.sources.policy import Origin, SourcePolicy
 from services.ingest.sources.transfer import Transfer
 from services.ingest.sources.web import Trusted, fetch
-from tidemill.artifacts.names import FileNames, is_hidden
 from tidemill.errors import InvalidInput, TidemillError, TransientError
+from tidemill.file_names import FileNames, is_hidden
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from services.ingest.sources.policy import Origin, SourcePolicy
 from services.ingest.sources.transfer import Transfer
-from tidemill.artifacts.names import FileNames, is_hidden
 from tidemill.errors import InvalidInput
+from tidemill.file_names import FileNames, is_hidden
 
 
 @dataclass(frozen=True)

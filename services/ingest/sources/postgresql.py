@@ -36,7 +36,7 @@ _MAX_DIGITS = 38
 _MAY_PASS = ("08", "40", "53", "55", "57", "58")
 """Classes of SQLSTATE (PostgreSQL 15, appendix A): connection, transaction, resources, locks, operator, system."""
 _STAYS = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry",
-          "failed to resolve", "could not translate", "certificate", "does not support SSL", "not permitted")  # fmt: skip
+          "failed to resolve", "could not translate", "certificate", "not support SSL", "not permitted")  # fmt: skip
 """What a refused connection says, for which there is no SQLSTATE, that another try does not change."""
 
 

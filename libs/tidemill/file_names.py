@@ -1,4 +1,4 @@
-"""What the files of an artifact may be called, where a stranger names them: an archive, an upload, a bucket."""
+"""What files of a dataset may be called, where a stranger names them: in an archive, an upload, a bucket."""
 
 from __future__ import annotations
 
