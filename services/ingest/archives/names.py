@@ -5,6 +5,7 @@ APPNOTE 6.3.10, 4.4.4 (bit 11) and 4.6.9 (Unicode path field); what is left is g
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 import zlib
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 
 _UTF8 = 0x800
 _UNICODE_PATH = 0x7075
-_MOST_ARE_COMMON = 0.8
+_CHINESE = re.compile(r"[\u2014-\u2026\u3000-\u301f\u3400-\u9fff\uff01-\uff5e]")
+"""Characters, and the punctuation that goes with them."""
 
 
 def member_names(members: Sequence[zipfile.ZipInfo]) -> list[str]:
@@ -39,16 +41,12 @@ def _encoding(names: bytes) -> str:
 
 
 def _is_chinese(names: bytes) -> bool:
-    """Whether most pairs of bytes are those of GB 2312's characters, which Western words make by chance alone."""
-    pairs = common = at = 0
-    while at < len(names) - 1:
-        if names[at] < 0x80:
-            at += 1
-            continue
-        pairs += 1
-        common += 0xB0 <= names[at] <= 0xF7 and names[at + 1] >= 0xA1
-        at += 2
-    return common >= _MOST_ARE_COMMON * pairs
+    """Whether the names, as GB 18030, are of Chinese characters alone, and not made by chance of Western ones: there an
+    accented letter stands between plain ones, whereas most second bytes of a Chinese character are no plain letters."""
+    chinese = [character for character in names.decode("gb18030") if not character.isascii()]
+    pairs = [character.encode("gb18030") for character in chinese]
+    high = sum(len(pair) == 2 and pair[1] >= 0x80 for pair in pairs)
+    return all(_CHINESE.match(character) for character in chinese) and 2 * high >= len(pairs)
 
 
 def _unicode_path(member: zipfile.ZipInfo, raw: bytes) -> str | None:

@@ -15,7 +15,7 @@ from tidemill.errors import InvalidInput
 CHUNK = 1 << 18
 _XZ_MEMORY = 256 << 20
 _ZSTD_WINDOW = 128 << 20
-_ZSTD_INPUT = 2048
+_ZSTD_INPUT = 512
 """Compressed bytes given to zstd at once: four of them can stand for 128 KiB, and it bounds nothing by itself."""
 
 
