@@ -42,7 +42,8 @@ class InferenceSettings(ServiceSettings):
     """Largest request body, after decompression; uploads have their own limit."""
     upload_bytes: int = Field(default=2 << 30, ge=1024)
     """Largest dataset upload."""
-    upload_files: int = Field(default=64, ge=1)
+    upload_files: int = Field(default=20_000, ge=1)
+    """Most files of one upload; an archive counts as one."""
 
     shutdown_grace: timedelta = timedelta(seconds=8)
     """Time that requests in progress have to end when the service is told to stop."""

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from services.inference.web.bodies import refuse_declared_length, too_large
 from tidemill.errors import InvalidInput, TransientError
+from tidemill.file_names import FileNames, is_hidden
 
 _FIELD_BYTES = 1 << 20
 _WRITE_BYTES = 1 << 20
@@ -21,7 +22,7 @@ _WRITE_BYTES = 1 << 20
 
 @dataclass
 class Form:
-    """A multipart body's fields by name, and the names of the files that were written."""
+    """A multipart body's fields by name, and the files that were written: relative paths with ``/``."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -29,15 +30,17 @@ class Form:
 
 @dataclass
 class _Part:
+    """``path``: where a file goes, None for a field."""
+
     name: str
-    file: BinaryIO | None
+    path: Path | None
     data: bytearray = field(default_factory=bytearray)
 
 
 async def receive_form(
     request: Request, folder: Path, *, fields: Collection[str], max_bytes: int, max_files: int
 ) -> Form:
-    """Read the body; files go to ``folder`` under the names that the client gave them, without any path.
+    """Read the body; files go to ``folder`` under the relative paths that the client gave them (``train/a.png``).
 
     ``fields`` are the names of the fields that may come, each once; another is refused before its value is read.
 
@@ -68,7 +71,10 @@ async def receive_form(
 
 
 class _Receiver:
-    """The parser's callbacks. Bytes of files are collected and written by ``write``, off the event loop."""
+    """The parser's callbacks. Bytes of files are collected and written by ``write``, off the event loop.
+
+    One file is open at a time: they come one after the other.
+    """
 
     def __init__(self, boundary: bytes, folder: Path, fields: Collection[str], max_files: int) -> None:
         self.form = Form()
@@ -79,8 +85,9 @@ class _Receiver:
         self._part: _Part | None = None
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
         self._disposition = b""
-        self._open: list[BinaryIO] = []
-        self._waiting: list[tuple[BinaryIO, bytes]] = []
+        self._names = FileNames("the upload")
+        self._open: tuple[Path, BinaryIO] | None = None
+        self._waiting: list[tuple[Path, bytes]] = []
         self._ended = False
         self._parser = python_multipart.MultipartParser(
             boundary,
@@ -103,8 +110,8 @@ class _Receiver:
     def write(self) -> None:
         """Write what was collected."""
         waiting, self._waiting, self.unwritten = self._waiting, [], 0
-        for file, data in waiting:
-            file.write(data)
+        for path, data in waiting:
+            self._opened(path).write(data)
 
     def finish(self) -> None:
         """The body is complete."""
@@ -114,9 +121,19 @@ class _Receiver:
         self.write()
 
     def close(self) -> None:
-        """Close the files."""
-        for file in self._open:
-            file.close()
+        """Close the file that is open."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+    def _opened(self, path: Path) -> BinaryIO:
+        if self._open is not None and self._open[0] == path:
+            return self._open[1]
+        self.close()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+        self._open = (path, file)
+        return file
 
     def _on_part_begin(self) -> None:
         self._disposition = b""
@@ -148,24 +165,25 @@ class _Receiver:
             raise InvalidInput(f"field {name!r} was sent twice; send it once")
         return name
 
-    def _new_file(self, given: str) -> BinaryIO:
-        name = given.replace("\\", "/").rsplit("/", 1)[-1]
-        if not name or name.startswith(".") or "\0" in name or len(name.encode()) > 255:
-            raise InvalidInput(f"file name {given!r} cannot be used; send a plain name such as train.csv")
-        if name in self.form.files:
-            raise InvalidInput(f"file {name!r} was sent twice; give every file its own name")
+    def _new_file(self, given: str) -> Path:
         if len(self.form.files) >= self._max_files:
-            raise InvalidInput(f"more than {self._max_files} files were sent; put the rows into fewer files")
-        file = (self._folder / name).open("xb")
+            raise InvalidInput(
+                f"more than {self._max_files:,} files were sent (TIDEMILL_INFERENCE_UPLOAD_FILES); "
+                "pack them into one zip or tar.gz archive and send that"
+            )
+        name = self._names.add(given)
+        if is_hidden(name):
+            raise InvalidInput(f"the upload holds a hidden file, {given!r}; leave it out, or rename it")
         self.form.files.append(name)
-        self._open.append(file)
-        return file
+        path = self._folder / name
+        self._waiting.append((path, b""))  # an empty file is one, too
+        return path
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         assert self._part is not None
         piece = data[start:end]
-        if self._part.file is not None:
-            self._waiting.append((self._part.file, piece))
+        if self._part.path is not None:
+            self._waiting.append((self._part.path, piece))
             self.unwritten += len(piece)
             return
         self._part.data.extend(piece)
@@ -174,7 +192,7 @@ class _Receiver:
 
     def _on_part_end(self) -> None:
         part, self._part = self._part, None
-        if part is None or part.file is not None:
+        if part is None or part.path is not None:
             return
         try:
             self.form.fields[part.name] = part.data.decode()

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 from services.ingest.sources.policy import SourcePolicy
 from services.ingest.sources.transfer import Transfer
-from tidemill.contracts import DatasetPublished
+from tidemill.contracts import DatasetPublished, RecipeError, parse_recipe
+from tidemill.contracts.source_uri import DATABASES, check_secrets, is_database
 from tidemill.errors import InvalidInput, TransientError
 from tidemill.jobs.report import ProgressReport
 
@@ -29,7 +30,8 @@ _ADVICE = {
 
 
 def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, policy: SourcePolicy) -> None:
-    """Copy the file, or the data files of the folder, that ``event.uri`` names into the directory ``into``.
+    """Copy what ``event.uri`` names into the directory ``into``: a file, all visible files of a folder with their
+    relative paths, or the rows that ``data.query`` of the recipe selects.
 
     Raises:
         InvalidInput: the uri is wrong, names nothing, or the policy refuses it.
@@ -38,6 +40,13 @@ def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, pol
     if event.uri is None:
         raise InvalidInput("the event names no uri to read")
     uri = event.uri.strip()
+    query, database = _query(event), is_database(uri)
+    if query is not None and not database:
+        raise InvalidInput("data.query is set, but the uri is not a database; remove data.query from the recipe")
+    try:
+        check_secrets(uri)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
     into.mkdir(parents=True, exist_ok=True)
     transfer = Transfer(policy, report, "the dataset")
     named = _SCHEME.match(uri)
@@ -55,12 +64,28 @@ def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, pol
             from services.ingest.sources.bucket import download_objects
 
             download_objects(uri, into, transfer, policy=policy, origin=event.origin)
+        elif scheme == "hf":
+            from services.ingest.sources.hub import download_from_hub
+
+            download_from_hub(uri, into, transfer, policy=policy, origin=event.origin)
+        elif database:
+            from services.ingest.sources.query import copy_query
+
+            copy_query(uri, query, into, transfer, policy=policy, origin=event.origin)
         else:
             raise InvalidInput(
-                f"a uri of the scheme {scheme!r} cannot be read; give an absolute path, file://, http(s):// or s3://"
+                f"a uri of the scheme {scheme!r} cannot be read; give an absolute path, file://, http(s)://, s3://, "
+                f"hf://datasets/…, {' or '.join(f'{kind}://' for kind in DATABASES)}"
             )
     except OSError as error:
         raise _explained(error) from error
+
+
+def _query(event: DatasetPublished) -> str | None:
+    try:
+        return parse_recipe(event.recipe).data.query
+    except RecipeError as error:
+        raise InvalidInput(str(error)) from None
 
 
 def _explained(error: OSError) -> InvalidInput | TransientError:

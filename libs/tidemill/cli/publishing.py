@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def publish(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE|FOLDER|URI", help="The dataset: a file, a folder with train.* and test.*, or a URI."
+            metavar="FILE|FOLDER|URI...",
+            help="The dataset: files, an archive, a folder and all that is in it, or a URI.",
         ),
     ],
     name: Annotated[
@@ -33,14 +34,23 @@ def publish(
     promote: Annotated[
         bool | None, typer.Option("--promote/--no-promote", help="Override promotion.enabled of the recipe.")
     ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the rows to the dataset's last version; else they replace it.")
+    ] = False,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", metavar="NAME", help="The dataset's licence, an SPDX identifier or a name."),
+    ] = None,
+    owner: Annotated[str | None, typer.Option("--owner", metavar="NAME", help="Whose dataset it is.")] = None,
     data_dir: DataDirOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish a dataset: a run makes a model from it and puts it in service."""
     from tidemill.cli.recipes import compose
+    from tidemill.cli.uploading import uploading
     from tidemill.client import connect
-    from tidemill.client.platform import check_name
+    from tidemill.client.sources import check_name
     from tidemill.errors import InvalidInput
 
     document = compose(recipe, changes or [])
@@ -50,7 +60,11 @@ def publish(
         except InvalidInput as error:
             raise Misused(f"--name: {error}") from None
     with connect(url, data_dir) as platform:
-        run = platform.publish(source, name=name, recipe=document or None, use_cache=cache, promote=promote)
+        with uploading(as_json) as sent:
+            run = platform.publish(
+                sources, name=name, recipe=document or None, use_cache=cache, promote=promote, append=append,
+                licence=licence, owner=owner, sent=sent,
+            )  # fmt: skip
         if wait:
             follow(platform, run, as_json=as_json, hint=_where(data_dir, url))
             return

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tidemill.client.address import Address, is_loopback
+from tidemill.client.multipart import MultipartBody, Sent
 from tidemill.client.sse import ServerSentEvent, parse
 from tidemill.errors import InvalidInput, NotFound, TidemillError, TransientError
 
@@ -80,20 +81,18 @@ class Gateway:
         """The JSON answer to a DELETE; sent again only when it certainly did not arrive."""
         return self._patiently(lambda client, url: client.delete(url + path), patience, repeat=False)
 
-    def upload(self, path: str, fields: Mapping[str, str], files: list[Path]) -> Any:
+    def upload(
+        self, path: str, fields: Mapping[str, str], files: Sequence[tuple[str, Path]], *, sent: Sent | None = None
+    ) -> Any:
         """The JSON answer to a multipart POST; the files are streamed, never held in memory.
 
         Raises:
             InvalidInput: a file cannot be read.
         """
+        body = MultipartBody(fields, files, sent)
 
         def send(client: httpx.Client, url: str) -> httpx.Response:
-            with ExitStack() as opened:
-                try:
-                    parts = [("file", (file.name, opened.enter_context(file.open("rb")))) for file in files]
-                except OSError as error:
-                    raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}") from None
-                return client.post(url + path, data=dict(fields), files=parts, timeout=UPLOAD_TIMEOUT)
+            return client.post(url + path, content=body, headers=body.headers, timeout=UPLOAD_TIMEOUT)
 
         return self._patiently(send, None, repeat=False)
 

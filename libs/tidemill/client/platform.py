@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +12,20 @@ from urllib.parse import quote
 
 from tidemill.client.address import Address
 from tidemill.client.gateway import Gateway, Unavailable
+from tidemill.client.multipart import Sent
 from tidemill.client.run import Run
-from tidemill.client.sources import RecipeSource, files_to_upload, is_uri, local_path, read_recipe
-from tidemill.contracts import RunState, valid_name
+from tidemill.client.sources import (
+    RecipeSource,
+    Source,
+    check_name,
+    check_uri,
+    default_name,
+    is_uri,
+    local_path,
+    read_recipe,
+)
+from tidemill.client.uploads import files_to_upload
+from tidemill.contracts import RunState
 from tidemill.contracts.queries import DatasetRow, DatasetVersionView, DeadLetterView, ModelRow, ModelView, RunRow
 from tidemill.errors import InvalidInput, TidemillError
 
@@ -59,36 +69,52 @@ class Platform:
 
     def publish(
         self,
-        source: Path | str,
+        source: Source,
         *,
         name: str | None = None,
         recipe: RecipeSource = None,
         use_cache: bool = True,
         promote: bool | None = None,
+        append: bool = False,
+        licence: str | None = None,
+        owner: str | None = None,
+        sent: Sent | None = None,
     ) -> Run:
         """Publish a dataset and start its run.
 
-        ``source`` is a file or a folder with ``train.*`` and ``test.*`` (uploaded, as is a ``file://`` of this
-        machine), or a URI (``https://``, ``s3://``) that the platform reads. ``name`` is that of the model, by default
-        the file's; ``recipe`` a mapping or the path of a YAML file. ``promote`` overrides the recipe's
-        ``promotion.enabled``.
+        ``source`` is a file, an archive, a folder with all that is in it, or a list of files and folders (uploaded, as
+        is a ``file://`` of this machine), or a URI that the platform reads (``https://``, ``s3://``,
+        ``hf://datasets/owner/name``, a database's). ``name`` is that of the model, by default the source's; ``recipe`` a
+        mapping or the path of a YAML file. ``promote`` overrides the recipe's ``promotion.enabled``. ``append`` adds the rows to the
+        dataset's last version; otherwise they replace it. ``licence`` and ``owner`` are kept with its provenance.
+        ``sent`` is called while files are uploaded, with the bytes sent so far and the bytes in all.
 
         Raises:
             InvalidInput: there is no such file, or the name or the source cannot be used.
             RecipeError: the recipe is not valid; names the key.
         """
         document = read_recipe(recipe)
-        name = check_name(name) if name else _default_name(source)
-        options: dict[str, Any] = {"use_cache": use_cache} | ({} if promote is None else {"promote": promote})
-        source = local_path(source)
-        if is_uri(source):
-            body = {"name": name, "uri": str(source), **options} | ({"recipe": document} if document else {})
+        sources = [source] if isinstance(source, str | Path) else list(source)
+        if not sources:
+            raise InvalidInput("no file was named; name at least one")
+        name = check_name(name) if name else default_name(sources)
+        options: dict[str, Any] = {"use_cache": use_cache}
+        options |= {} if promote is None else {"promote": promote}
+        options |= {"append": True} if append else {}
+        words = {key: text for key, text in (("licence", licence), ("owner", owner)) if text is not None}
+        sources = [local_path(one) for one in sources]
+        uri = next((one for one in sources if is_uri(one)), None)
+        if uri is not None:
+            if len(sources) > 1:
+                raise InvalidInput(f"{uri} is a URI, which is published alone; several sources have to be files")
+            body: dict[str, Any] = {"name": name, "uri": check_uri(str(uri)), **options, **words}
+            body |= {"recipe": document} if document else {}
             return self._published(lambda: self._gateway.post("/v1/datasets", body), name)
-        fields = {"name": name} | {key: json.dumps(value) for key, value in options.items()}
+        fields = {"name": name, **words} | {key: json.dumps(value) for key, value in options.items()}
         if document:
             fields["recipe"] = json.dumps(document, ensure_ascii=False)  # every JSON text is YAML
-        files = files_to_upload(source)
-        return self._published(lambda: self._gateway.upload("/v1/datasets", fields, files), name)
+        files = files_to_upload(sources)
+        return self._published(lambda: self._gateway.upload("/v1/datasets", fields, files, sent=sent), name)
 
     def _published(self, send: Callable[[], Any], name: str) -> Run:
         try:
@@ -193,28 +219,6 @@ class Platform:
     def status(self) -> Any:
         """What the gateway says about itself, the registry and the models that it serves."""
         return self._gateway.get("/v1/status")
-
-
-def check_name(name: str) -> str:
-    """``name`` if a dataset or model can have it.
-
-    Raises:
-        InvalidInput: it cannot; says what a name looks like.
-    """
-    try:
-        return valid_name(name)
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
-
-
-def _default_name(source: Path | str) -> str:
-    last = str(source).rstrip("/").rpartition("/")[2].partition("?")[0]
-    stem = last.rsplit(".", 1)[0] if "." in last.strip(".") else last
-    name = re.sub(r"[^\w.\-]+", "-", stem).strip("-._")
-    try:
-        return check_name(name)
-    except InvalidInput:
-        raise InvalidInput(f"no name can be made from {str(source)!r}; give one") from None
 
 
 def _segment(text: str) -> str:

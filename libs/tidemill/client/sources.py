@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tidemill.contracts import Recipe, RecipeError, parse_recipe
+from tidemill.contracts import Recipe, RecipeError, parse_recipe, valid_name
+from tidemill.contracts.source_uri import check_secrets
 from tidemill.errors import InvalidInput
 
 _URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.\-]*://")
-_PART_STEMS = ("train", "validation", "valid", "val", "dev", "test")
-_MOST_FILES = 64
+_SUFFIXES = re.compile(r"(?:\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst))+$", re.IGNORECASE)
 
+Source = Path | str | Sequence[Path | str]
+"""A file, a folder, an archive or a URI; or several files and folders."""
 RecipeSource = Mapping[str, Any] | Recipe | Path | str | None
 
 
@@ -30,30 +33,6 @@ def local_path(source: Path | str) -> Path | str:
     parts = urlsplit(source)
     path = Path(unquote(parts.path))
     return path if parts.netloc in ("", "localhost") and path.exists() else source
-
-
-def files_to_upload(source: Path | str) -> list[Path]:
-    """The file itself; of a folder its given parts (``train.*``, ``test.*``, ``validation.*``) or else its files.
-
-    Raises:
-        InvalidInput: there is nothing to upload; names the path.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise InvalidInput(f"{path}: no such file or folder")
-    if not path.is_dir():
-        raise InvalidInput(f"{path} is neither a file nor a folder")
-    files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith((".", "_")))
-    parts = [file for file in files if file.stem.casefold() in _PART_STEMS]
-    stems = {file.stem.casefold() for file in parts}
-    chosen = parts if {"train", "test"} <= stems else files
-    if not chosen:
-        raise InvalidInput(f"folder {path} holds no file; expected a data file, or train.* and test.*")
-    if len(chosen) > _MOST_FILES:
-        raise InvalidInput(f"folder {path} holds {len(chosen)} files; name the one that is the dataset")
-    return chosen
 
 
 def read_recipe(recipe: RecipeSource) -> dict[str, Any]:
@@ -94,3 +73,45 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RecipeError(f"recipe {path}: must be a mapping of sections, e.g. 'training: {{epochs: 2}}'")
     return document
+
+
+def check_uri(uri: str) -> str:
+    """``uri``, if it holds no password. Raises InvalidInput otherwise; the message does not repeat it."""
+    try:
+        return check_secrets(uri)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
+def check_name(name: str) -> str:
+    """``name`` if a dataset or model can have it.
+
+    Raises:
+        InvalidInput: it cannot; says what a name looks like.
+    """
+    try:
+        return valid_name(name)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
+def default_name(sources: Sequence[Path | str]) -> str:
+    """A name made from what the source is called: the file, the folder, or the folder that several files are in.
+
+    Raises:
+        InvalidInput: nothing in it can be a name.
+    """
+    if len(sources) == 1:
+        given = str(sources[0])
+        where = given.partition("?")[0] if is_uri(given) else given
+    else:
+        where = given = os.path.commonpath([Path(source).expanduser().absolute().parent for source in sources])
+    last = where.rstrip("/").rpartition("/")[2]
+    last = last.partition("@")[0] if given.startswith("hf://") else last
+    last = _SUFFIXES.sub("", last) or last
+    stem = last.rsplit(".", 1)[0] if "." in last.strip(".") else last
+    name = re.sub(r"[^\w.\-]+", "-", stem).strip("-._")
+    try:
+        return check_name(name)
+    except InvalidInput:
+        raise InvalidInput(f"no name can be made from {given!r}; give one") from None

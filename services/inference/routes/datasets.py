@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +20,14 @@ from starlette.responses import Response
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.leftovers import UPLOAD, own_prefix
 from services.inference.routes.models import sentences
-from services.inference.routes.views import Accepted, PublishAnswer, PublishForm, PublishLinks, PublishRequest
+from services.inference.routes.views import (
+    Accepted,
+    Provenance,
+    PublishAnswer,
+    PublishForm,
+    PublishLinks,
+    PublishRequest,
+)
 from services.inference.uploads import receive_form
 from services.inference.web.bodies import decode_object, read_body
 from services.inference.web.operations import Operation, Query, json_response
@@ -32,7 +39,8 @@ from tidemill.errors import InvalidInput, NotFound, TransientError
 from tidemill.records.schema import RunRecord
 from tidemill.telemetry import current_traceparent, span
 
-_FIELDS = ("name", "recipe", "use_cache", "promote")
+_FIELDS = ("name", "recipe", "use_cache", "promote", "append", "licence", "owner")
+_PROVENANCE: TypeAdapter[str] = TypeAdapter(Provenance)
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -121,18 +129,30 @@ async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
             raise InvalidInput("no file was sent; add a part named 'file' with a file name")
         if "name" not in form.fields:
             raise InvalidInput("field 'name' is missing; it names the dataset and the model")
-        values: dict[str, Any] = {
-            "name": form.fields["name"],
-            "recipe": _checked(_recipe_text(form.fields.get("recipe"))),
-        }
-        for field in ("use_cache", "promote"):
-            if field in form.fields:
-                values[field] = _flag(field, form.fields[field])
+        values = _values(form.fields)
         _event(gateway, {**values, "uri": "upload:"})  # a wrong name must not cost an upload to the store
         source = await gateway.store.put(folder, kind="source")
     finally:
         await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
     return _event(gateway, {**values, "source": source})
+
+
+def _values(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of an upload, of which ``name`` is there."""
+    recipe = _checked(_recipe_text(fields.get("recipe")))
+    if parse_recipe(recipe).data.query is not None:
+        raise HttpProblem(400, "invalid-recipe", "data.query is for a database; remove it, since files were sent")
+    values: dict[str, Any] = {"name": fields["name"], "recipe": recipe}
+    for field in ("use_cache", "promote", "append"):
+        if field in fields:
+            values[field] = _flag(field, fields[field])
+    for field in ("licence", "owner"):
+        if fields.get(field, "").strip():
+            try:
+                values[field] = _PROVENANCE.validate_python(fields[field])
+            except ValidationError as invalid:
+                raise InvalidInput(f"field {field!r}: {invalid.errors()[0]['msg']}") from None
+    return values
 
 
 def _event(gateway: Gateway, values: Mapping[str, Any]) -> DatasetPublished:

@@ -5,13 +5,17 @@ Views of runs and models are the registry's (``tidemill.contracts.queries``) and
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from tidemill.contracts import Budget, Name, RunId, StageName
 from tidemill.contracts.references import Frozen
 from tidemill.contracts.section import Section
+from tidemill.contracts.source_uri import check_secrets
+
+Provenance = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+"""Words about where a dataset comes from."""
 
 
 class PublishRequest(Section):
@@ -19,20 +23,36 @@ class PublishRequest(Section):
 
     name: Name
     uri: str = Field(min_length=1)
-    """``http(s)://`` or ``s3://``; local paths only where the ingest service allows them."""
+    """``http(s)://``, ``hf://datasets/owner/name`` or ``s3://``; buckets, databases (``postgresql://``, ``sqlite:////``,
+    with ``data.query`` in the recipe) and local paths only where the ingest service allows them. Never a password."""
     recipe: dict[str, Any] | None = None
     use_cache: bool = True
     promote: bool | None = None
+    append: bool = False
+    """The rows are added to the dataset's last version; otherwise they replace it."""
+    licence: Provenance | None = None
+    """Licence of the dataset as an SPDX identifier or a name."""
+    owner: Provenance | None = None
+
+    @field_validator("uri")
+    @classmethod
+    def _no_secrets(cls, uri: str) -> str:
+        return check_secrets(uri)
 
 
 class PublishForm(BaseModel):
-    """Fields of an upload; the files are parts named ``file``."""
+    """Fields of an upload; the files are parts named ``file``, their file names relative paths (``train/a.png``)."""
 
     name: Name
     recipe: str | None = None
     """YAML or JSON."""
     use_cache: bool = True
     promote: bool | None = None
+    append: bool = False
+    """The rows are added to the dataset's last version; otherwise they replace it."""
+    licence: Provenance | None = None
+    """Licence of the dataset as an SPDX identifier or a name."""
+    owner: Provenance | None = None
     file: list[bytes] = Field(json_schema_extra={"items": {"type": "string", "format": "binary"}})
 
 

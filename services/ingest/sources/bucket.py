@@ -1,9 +1,10 @@
-"""Downloads an object, or the data files below a prefix, from S3. Credentials and endpoint are the platform's own."""
+"""Downloads an object, or all visible objects below a prefix, from S3, with the platform's own credentials."""
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
@@ -16,10 +17,10 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
-from services.ingest.layout import choose_files
 from services.ingest.sources.policy import Origin, SourcePolicy
 from services.ingest.sources.transfer import Transfer
 from tidemill.errors import InvalidInput, TransientError
+from tidemill.file_names import FileNames, is_hidden
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$")
 _CHUNK = 1 << 20
@@ -37,7 +38,7 @@ _MAY_PASS = frozenset((408, 429))
 
 
 def download_objects(uri: str, into: Path, transfer: Transfer, *, policy: SourcePolicy, origin: Origin) -> None:
-    """Download ``s3://bucket/key``, or the data files directly below ``s3://bucket/prefix``, streamed into ``into``.
+    """Download ``s3://bucket/key``, or what is below ``s3://bucket/prefix``, streamed into ``into``; folders stay.
 
     Endpoint, region and credentials come from the environment (``AWS_…``) alone; the address cannot override them.
     Without credentials there, requests are not signed, which public buckets allow; to use the role of a cloud's
@@ -57,11 +58,14 @@ def download_objects(uri: str, into: Path, transfer: Transfer, *, policy: Source
             client_options={"allow_http": True, "connect_timeout": "10s", "timeout": "1h"},
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
         )
-        objects = _objects(store, key, uri)
-        transfer.expect(sum(size for _, size in objects))
-        for path, _ in objects:
-            stream = obstore.get(store, path).stream(min_chunk_size=_CHUNK)
-            transfer.write(into / PurePosixPath(path).name, (bytes(chunk) for chunk in stream))
+        objects = _one(store, key)
+        if objects is None:
+            policy.check_prefix(bucket, key, origin)
+            objects = _below(store, key, uri, transfer)
+        transfer.expect(sum(found.size for found in objects))
+        for found in objects:
+            stream = obstore.get(store, found.key).stream(min_chunk_size=_CHUNK)
+            transfer.write(into / found.name, (bytes(chunk) for chunk in stream))
     except (BaseError, FileNotFoundError) as error:
         raise _explained(error, uri, signed) from error
 
@@ -91,15 +95,43 @@ def _explained(error: Exception, uri: str, signed: bool) -> InvalidInput | Trans
     return InvalidInput(f"{uri} cannot be read: {reason}; check bucket, AWS_REGION and AWS_ENDPOINT_URL")
 
 
-def _objects(store: S3Store, key: str, uri: str) -> list[tuple[str, int]]:
-    if key:
-        try:
-            found = obstore.head(store, key)
-            return [(found["path"], found["size"])]
-        except (NotFoundError, FileNotFoundError):
-            pass
-    listed = obstore.list_with_delimiter(store, f"{key}/" if key else None)["objects"]
-    below = {PurePosixPath(entry["path"]).name: (entry["path"], entry["size"]) for entry in listed}
-    if not below:
+@dataclass(frozen=True)
+class _Object:
+    """An object, and its name in the copy."""
+
+    key: str
+    size: int
+    name: str
+
+
+def _one(store: S3Store, key: str) -> list[_Object] | None:
+    """The object ``key`` alone; None when there is none."""
+    if not key:
+        return None
+    try:
+        found = obstore.head(store, key)
+    except (NotFoundError, FileNotFoundError):
+        return None
+    return [_Object(found["path"], found["size"], PurePosixPath(found["path"]).name)]
+
+
+def _below(store: S3Store, key: str, uri: str, transfer: Transfer) -> list[_Object]:
+    """The visible objects below the prefix ``key``, in the order of their keys."""
+    names = FileNames(uri)
+    objects: list[_Object] = []
+    hidden = 0
+    for entries in obstore.list(store, f"{key}/" if key else None):
+        for entry in entries:
+            name = entry["path"].removeprefix(f"{key}/" if key else "")
+            if is_hidden(name):
+                hidden += 1
+            # Consoles mark folders by empty objects.
+            elif name and not entry["path"].endswith("/"):
+                objects.append(_Object(entry["path"], entry["size"], names.add(name)))
+        transfer.expect_files(len(objects))
+        transfer.expect(sum(found.size for found in objects))
+    if not objects:
         raise InvalidInput(f"there is no object {uri}; check bucket and key")
-    return [below[name] for name in choose_files(list(below), uri)]
+    if hidden:
+        transfer.say(f"{hidden:,} hidden objects left out")
+    return sorted(objects, key=lambda found: found.key)

@@ -17,7 +17,7 @@ Origin = Literal["bus", "http"]
 
 @dataclass(frozen=True)
 class SourcePolicy:
-    """The limits of a source. Paths, addresses and buckets are limited for the origin ``http`` alone."""
+    """The limits of a source. Paths, addresses, buckets and databases are limited for the origin ``http`` alone."""
 
     allowed_folders: tuple[Path, ...] = ()
     """Folders that a ``uri`` that came in over HTTP may name; none by default."""
@@ -27,12 +27,20 @@ class SourcePolicy:
     """Buckets that such a ``uri`` may name; none by default, since the platform's own credentials read them."""
     own_store: str = ""
     """URL of the platform's own store, which such a ``uri`` may never name; empty: there is none."""
+    hub_url: str = "https://huggingface.co"
+    """The Hugging Face hub that ``hf://`` names."""
+    allowed_hub_owners: tuple[str, ...] = ()
+    """Owners whose datasets such a ``uri`` may name with the platform's own token; others it reads without one."""
+    allowed_databases: tuple[str, ...] = ()
+    """Databases that such a ``uri`` may name, as ``host``, ``host:port``, ``host/name`` or ``host:port/name``."""
     min_rate: int = 16 * 1024
     """Bytes per second that a download from a web server has to reach on average, whoever asks."""
     patience: float = 60.0
     """Seconds that such a download may last however little comes."""
     max_bytes: int = 10 * 1024**3
     """Largest dataset, in bytes, whoever asks."""
+    max_files: int = 200_000
+    """Most files of a dataset, whoever asks."""
 
     def public_only(self, origin: Origin) -> bool:
         """Whether network addresses have to be public ones."""
@@ -69,10 +77,35 @@ class SourcePolicy:
                 f"s3://{bucket}/{key} is in the platform's own store, which a request over HTTP may not read; upload "
                 "the file instead"
             )
+        self._check_bucket(bucket)
+
+    def check_prefix(self, bucket: str, prefix: str, origin: Origin) -> None:
+        """Raise InvalidInput unless ``origin`` may read all that is below ``prefix`` of ``bucket``."""
+        self.check_object(bucket, prefix, origin)
+        own = parse_location(self.own_store) if self.own_store else None
+        below = f"{prefix}/".lstrip("/")
+        if origin == "http" and isinstance(own, Bucket) and own.name == bucket and own.prefix.startswith(below):
+            raise InvalidInput(
+                f"the platform's own store is below s3://{bucket}/{prefix}, which a request over HTTP may not read; "
+                "name a folder beside it, or upload the files instead"
+            )
+
+    def _check_bucket(self, bucket: str) -> None:
         if bucket not in self.allowed_buckets:
             raise InvalidInput(
                 f"bucket {bucket!r} may not be read by a request over HTTP; upload the file instead, or ask the "
                 "operator to add it to TIDEMILL_INGEST_ALLOWED_BUCKETS"
+            )
+
+    def check_database(self, host: str, port: int, name: str, origin: Origin) -> None:
+        """Raise InvalidInput unless ``origin`` may query the database ``name`` of the server at ``host``."""
+        if origin != "http":
+            return
+        written = (host, f"{host}:{port}", f"{host}/{name}", f"{host}:{port}/{name}")
+        if not host or not {entry.casefold() for entry in self.allowed_databases} & {way.casefold() for way in written}:
+            raise InvalidInput(
+                f"the database {name!r} at {host or 'no named host'} may not be read by a request over HTTP; ask the "
+                "operator to add it to TIDEMILL_INGEST_ALLOWED_DATABASES, or upload the rows instead"
             )
 
     def check_size(self, size: int, what: str) -> None:
@@ -81,6 +114,14 @@ class SourcePolicy:
             raise InvalidInput(
                 f"{what} is larger than {self.max_bytes:,} bytes, the limit of TIDEMILL_INGEST_MAX_BYTES; "
                 "publish fewer rows or raise the limit"
+            )
+
+    def check_files(self, number: int, what: str) -> None:
+        """Raise InvalidInput when ``number`` files are more than may be taken in."""
+        if number > self.max_files:
+            raise InvalidInput(
+                f"{what} has more than {self.max_files:,} files, the limit of TIDEMILL_INGEST_MAX_FILES; "
+                "pack them into archives, or raise the limit"
             )
 
     def _named_folders(self) -> str:

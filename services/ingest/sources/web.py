@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -27,8 +29,44 @@ _MAY_PASS = frozenset((408, 425, 429))
 _UNSAFE_IN_NAMES = re.compile(r"[^\w.\-]+")
 
 
+@dataclass(frozen=True)
+class Trusted:
+    """A server that the operator named: reached at whatever address, with ``headers`` that no other one gets."""
+
+    url: str
+    headers: Mapping[str, str]
+
+    def covers(self, target: httpx.URL) -> bool:
+        """Whether ``target`` is on this server."""
+        own = httpx.URL(self.url)
+        return (own.scheme, own.host, own.port) == (target.scheme, target.host, target.port)
+
+
 def download(url: str, into: Path, transfer: Transfer, *, policy: SourcePolicy, origin: Origin) -> None:
     """Download ``url`` into the directory ``into``, streamed, under the name that the server or the address gives it.
+
+    Raises:
+        InvalidInput, TransientError: as ``fetch``.
+    """
+
+    def save(response: httpx.Response, target: httpx.URL) -> None:
+        length = response.headers.get("content-length", "")
+        encoded = "content-encoding" in response.headers
+        transfer.expect(int(length) if length.isdigit() and not encoded else None)
+        transfer.write(into / _file_name(target, response), response.iter_bytes(1 << 20))
+
+    fetch(url, save, policy=policy, origin=origin)
+
+
+def fetch(
+    url: str,
+    save: Callable[[httpx.Response, httpx.URL], None],
+    *,
+    policy: SourcePolicy,
+    origin: Origin,
+    trusted: Trusted | None = None,
+) -> None:
+    """Call ``save`` with the answer to a GET of ``url``, redirects followed, its body not read yet, and its address.
 
     Where ``policy`` wants public addresses, hosts that have another one are refused. The connection then goes to an
     address that was checked, with the host's own name in TLS and the Host header, and through no proxy, so that
@@ -40,19 +78,18 @@ def download(url: str, into: Path, transfer: Transfer, *, policy: SourcePolicy, 
         TransientError: the network or the server fails in a way that may pass.
     """
     target = _parsed(url)
-    public_only = policy.public_only(origin)
-    with (
-        httpx.Client(
-            timeout=_TIMEOUT, limits=_ONE_REQUEST_EACH, follow_redirects=False, trust_env=not public_only
-        ) as client,
-        Pace(policy.min_rate, policy.patience) as pace,
-    ):
+    with ExitStack() as opened, Pace(policy.min_rate, policy.patience) as pace:
         for _ in range(_MAX_REDIRECTS + 1):
+            known = trusted is not None and trusted.covers(target)
+            checked = policy.public_only(origin) and not known
+            headers = {"Accept-Encoding": "identity", **(trusted.headers if trusted and known else {})}
+            client = opened.enter_context(_client(checked))
             try:
-                with _get(client, target, public_only, pace) as response:
+                with _get(client, target, headers, checked, pace) as response:
                     if not response.has_redirect_location:
                         pace.watch(response)
-                        _save(response, target, into, transfer)
+                        _check_status(response, target)
+                        save(response, target)
                         # A body without a length ends like one that was cut.
                         pace.check(_shown(target))
                         return
@@ -63,10 +100,27 @@ def download(url: str, into: Path, transfer: Transfer, *, policy: SourcePolicy, 
     raise InvalidInput(f"{_shown(target)} redirects more than {_MAX_REDIRECTS} times; give the final address")
 
 
+def _client(checked: bool) -> httpx.Client:
+    return httpx.Client(
+        timeout=_TIMEOUT,
+        limits=_ONE_REQUEST_EACH,
+        follow_redirects=False,
+        trust_env=not checked,
+        verify=_certificates(),
+    )
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: it takes longer than a small file."""
+    return httpx.create_ssl_context()
+
+
 @contextmanager
-def _get(client: httpx.Client, target: httpx.URL, public_only: bool, pace: Pace) -> Iterator[httpx.Response]:
-    headers = {"Accept-Encoding": "identity"}
-    if not public_only:
+def _get(
+    client: httpx.Client, target: httpx.URL, headers: Mapping[str, str], checked: bool, pace: Pace
+) -> Iterator[httpx.Response]:
+    if not checked:
         with client.stream("GET", target, headers=headers, extensions={"trace": pace.trace}) as response:
             yield response
         return
@@ -99,17 +153,13 @@ def _first_that_connects(client: httpx.Client, requests: list[httpx.Request]) ->
     return client.send(requests[-1], stream=True)
 
 
-def _save(response: httpx.Response, target: httpx.URL, into: Path, transfer: Transfer) -> None:
+def _check_status(response: httpx.Response, target: httpx.URL) -> None:
     status = response.status_code
     if status in _MAY_PASS or status >= 500:
         raise TransientError(f"{_shown(target)} answered {status} {response.reason_phrase}")
     if status != 200:
         advice = "it needs a login" if status in (401, 403) else "check the address"
         raise InvalidInput(f"{_shown(target)} answered {status} {response.reason_phrase}; {advice}")
-    length = response.headers.get("content-length", "")
-    encoded = "content-encoding" in response.headers
-    transfer.expect(int(length) if length.isdigit() and not encoded else None)
-    transfer.write(into / _file_name(target, response), response.iter_bytes(1 << 20))
 
 
 def _parsed(url: str, relative_to: httpx.URL | None = None) -> httpx.URL:
