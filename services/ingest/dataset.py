@@ -1,133 +1,141 @@
 """The work of ingest: the data files of a source become an immutable Parquet version with its profile and recipe.
 
-Knows files, not where they came from, and neither bus nor store.
+Knows the order of things; each thing itself is in ``archives``, ``opening``, ``intake``. Knows files, not where they
+came from, and neither bus nor store.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from services.ingest.delimited import DelimitedFile
-from services.ingest.formats import detect_format
-from services.ingest.jsonl import JsonLinesFile
-from services.ingest.layout import part_files
-from services.ingest.parquet import ParquetFile
-from services.ingest.profile import ColumnStatistics
+from services.ingest.archives import UnpackLimits, unpack
+from services.ingest.intake.appending import Base
+from services.ingest.intake.arrow_types import OneSchema
+from services.ingest.intake.bad_rows import BadRowKeeper
+from services.ingest.intake.changes import refuse_changes, schema_changes
+from services.ingest.intake.describing import TEXT_ROLES, profile_of, schema_of, with_base
+from services.ingest.intake.expected import ExpectedColumns
+from services.ingest.intake.licences import licence_files
+from services.ingest.intake.report import report_of
+from services.ingest.intake.taking import Tables, Taken, Taking
+from services.ingest.opening import open_parts
+from services.ingest.profile import ColumnStatistics, column_profile
 from services.ingest.spec import IngestResult, IngestSpec
-from services.ingest.tables import Limits, TableFile
+from services.ingest.tables import Limits
 from tidemill.contracts import Recipe
-from tidemill.contracts.data import Data
-from tidemill.errors import HandedBack, InvalidInput
+from tidemill.contracts.data import Data, TaskName
+from tidemill.datasets.canonical import write_json
+from tidemill.datasets.profile import DatasetProfile
+from tidemill.datasets.schema import ColumnKind
 from tidemill.jobs.report import Inputs, ProgressReport
-from tidemill.tasks import resolve_task, task_schema
+from tidemill.tasks import check_labels, check_until, resolve_task, task_schema
 from tidemill.telemetry import span
 
 
 def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport) -> IngestResult:
     """Read the data files in ``inputs["source"]`` into ``output/dataset`` and freeze the recipe in ``output/recipe``.
 
-    ``dataset`` gets ``<part>.parquet`` (``data``, or the given parts), ``profile.json`` and ``schema.json``; the
-    columns of text formats are strings. ``recipe`` gets ``recipe.json``: the whole recipe, what was detected filled in.
+    ``dataset`` gets ``<part>/00000.parquet`` and on (``data``, or the given parts), ``schema.json`` and
+    ``profile.json``; the columns of text formats are strings. ``recipe`` gets ``recipe.json``: the whole recipe, what
+    was detected filled in. ``report`` gets ``report.json``, the only place where ``inputs["previous"]``, the version
+    before, shows; unless rows are appended to it. ``quarantine`` gets ``rows.parquet`` if rows are put aside.
 
     Raises:
-        InvalidInput: the files are no dataset for the task; names file, line and column.
+        InvalidInput: the files are no dataset for the task, or not what the recipe or the version before promise;
+            names file, line and column.
         HandedBack: the worker wants to leave.
     """
-    dataset, frozen = output / "dataset", output / "recipe"
-    dataset.mkdir(parents=True, exist_ok=True)
-    frozen.mkdir(parents=True, exist_ok=True)
-    with span("detect format"):
-        tables = _open_parts(part_files(inputs["source"]), spec.recipe.data, Limits(spec.max_cell))
-    columns = next(iter(tables.values())).columns
-    with span("read and write"):
-        statistics = {
-            part: _write(table, columns, dataset / f"{part}.parquet", report, number / len(tables), 1 / len(tables))
-            for number, (part, table) in enumerate(tables.items())
-        }
-    overall = _merged(columns, list(statistics.values()))
-    where = " and ".join(table.path.name for table in tables.values())
-    task, data = resolve_task(spec.recipe.task, [column.profile() for column in overall], spec.recipe.data, where)
-    label = next(column for column in overall if column.name == data.label)
-    task_schema(task).check_labels(label.values, label.name, where)
-    recipe = spec.recipe.model_copy(update={"task": task, "data": _with_writing(data, tables)})
-    rows = {part: columns[0].profile().rows for part, columns in statistics.items()}
-    _write_json(dataset / "profile.json", _profile(tables, statistics, overall, label.name))
-    _write_json(dataset / "schema.json", _schema(recipe, overall))
-    _write_json(frozen / "recipe.json", recipe.model_dump(mode="json", exclude={"economics"}))
-    return IngestResult(task=task, rows=sum(rows.values()), parts=rows)
+    base = Base.read(inputs["previous"]) if "previous" in inputs.paths else None
+    grown = base if spec.append else None
+    recipe = grown.filled_in(spec.recipe) if grown is not None else spec.recipe
+    with span("unpack"):
+        folder = unpack(inputs["source"], output / "unpacked", UnpackLimits(), report)
+    with span("open"):
+        tables = open_parts(folder, recipe.data, Limits(spec.max_cell))
+    where = " and ".join(table.path.name for part in tables.values() for table in part[:3])
+    with span("read and write"), BadRowKeeper(recipe.data.on_bad_row, output / "quarantine") as bad:
+        taken = _take(tables, recipe.data, output / "dataset", bad, report, where, grown)
+        bad.check(sum(taken.rows.values()), where)
+    recipe = _with_writing(recipe, tables)
+    task, recipe = _resolved(recipe, taken, where, grown)
+    check_until(task, recipe)
+    roles = task_schema(task).roles(recipe.data)
+    added = profile_of(taken, roles, classes=task_schema(task).HAS_CLASSES)
+    profile = with_base(grown.profile, added) if grown is not None else added
+    _check_labels(task, taken, profile, roles, where)
+    schema = schema_of(profile, task, roles, [column.strings for column in taken.columns])
+    changes = schema_changes(base.schema, schema) if base is not None else []
+    refuse_changes(changes, recipe.data.expected, where)
+    profile.write(output / "dataset")
+    schema.write(output / "dataset")
+    (output / "recipe").mkdir(parents=True, exist_ok=True)
+    write_json(output / "recipe" / "recipe.json", recipe.model_dump(mode="json", exclude={"economics"}))
+    told = report_of(
+        taken, added, profile, task=task, bad=bad.figures(), changes=changes, base=base, append=spec.append,
+        licence_files=licence_files(inputs["source"]),
+    )  # fmt: skip
+    (output / "report").mkdir(parents=True, exist_ok=True)
+    told.write(output / "report")
+    parts = {part: figures.rows for part, figures in profile.parts.items()}
+    return IngestResult(task=task, rows=profile.rows, parts=parts, bad_rows=bad.rows)
 
 
-def _open_parts(files: dict[str, Path], data: Data, limits: Limits) -> dict[str, TableFile]:
-    tables: dict[str, TableFile] = {}
-    header: bool | None = None
-    for part, path in files.items():
-        table = tables[part] = _open(path, data, limits, header)
-        header = table.writing.header if header is None else header
-        first = next(iter(tables.values()))
-        if set(table.columns) != set(first.columns):
-            raise InvalidInput(
-                f"{table.path.name} has the columns {', '.join(table.columns)}, but {first.path.name} has "
-                f"{', '.join(first.columns)}; all parts of a dataset need the same columns"
-            )
-    return tables
+def _take(
+    tables: Tables, data: Data, dataset: Path, bad: BadRowKeeper, report: ProgressReport, where: str, grown: Base | None
+) -> Taken:
+    first = next(iter(tables.values()))[0]
+    expected = ExpectedColumns(data, typed=list(first.kinds))
+    expected.check_present(first.columns, where)
+    if grown is None:
+        following: Mapping[str, int] = {}
+        schema = OneSchema(first.columns)
+        columns = [_statistics(name, data, first.kinds.get(name), name not in first.kinds) for name in first.columns]
+    else:
+        grown.check_fits(first.columns, list(tables), where)
+        following = grown.place(dataset)
+        schema = OneSchema(grown.columns, grown.arrow_schema(), whose="the dataset's last version")
+        columns = [_statistics(one.name, data, one.kind, one.strings) for one in grown.schema.columns]
+    taking = Taking(dataset, columns, schema=schema, expected=expected, bad=bad, report=report)
+    return taking.take(tables, shard_rows=data.shard_rows, first=following)
 
 
-def _open(path: Path, data: Data, limits: Limits, header: bool | None) -> TableFile:
-    format = detect_format(path, data.format)
-    if format == "parquet":
-        return ParquetFile(path, data, limits)
-    if format == "jsonl":
-        return JsonLinesFile(path, data, limits)
-    return DelimitedFile(path, format, data, limits, header=header)
+def _statistics(name: str, data: Data, kind: ColumnKind | None, strings: bool) -> ColumnStatistics:
+    declared = data.expected.columns.get(name)
+    known: ColumnKind | None = "text" if kind == "category" else kind
+    return ColumnStatistics(
+        name, kind=declared or (None if strings else known), declared=declared is not None, strings=strings,
+        markers=data.missing.markers, decimal_comma=data.types.decimal_comma,
+    )  # fmt: skip
 
 
-def _write(
-    table: TableFile, columns: Sequence[str], target: Path, report: ProgressReport, done: float, share: float
-) -> list[ColumnStatistics]:
-    """Write all rows of ``table`` to ``target``, columns in the order of ``columns``; figures of every column."""
-    statistics = [ColumnStatistics(name) for name in columns]
-    writer: pq.ParquetWriter | None = None
-    rows = 0
-    try:
-        for batch in table.batches():
-            ordered = batch.rows.select(columns)
-            if writer is None:
-                writer = pq.ParquetWriter(target, ordered.schema, compression="zstd")
-            writer.write_batch(ordered)
-            for column, figures in zip(ordered.columns, statistics, strict=True):
-                figures.update(column)
-            rows += ordered.num_rows
-            report.progress(done + share * batch.fraction, f"{rows:,} rows of {table.path.name}")
-            if report.stop_requested:
-                raise HandedBack("the worker is leaving in the middle of reading a dataset")
-    finally:
-        if writer is not None:
-            writer.close()
-    if not rows:
-        raise InvalidInput(
-            f"{table.path.name} has column names ({', '.join(columns)}) but no rows; add rows below them"
-        )
-    return statistics
+def _resolved(recipe: Recipe, taken: Taken, where: str, grown: Base | None) -> tuple[TaskName, Recipe]:
+    """The task, and ``recipe`` with it and its columns filled in, judged by all rows."""
+    named = {role: name for role in TEXT_ROLES if (name := getattr(recipe.data, role)) is not None}
+    profile = profile_of(taken, named, classes=False)
+    if grown is not None:
+        grown.check_task(recipe.task, where)
+        profile = with_base(grown.profile, profile)
+    columns = [column_profile(figures, taken.schema.field(figures.name).type) for figures in profile.columns]
+    task, data = resolve_task(recipe.task, columns, recipe.data, where)
+    return task, recipe.model_copy(update={"task": task, "data": data})
 
 
-def _merged(columns: Sequence[str], parts: Sequence[Sequence[ColumnStatistics]]) -> list[ColumnStatistics]:
-    overall = [ColumnStatistics(name) for name in columns]
-    for part in parts:
-        for total, figures in zip(overall, part, strict=True):
-            total.merge(figures)
-    return overall
+def _check_labels(
+    task: TaskName, taken: Taken, profile: DatasetProfile, roles: Mapping[str, str], where: str
+) -> None:
+    label = roles.get("label")
+    if label is None:
+        return
+    too_many = any(column.name == label and column.values is None for column in taken.columns)
+    check_labels(task, None if too_many else profile.label_counts, label, where)
 
 
-def _with_writing(data: Data, tables: dict[str, TableFile]) -> Data:
-    """``data`` with what was found out about the files, as far as it is true of all of them."""
-    writings = [table.writing for table in tables.values()]
+def _with_writing(recipe: Recipe, tables: Tables) -> Recipe:
+    """``recipe`` with what was found out about the files, as far as it is true of all of them."""
+    files = [table for part in tables.values() for table in part]
+    writings = [table.writing for table in files]
     found: dict[str, Any] = {}
     if len({writing.format for writing in writings}) == 1:
         found["format"] = writings[0].format
@@ -137,43 +145,5 @@ def _with_writing(data: Data, tables: dict[str, TableFile]) -> Data:
     if headers == {True}:
         found["header"] = True
     elif headers == {False}:
-        found |= {"header": False, "columns": next(iter(tables.values())).columns}
-    return data.model_copy(update=found)
-
-
-def _profile(
-    tables: dict[str, TableFile],
-    statistics: dict[str, list[ColumnStatistics]],
-    overall: Sequence[ColumnStatistics],
-    label: str,
-) -> dict[str, Any]:
-    def described(columns: Sequence[ColumnStatistics]) -> dict[str, Any]:
-        counts = next(column for column in columns if column.name == label).values or Counter()
-        return {
-            "rows": columns[0].profile().rows,
-            "columns": [column.profile().model_dump() for column in columns],
-            "label_counts": dict(sorted(counts.items())),
-        }
-
-    parts = {
-        part: {"file": table.path.name, **asdict(table.writing), **described(statistics[part])}
-        for part, table in tables.items()
-    }
-    return {"version": 1, **described(overall), "parts": parts}
-
-
-def _schema(recipe: Recipe, columns: Sequence[ColumnStatistics]) -> dict[str, Any]:
-    described = [{"name": column.name, "type": column.profile().type} for column in columns]
-    return {
-        "version": 1,
-        "task": recipe.task,
-        "text": recipe.data.text,
-        "label": recipe.data.label,
-        "columns": described,
-    }
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    """Canonical JSON: the same content is always the same bytes."""
-    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    path.write_text(text + "\n", encoding="utf-8")
+        found |= {"header": False, "columns": files[0].columns}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=found)})

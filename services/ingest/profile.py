@@ -1,114 +1,168 @@
-"""Describes columns while their batches go by: types, missing values, lengths, counts of values. Memory is bounded."""
+"""Describes columns while their batches go by. Memory is bounded; batches and their order make no difference.
+
+Looks at the distinct values of a batch, not at its rows: a column of few values costs next to nothing.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.tasks import ColumnProfile, ColumnType
-from tidemill.tasks.text_classification.schema import MAX_LABELS
+from services.ingest.kinds import PossibleKinds, fields_of, is_category, is_opaque, kind_of_type
+from tidemill.datasets.histogram import HistogramBuilder
+from tidemill.datasets.profile import ColumnFigures, most_frequent
+from tidemill.datasets.schema import ColumnKind
+from tidemill.datasets.values import as_numbers
+from tidemill.tasks import ColumnProfile
+from tidemill.tasks.classes import MAX_LABELS
 
-_PATTERNS: dict[ColumnType, str] = {
-    "integer": r"^[+-]?\d+$",
-    "number": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",
-    "boolean": r"^(?i:true|false|yes|no)$",
-}
+_MAX_CHARACTERS = 1 << 23
+"""Of all distinct values together; beyond, they are not counted."""
+_LONGEST_KEPT = 200
+"""Characters of the longest value of a column whose values are in its figures."""
 
 
 class ColumnStatistics:
-    """Running figures of one column. White space around a value is no part of it."""
+    """Running figures of one column.
 
-    def __init__(self, name: str) -> None:
+    ``kind`` is what the column holds, where its format knows; None: the values tell. ``declared`` says that it stands
+    in the recipe. ``strings`` says that values are text as it stood in a file: white space around them is no part of
+    them, and ``markers`` say 'missing'.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kind: ColumnKind | None = None,
+        declared: bool = False,
+        strings: bool = True,
+        markers: Sequence[str] = (),
+        decimal_comma: bool = False,
+    ) -> None:
         self.name = name
+        self.strings = strings
         self.values: Counter[str] | None = Counter()
-        """Rows of each value; None once there are more than ``MAX_LABELS``."""
-        self._rows = 0
-        self._missing = 0
-        self._characters = 0
-        self._shortest: int | None = None
-        self._longest = 0
-        self._possible: set[ColumnType] = set(_PATTERNS)
-        self._nested = False
+        """Rows of each value; None once there are more than ``MAX_LABELS``, or more than 8 million characters."""
+        self._kind = kind
+        self._settled = declared or kind not in (None, "text")
+        self._is_text = True
+        self._markers = pa.array(markers if strings else [], pa.string())
+        self._comma = decimal_comma
+        self._possible = PossibleKinds(decimal_comma=decimal_comma)
+        self._opaque = False
+        self._rows = self._empty = self._padded = self._distinct_characters = 0
+        self._marked: Counter[str] = Counter()
+        self._lengths = HistogramBuilder()
+        self._numbers: HistogramBuilder | None = HistogramBuilder()
 
     def update(self, column: pa.Array) -> None:
         """Add the rows of one batch."""
         self._rows += len(column)
-        if not _has_text(column.type):
-            self._nested = True
-            self._missing += column.null_count
-            self.values = None
-            return
-        text = pc.utf8_trim_whitespace(column if pa.types.is_string(column.type) else column.cast(pa.string()))
-        present = text.filter(pc.greater(pc.binary_length(text), 0))
-        self._missing += len(column) - len(present)
-        if not len(present):
-            return
-        lengths = pc.utf8_length(present)
-        extremes = pc.min_max(lengths)
-        self._characters += pc.sum(lengths).as_py()
-        shortest = extremes["min"].as_py()
-        self._shortest = shortest if self._shortest is None else min(self._shortest, shortest)
-        self._longest = max(self._longest, extremes["max"].as_py())
-        self._possible = {kind for kind in self._possible if _all_match(present, _PATTERNS[kind])}
-        if self.values is not None:
-            counted = pc.value_counts(present)
-            for value, count in zip(
-                counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True
-            ):
-                self.values[value] += count
-            self._bound_values()
+        self._empty += column.null_count
+        if not pa.types.is_string(column.type):
+            self._is_text = False
+            self._kind = self._kind or kind_of_type(column.type)
+            self._settled = self._kind is not None
+        if is_opaque(column.type):
+            self._opaque, self.values, self._numbers = True, None, None
+        elif column.null_count < len(column):
+            counted = column.drop_null().value_counts()
+            self._update(counted.field("values"), counted.field("counts"))
 
-    def merge(self, other: ColumnStatistics) -> None:
-        """Add the rows of another part of the dataset."""
-        self._rows += other._rows
-        self._missing += other._missing
-        self._characters += other._characters
-        if other._shortest is not None:
-            self._shortest = other._shortest if self._shortest is None else min(self._shortest, other._shortest)
-        self._longest = max(self._longest, other._longest)
-        if other._missing < other._rows:
-            self._possible &= other._possible
-        self._nested |= other._nested
-        if self.values is None or other.values is None:
-            self.values = None
+    def figures(self, *, text: bool = False) -> ColumnFigures:
+        """The figures so far. A task's ``text`` column holds texts, whatever they look like, and no markers."""
+        marked = Counter[str]() if text else self._marked
+        values = None if self.values is None else self.values + self._marked if text else self.values
+        kind = "text" if text and not self._opaque else self.kind
+        numbers = self._numbers if kind in ("integer", "number") else None
+        return ColumnFigures(
+            name=self.name, kind=kind, rows=self._rows, missing=self._empty + marked.total(),
+            markers=dict(sorted(marked.items())), padded=self._padded,
+            distinct=None if values is None else len(values),
+            values=most_frequent(values) if values is not None and self._longest <= _LONGEST_KEPT else {},
+            lengths=self._lengths.histogram() if self._is_text else None,
+            numbers=None if numbers is None else numbers.histogram(),
+        )  # fmt: skip
+
+    @property
+    def kind(self) -> ColumnKind:
+        """What the column holds, as far as has been seen."""
+        if self._settled and self._kind is not None:
+            return self._kind
+        present = self._rows - self._empty - self._marked.total()
+        if not present:
+            return self._kind or "empty"
+        kind = self._kind or self._possible.narrowest
+        distinct = None if self.values is None else len(self.values)
+        if kind == "text" and is_category(distinct=distinct, present=present, longest=self._longest):
+            return "category"
+        return kind
+
+    @property
+    def _longest(self) -> int:
+        lengths = self._lengths.histogram()
+        return int(lengths.maximum) if lengths else 0
+
+    def _update(self, values: pa.Array, counts: pa.Array) -> None:
+        if pa.types.is_floating(values.type):
+            values, counts = self._without(values, counts, pc.is_nan(values))
+        if pa.types.is_string(values.type):
+            values, counts = self._tidied(values, counts)
+            self._possible.update(values)
+            if self._possible.numeric and self._numbers is not None:
+                self._numbers.add(as_numbers(values, decimal_comma=self._comma), counts.to_numpy())
+            else:
+                self._numbers = None
         else:
-            self.values.update(other.values)
-            self._bound_values()
+            if self._numbers is not None and kind_of_type(values.type) in ("integer", "number"):
+                self._numbers.add(values.cast(pa.float64(), safe=False).to_numpy(), counts.to_numpy())
+            values = values.cast(pa.string())
+        lengths = pc.utf8_length(values).to_numpy()
+        rows = counts.to_numpy()
+        rows_by_length = np.bincount(lengths, weights=rows).astype(np.int64)
+        occurring = np.flatnonzero(rows_by_length)
+        self._lengths.add(occurring, rows_by_length[occurring])
+        self._count(values, rows.tolist())
 
-    def profile(self) -> ColumnProfile:
-        """The figures so far."""
-        present = self._rows - self._missing
-        return ColumnProfile(
-            name=self.name,
-            type=self._type(),
-            rows=self._rows,
-            missing=self._missing,
-            distinct=None if self.values is None else len(self.values),
-            min_length=self._shortest or 0,
-            mean_length=round(self._characters / present, 2) if present else 0.0,
-            max_length=self._longest,
-        )
+    def _tidied(self, values: pa.Array, counts: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """Values without white space around them, those that are missing left out."""
+        if self.strings:
+            trimmed = pc.utf8_trim_whitespace(values)
+            padded = pc.and_(pc.not_equal(trimmed, values), pc.not_equal(trimmed, ""))
+            self._padded += pc.sum(counts.filter(padded)).as_py() or 0
+            marks = pc.is_in(trimmed, value_set=self._markers)
+            for value, rows in zip(
+                trimmed.filter(marks).to_pylist(), counts.filter(marks).to_pylist(), strict=True
+            ):
+                self._marked[value] += rows
+            values, counts = trimmed.filter(pc.invert(marks)), counts.filter(pc.invert(marks))
+        return self._without(values, counts, pc.equal(pc.utf8_trim_whitespace(values), ""))
 
-    def _type(self) -> ColumnType:
-        if self._nested:
-            return "other"
-        if self._missing == self._rows:
-            return "empty"
-        return next((kind for kind in _PATTERNS if kind in self._possible), "text")
+    def _without(self, values: pa.Array, counts: pa.Array, empty: pa.Array) -> tuple[pa.Array, pa.Array]:
+        self._empty += pc.sum(counts.filter(empty)).as_py() or 0
+        return values.filter(pc.invert(empty)), counts.filter(pc.invert(empty))
 
-    def _bound_values(self) -> None:
-        if self.values is not None and len(self.values) > MAX_LABELS:
+    def _count(self, values: pa.Array, counts: Sequence[int]) -> None:
+        if self.values is None:
+            return
+        for value, rows in zip(values.to_pylist(), counts, strict=True):
+            if value not in self.values:
+                self._distinct_characters += len(value)
+            self.values[value] += rows
+        if len(self.values) > MAX_LABELS or self._distinct_characters > _MAX_CHARACTERS:
             self.values = None
 
 
-def _has_text(kind: pa.DataType) -> bool:
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-                or pa.types.is_fixed_size_binary(kind))  # fmt: skip
-
-
-def _all_match(values: pa.Array, pattern: str) -> bool:
-    # Most columns are ruled out by their first value.
-    first = values.slice(0, 1)
-    return all(pc.all(pc.match_substring_regex(some, pattern)).as_py() for some in (first, values))
+def column_profile(figures: ColumnFigures, type: pa.DataType) -> ColumnProfile:
+    """The figures as tasks see them; ``type`` is the column's Arrow type. Whether few texts are categories is theirs."""
+    lengths, kind = figures.lengths, figures.kind
+    return ColumnProfile(
+        name=figures.name, type="text" if kind == "category" else kind, rows=figures.rows, missing=figures.missing, distinct=figures.distinct,
+        min_length=int(lengths.minimum) if lengths else 0, max_length=int(lengths.maximum) if lengths else 0,
+        mean_length=round(lengths.mean(), 2) if lengths else 0.0, fields=fields_of(type),
+    )  # fmt: skip

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from services.ingest.intake.licences import check_licence
 from services.ingest.sources.policy import SourcePolicy
 from services.ingest.spec import IngestResult, IngestSpec
 from tidemill.contracts import DatasetIngested, DatasetPublished, Recipe
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.stage.definition import Job, JobResult, Stage
 
-REVISION = 1
+REVISION = 2
 
 
 def ingest_stage(
@@ -25,7 +26,7 @@ def ingest_stage(
         revision=REVISION,
         spec=IngestSpec,
         result=IngestResult,
-        outputs={"dataset": "dataset", "recipe": "recipe"},
+        outputs={"dataset": "dataset", "recipe": "recipe", "report": "report", "quarantine": "quarantine"},
         plan=partial(plan_ingest, max_cell=max_cell),
         work=ingest,
         join=join_ingest,
@@ -42,12 +43,22 @@ def snapshot(event: DatasetPublished, into: Path, report: ProgressReport, *, pol
 
 
 def plan_ingest(event: DatasetPublished, recipe: Recipe, *, max_cell: int = 1_000_000) -> list[Job[IngestSpec]]:
-    """One job. The event's ``promote`` is part of what the user wants, so it is frozen with the recipe."""
+    """One job. The event's ``promote`` is part of what the user wants, so it is frozen with the recipe.
+
+    Raises:
+        InvalidInput: the recipe does not allow the dataset's licence.
+    """
     assert event.source is not None, "the stage machinery takes the snapshot before it plans"
+    check_licence(recipe.data.licence or event.licence, recipe.data.allowed_licences)
+    inputs = {"source": event.source}
+    if event.previous is not None:
+        inputs["previous"] = event.previous
     if event.promote is not None:
         promotion = recipe.promotion.model_copy(update={"enabled": event.promote})
         recipe = recipe.model_copy(update={"promotion": promotion})
-    return [Job(spec=IngestSpec(recipe=recipe, max_cell=max_cell), inputs={"source": event.source})]
+    # The first rows of a dataset have nothing to be added to.
+    append = event.append and event.previous is not None
+    return [Job(spec=IngestSpec(recipe=recipe, append=append, max_cell=max_cell), inputs=inputs)]
 
 
 def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport) -> IngestResult:
@@ -72,4 +83,7 @@ def join_ingest(event: DatasetPublished, recipe: Recipe, results: Sequence[JobRe
         task=done.result.task,
         rows=done.result.rows,
         parts=done.result.parts,
+        version=event.version,
+        report=done.artifacts["report"],
+        quarantine=done.artifacts.get("quarantine"),
     )

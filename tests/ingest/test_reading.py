@@ -119,8 +119,8 @@ def test_json_lines_keep_every_value(ingest_files) -> None:
     read = ingest_files({"rows.jsonl": document.encode()})
     assert read.rows()[1] == {"text": "plain", "label": "0", "extra": '{"a":[1,null]}', "flag": None}
     assert read.rows()[2]["flag"] == "true"
-    types = {column["name"]: column["type"] for column in read.profile["columns"]}
-    assert types == {"text": "text", "label": "integer", "extra": "text", "flag": "boolean"}
+    kinds = {column.name: column.kind for column in read.schema.columns}
+    assert kinds == {"text": "text", "label": "integer", "extra": "category", "flag": "boolean"}
 
 
 def test_parquet_keeps_its_types(ingest_files, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_parquet_keeps_its_types(ingest_files, tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "t.parquet")
     read = ingest_files({"reviews.parquet": (tmp_path / "t.parquet").read_bytes()}, {"label": "stars"})
     assert read.rows()[0] == {"review": "good", "stars": 5}
-    assert read.profile["label_counts"] == {"1": 4, "5": 4}
+    assert read.profile.label_counts == {"1": 4, "5": 4}
 
 
 def test_given_parts_stay_apart_and_share_their_header(ingest_files) -> None:
@@ -138,15 +138,14 @@ def test_given_parts_stay_apart_and_share_their_header(ingest_files) -> None:
     read = ingest_files({"train.csv": document, "dev.tsv": document.replace(b",", b"\t"), "test.csv": test_part})
     assert read.result.parts == {"train": 6, "validation": 6, "test": 2}
     assert read.rows("test")[0] == {"text": "fine", "label": "maybe"}
-    assert read.profile["parts"]["validation"]["format"] == "tsv"
+    assert [file.format for file in read.report.files] == ["csv", "tsv", "csv"]
     assert read.recipe.data.format == "auto"
 
 
 def test_profile_counts_what_is_missing(ingest_files) -> None:
     read = ingest_files({"x.csv": b"text,label\ngood,yes\n,no\n  ,no\nfine,\nbad,no\n"})
-    missing = {column["name"]: column["missing"] for column in read.profile["columns"]}
-    assert missing == {"text": 2, "label": 1}
-    assert read.profile["label_counts"] == {"yes": 1, "no": 3}
+    assert {column.name: column.missing for column in read.profile.columns} == {"text": 2, "label": 1}
+    assert read.profile.label_counts == {"yes": 1, "no": 3}
 
 
 def test_the_same_source_gives_the_same_bytes(ingest_files) -> None:
@@ -154,7 +153,7 @@ def test_the_same_source_gives_the_same_bytes(ingest_files) -> None:
     first = {path.name: path.read_bytes() for path in ingest_files(files).folder.rglob("*") if path.is_file()}
     again = {path.name: path.read_bytes() for path in ingest_files(files).folder.rglob("*") if path.is_file()}
     assert first == again
-    assert first.keys() == {"data.parquet", "profile.json", "schema.json", "recipe.json"}
+    assert first.keys() == {"00000.parquet", "profile.json", "schema.json", "recipe.json", "report.json"}
 
 
 def test_sms_spam_is_read_as_published(ingest_files, real_data: Path) -> None:
@@ -162,7 +161,7 @@ def test_sms_spam_is_read_as_published(ingest_files, real_data: Path) -> None:
     read = ingest_files({"SMSSpamCollection": raw}, {"columns": ["label", "text"]})
     expected = [line.split("\t") for line in raw.decode().split("\n") if line]
     assert [[row["label"], row["text"]] for row in read.rows()] == expected
-    assert read.profile["label_counts"] == {"ham": 4827, "spam": 747}
+    assert read.profile.label_counts == {"ham": 4827, "spam": 747}
 
 
 def test_banking77_is_read_as_published(ingest_files, real_data: Path) -> None:
@@ -190,7 +189,7 @@ def test_the_stage_freezes_the_recipe_and_announces_the_dataset() -> None:
     assert job.inputs == {"source": event.source}
     assert job.spec.recipe.promotion.enabled is False
     result = stage.result(task="text-classification", rows=3, parts={"data": 3})
-    artifacts = {"dataset": ref("dataset", "2"), "recipe": ref("recipe", "3")}
+    artifacts = {"dataset": ref("dataset", "2"), "recipe": ref("recipe", "3"), "report": ref("report", "4")}
     announced = stage.join(event, Recipe(), [JobResult(result, artifacts, ResourceUsage(), cached=False)])
     assert announced.model_dump(include={"dataset", "recipe", "source"}) == {
         "dataset": artifacts["dataset"].model_dump(),
