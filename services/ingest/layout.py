@@ -1,62 +1,163 @@
-"""Which files make a dataset, by their names alone: one data file, or given parts."""
+"""Which files of a folder are the dataset, by their names alone: given parts, or candidates for its one table."""
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from services.ingest.names import PART_OF_WORD, PARTS, part_in_name
+from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
 
-PARTS = ("train", "validation", "test")
-_PART_OF_STEM = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation",
-                 "dev": "validation", "test": "test"}  # fmt: skip
-DATA_SUFFIXES = frozenset((".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"))
-_TABLE_SUFFIXES = DATA_SUFFIXES - {".txt", ".json"}
+_TABLES = frozenset((
+    ".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".arrows", ".feather", ".ipc", ".xlsx",
+    ".xlsm", ".xlsb", ".xls", ".ods", ".arff", ".npz",
+))  # fmt: skip
 """Names that can hardly be anything but a table; the others are often notes beside the data."""
+_GROUPS = (_TABLES, frozenset((".json",)), frozenset((".txt", ".text", ".data", ".dat", ".asc")))
+_OF_FORMAT = {
+    "json": {".json"}, "squad": {".json"}, "jsonl": {".jsonl", ".ndjson", ".json"}, "parquet": {".parquet", ".pq"},
+    "arrow": {".arrow", ".arrows", ".feather", ".ipc"}, "xlsx": {".xlsx", ".xlsm", ".xlsb", ".ods"}, "xls": {".xls"},
+    "arff": {".arff"}, "npz": {".npz"}, "lines": {".txt", ".text"}, "tsv": {".tsv", ".tab", ".txt"},
+    "csv": {".csv", ".txt", ".data", ".dat"},
+}  # fmt: skip
+_NOTES = re.compile(
+    r"(?:readme|licen[cs]e|notice|copying|authors|changelog|citation|cc[-_]by|index)\b.*"
+    r"|.*\.(?:md|rst|html?|pdf|names|ya?ml|py|sh|sha256|md5|crc)",
+    re.IGNORECASE,
+)
+_LISTED = 10
+
+
+def data_files(folder: Path) -> list[str]:
+    """Every file below ``folder`` that is not hidden, as a path with ``/`` relative to it, in order."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found if not any(_is_hidden(name) for name in path.parts))
+
+
+def named_parts(names: Sequence[str], data: Data) -> dict[str, list[str]]:
+    """The files that ``data.files`` names, by part.
+
+    Raises:
+        InvalidInput: a name or pattern matches no file, or two parts share one.
+    """
+    parts: dict[str, list[str]] = {}
+    taken: dict[str, str] = {}
+    for part in ("data", *PARTS):
+        pattern = data.files.get(part)  # type: ignore[call-overload]
+        if pattern is None:
+            continue
+        chosen = [name for name in names if _matches(name, pattern)]
+        if not chosen:
+            raise InvalidInput(f"data.files.{part}: no file matches {pattern!r}; there are {_listed(names)}")
+        for name in chosen:
+            if name in taken:
+                raise InvalidInput(f"{name} matches data.files.{taken[name]} and data.files.{part}; a file has one part")
+            taken[name] = part
+        parts[part] = chosen
+    return parts
+
+
+def given_parts(names: Sequence[str], where: str, data: Data) -> dict[str, list[str]] | None:
+    """The files of each part where names say so: ``train.csv`` and ``test.csv`` beside anything, else
+    ``adult-train.csv``, ``train/part-0001.csv``, … None when there is no train or no test.
+
+    Raises:
+        InvalidInput: files of one part have different formats.
+    """
+    candidates = _of_format(_data_names(names), data)
+    for group in (_TABLES, frozenset().union(*_GROUPS)):
+        within = [name for name in candidates if PurePath(name).suffix.casefold() in group]
+        for part_of in (_part_of_stem, _part_of_path):
+            found: dict[str, list[str]] = {}
+            for name in within:
+                part = part_of(name)
+                if part is not None:
+                    found.setdefault(part, []).append(name)
+            if {"train", "test"} <= found.keys():
+                return {part: _of_one_format(found[part], where) for part in PARTS if part in found}
+    return None
+
+
+def candidates(names: Sequence[str], where: str, data: Data) -> list[str]:
+    """The files that could be the dataset's one table: those of the likeliest kind of name.
+
+    Raises:
+        InvalidInput: there is none, or they have different formats.
+    """
+    visible = _of_format(_data_names(names), data)
+    for group in _GROUPS:
+        chosen = [name for name in visible if PurePath(name).suffix.casefold() in group]
+        if chosen:
+            return _alike(chosen, where)
+    if visible:
+        return _alike(visible, where)
+    raise InvalidInput(f"folder {where} holds no data file; expected a table such as CSV, JSON, Parquet or a workbook")
+
+
+def cannot_choose(names: Sequence[str], where: str, reason: str) -> InvalidInput:
+    """The error for several files that are not one table."""
+    return InvalidInput(
+        f"folder {where} holds {len(names)} files that could be the dataset ({_listed(names)}), and {reason}; name "
+        "those to read in the recipe, e.g.  data: {files: {data: \"*.csv\"}}, or name the parts train.*, test.* and "
+        "validation.*"
+    )
 
 
 def choose_files(names: Sequence[str], where: str) -> list[str]:
-    """Those of the files ``names`` of one folder that are the dataset: its given parts, or its only data file.
+    """Those of the files ``names`` of one folder that are the dataset, as far as names tell.
 
     Raises:
         InvalidInput: there is none, or it is not clear which.
     """
-    visible = sorted(name for name in names if not name.startswith((".", "_")))
-    parts = _given_parts(visible, where)
-    if parts is not None:
-        return list(parts.values())
-    for candidates in (_with_suffix(visible, _TABLE_SUFFIXES), _with_suffix(visible, DATA_SUFFIXES), visible):
-        if len(candidates) == 1:
-            return candidates
-        if candidates:
-            raise InvalidInput(
-                f"folder {where} holds {len(candidates)} files that could be the dataset "
-                f"({', '.join(candidates[:10])}); name one of them, or name the parts train.*, test.* and validation.*"
-            )
-    raise InvalidInput(f"folder {where} holds no data file; expected CSV, TSV, JSONL or Parquet")
+    visible = [name for name in sorted(names) if not _is_hidden(name)]
+    parts = given_parts(visible, where, Data())
+    return [name for files in parts.values() for name in files] if parts else candidates(visible, where, Data())
 
 
-def part_files(folder: Path) -> dict[str, Path]:
-    """The dataset in ``folder``: ``{"data": file}``, or the given parts in the order train, validation, test."""
-    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    chosen = choose_files(names, "of the dataset")
-    parts = _given_parts(chosen, "of the dataset") or {"data": chosen[0]}
-    return {part: folder / name for part, name in parts.items()}
+def _alike(names: list[str], where: str) -> list[str]:
+    if len({PurePath(name).suffix.casefold() for name in names}) > 1:
+        raise cannot_choose(names, where, "they are of different formats")
+    return names
 
 
-def _given_parts(names: Sequence[str], where: str) -> dict[str, str] | None:
-    found: dict[str, str] = {}
-    for name in _with_suffix(names, DATA_SUFFIXES):
-        part = _PART_OF_STEM.get(PurePath(name).stem.casefold())
-        if part is None:
-            continue
-        if part in found:
-            raise InvalidInput(f"folder {where} holds both {found[part]} and {name}; keep one file for each part")
-        found[part] = name
-    if not {"train", "test"} <= found.keys():
-        return None
-    return {part: found[part] for part in PARTS if part in found}
+def _of_one_format(names: list[str], where: str) -> list[str]:
+    first = PurePath(names[0]).suffix.casefold()
+    for name in names[1:]:
+        if PurePath(name).suffix.casefold() != first:
+            raise InvalidInput(f"folder {where} holds both {names[0]} and {name}; keep one format for each part")
+    return names
 
 
-def _with_suffix(names: Sequence[str], suffixes: frozenset[str]) -> list[str]:
-    return [name for name in names if PurePath(name).suffix.casefold() in suffixes]
+def _part_of_stem(name: str) -> str | None:
+    return PART_OF_WORD.get(PurePath(name).stem.casefold())
+
+
+def _part_of_path(name: str) -> str | None:
+    """What the file's own name says; else its folders, the innermost first."""
+    path = PurePath(name)
+    return next((part for word in (path.stem, *reversed(path.parent.parts)) if (part := part_in_name(word))), None)
+
+
+def _data_names(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not _NOTES.fullmatch(PurePath(name).name)]
+
+
+def _of_format(names: list[str], data: Data) -> list[str]:
+    suffixes = _OF_FORMAT.get(data.format, set())
+    return [name for name in names if PurePath(name).suffix.casefold() in suffixes] or names
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(PurePath(name).name, pattern)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more

@@ -17,6 +17,7 @@ from tidemill.errors import InvalidInput
 BATCH_ROWS = 1 << 16
 BATCH_BYTES = 1 << 23
 """A batch ends at either, so that memory does not grow with the file."""
+MAX_COLUMNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,28 @@ class TableFile(Protocol):
         """
 
 
+class ReadTable(TableFile, Protocol):
+    """A table whose types are known as well."""
+
+    schema: pa.Schema
+    """Of its batches."""
+
+
 def check_columns(columns: Sequence[str], path: Path) -> None:
-    """Raise InvalidInput when a name occurs twice."""
+    """Raise InvalidInput when a name occurs twice, or there are more than a table has."""
+    if len(columns) > MAX_COLUMNS:
+        raise InvalidInput(
+            f"{path.name} has {len(columns):,} columns; at most {MAX_COLUMNS:,} are taken. Check that rows end where "
+            "they should, or keep many numbers of one example in one nested column (Parquet, NPZ)"
+        )
     twice = [name for name, times in Counter(columns).items() if times > 1]
     if twice:
         raise InvalidInput(f"{path.name} has more than one column named {twice[0]!r}; give every column its own name")
 
 
-def cell_too_long(path: Path, place: str, column: str, length: int, limits: Limits) -> InvalidInput:
-    """The error for a value of ``length`` characters at ``place`` ("line 7")."""
-    return InvalidInput(
-        f"{path.name}, {place}, column {column!r}: a value of {length:,} characters; at most {limits.max_cell:,} are "
-        "taken (TIDEMILL_INGEST_MAX_CELL); shorten it, or check for a quote that is never closed"
+def cell_too_long(place: str, column: str, length: int, limits: Limits) -> str:
+    """The reason for a value of ``length`` characters at ``place`` ("line 7")."""
+    return (
+        f"{place}, column {column!r}: a value of {length:,} characters; at most {limits.max_cell:,} are taken "
+        "(TIDEMILL_INGEST_MAX_CELL); shorten it, or check for a quote that is never closed"
     )

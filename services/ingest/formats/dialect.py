@@ -34,6 +34,11 @@ class Dialect:
     skip_space: bool = False
     """White space after a delimiter is no part of the field."""
 
+    @property
+    def named(self) -> str:
+        """The delimiter in words."""
+        return {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}[self.delimiter]
+
     def options(self, *, strict: bool = True) -> dict[str, Any]:
         """Keyword arguments of ``csv.reader``; ``strict`` makes it raise on a quote that is out of place."""
         quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
@@ -79,14 +84,16 @@ class Sniffed:
     """Fields in a row."""
     rows: list[list[str]]
     """The sample's rows, blank ones left out."""
+    consistent: float
+    """Share of them that have ``width`` fields."""
     otherwise: tuple[Dialect, ...]
     """Dialects of the same width that matter when the rest of the file does not fit ``dialect``."""
     doubtful: bool
     """Whether quotes that join lines should rather be taken for text, if every line is a whole row without them."""
 
 
-def sniff(lines: Sequence[str], *, truncated: bool, format: Literal["csv", "tsv"], data: Data) -> Sniffed:
-    """Find out how a file is written whose first lines, with their ends, are ``lines``.
+def sniff(lines: Sequence[str], *, truncated: bool, format: Literal["csv", "tsv"], data: Data) -> Sniffed | None:
+    """Find out how a file is written whose first lines, with their ends, are ``lines``; None when they hold no row.
 
     ``truncated`` says that the file goes on after them.
     """
@@ -106,6 +113,8 @@ def sniff(lines: Sequence[str], *, truncated: bool, format: Literal["csv", "tsv"
 
     # Sorting is stable: of two equal ones the quoted reading comes first.
     readings.sort(key=rank, reverse=True)
+    if not readings:
+        return None
     best = readings[0]
     others = [r for r in readings[1:] if r.dialect.delimiter == best.dialect.delimiter and r.width == best.width]
     plain = next((other for other in others if not other.dialect.quoted), None)
@@ -113,14 +122,19 @@ def sniff(lines: Sequence[str], *, truncated: bool, format: Literal["csv", "tsv"
     if plain is not None and doubtful and plain.consistent == 1.0 and len(best.rows) < len(plain.rows):
         # Taking quotes for quoting joins lines that are whole rows by themselves.
         best, others = plain, [best]
-    return Sniffed(best.dialect, best.width, best.rows, tuple(other.dialect for other in others), doubtful)
+    # Where most fields are enclosed, quotes are quoting: taken for text, they would stand in every value.
+    otherwise = tuple(other.dialect for other in others if other.dialect.quoted or not _encloses_fields(other))
+    return Sniffed(best.dialect, best.width, best.rows, best.consistent, otherwise, doubtful)
 
 
 def _may_be_text(plain: _Reading) -> bool:
     """Whether quotes could be plain characters: tabs need no quoting, and not every field is enclosed in quotes."""
+    return plain.dialect.delimiter == "\t" and not _encloses_fields(plain)
+
+
+def _encloses_fields(plain: _Reading) -> bool:
     cells = [cell for row in plain.rows for cell in row]
-    enclosed = sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
-    return plain.dialect.delimiter == "\t" and enclosed < len(cells) / 2
+    return 2 * sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells) >= len(cells)
 
 
 def _read(lines: Sequence[str], dialect: Dialect, truncated: bool) -> _Reading | None:
