@@ -54,7 +54,9 @@ def named_parts(names: Sequence[str], data: Data) -> dict[str, list[str]]:
             raise InvalidInput(f"data.files.{part}: no file matches {pattern!r}; there are {_listed(names)}")
         for name in chosen:
             if name in taken:
-                raise InvalidInput(f"{name} matches data.files.{taken[name]} and data.files.{part}; a file has one part")
+                raise InvalidInput(
+                    f"{name} matches data.files.{taken[name]} and data.files.{part}; a file has one part"
+                )
             taken[name] = part
         parts[part] = chosen
     return parts
@@ -101,7 +103,7 @@ def cannot_choose(names: Sequence[str], where: str, reason: str) -> InvalidInput
     """The error for several files that are not one table."""
     return InvalidInput(
         f"folder {where} holds {len(names)} files that could be the dataset ({_listed(names)}), and {reason}; name "
-        "those to read in the recipe, e.g.  data: {files: {data: \"*.csv\"}}, or name the parts train.*, test.* and "
+        'those to read in the recipe, e.g.  data: {files: {data: "*.csv"}}, or name the parts train.*, test.* and '
         "validation.*"
     )
 

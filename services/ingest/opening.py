@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from services.ingest.formats.arff import ArffFile
@@ -26,6 +27,10 @@ _MEDIA = frozenset(("image-folder", "voc", "coco", "audio-folder"))
 _MEDIA_SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".wav", ".flac", ".ogg", ".mp3",
 ))  # fmt: skip
+_READERS: dict[str, Callable[[Path, Data, Limits], ReadTable]] = {
+    "jsonl": JsonLinesFile, "parquet": ParquetFile, "arrow": ArrowFile, "arff": ArffFile, "squad": SquadFile,
+    "lines": LinesFile,
+}  # fmt: skip
 _WHERE = "of the dataset"
 _TABLE_LIKE = 0.8
 """Share of lines with the same number of fields from which on a file named .txt is a table rather than prose."""
@@ -64,10 +69,14 @@ def open_parts(folder: Path, data: Data, limits: Limits) -> dict[str, list[Table
     return {part: [table] for part, table in align(parts).items()}
 
 
+def _has_media(names: list[str]) -> bool:
+    return any(PurePath(name).suffix.casefold() in _MEDIA_SUFFIXES for name in names)
+
+
 def _media_format(folder: Path, names: list[str], data: Data) -> str | None:
     if data.format in _MEDIA:
         return data.format
-    if data.format != "auto" or data.files or not any(PurePath(name).suffix.casefold() in _MEDIA_SUFFIXES for name in names):
+    if data.format != "auto" or data.files or not _has_media(names):
         return None
     from services.ingest.media import detect_media
 
@@ -129,11 +138,7 @@ def open_file(path: Path, data: Data, limits: Limits, *, header: bool | None = N
         return {"data": _open_delimited(path, format, data, limits, header)}
     if format in ("xlsx", "xls"):
         return {"data": WorkbookFile(path, format, data, limits, header=header)}
-    reader = {
-        "jsonl": JsonLinesFile, "parquet": ParquetFile, "arrow": ArrowFile, "arff": ArffFile, "squad": SquadFile,
-        "lines": LinesFile,
-    }[format]  # fmt: skip
-    return {"data": reader(path, data, limits)}
+    return {"data": _READERS[format](path, data, limits)}
 
 
 def _open_delimited(path: Path, format: str, data: Data, limits: Limits, header: bool | None) -> ReadTable:

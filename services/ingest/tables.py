@@ -68,10 +68,12 @@ class TableFile(Protocol):
 
     path: Path
     columns: list[str]
-    kinds: Mapping[str, ColumnKind]
-    """Kinds of the columns that are known without looking at values: of typed formats, of media. Text formats have
-    none: their values are strings, and the profile finds out."""
     writing: Writing
+
+    @property
+    def kinds(self) -> Mapping[str, ColumnKind]:
+        """Kinds of the columns that are known without looking at values: of typed formats, of media. Text formats have
+        none: their values are strings, and the profile finds out."""
 
     def batches(self, bad: BadRows) -> Iterator[Batch]:
         """All good rows in order; a bad one is told to ``bad`` and left out, if that does not raise.

@@ -14,7 +14,14 @@ from services.ingest.formats.encoding import detect_encoding
 from services.ingest.formats.text import bounded_lines, open_text
 from services.ingest.formats.undecodable import first_undecodable, shown
 from services.ingest.tables import (
-    BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, cell_too_long, check_columns,
+    BATCH_BYTES,
+    BATCH_ROWS,
+    BadRows,
+    Batch,
+    Limits,
+    Writing,
+    cell_too_long,
+    check_columns,
 )  # fmt: skip
 from tidemill.contracts.data import Data
 from tidemill.datasets.schema import ColumnKind
@@ -25,7 +32,7 @@ _ARROW = {"number": pa.float64(), "integer": pa.int64()}
 _KINDS: dict[str, ColumnKind] = {"number": "number", "integer": "integer", "nominal": "category", "date": "date"}
 
 
-class _Wrong(Exception):  # noqa: N818
+class _Wrong(Exception):
     """Why a line is no row."""
 
 
@@ -92,7 +99,7 @@ class ArffFile:
             return self._sparse(text)
         cells = split(text)
         if cells is None:
-            raise _Wrong(": a quote is never closed, or its value goes on behind it; put a backslash before a quote in text")
+            raise _Wrong(": a quote is never closed, or text follows it; put a backslash before a quote that is text")
         if len(cells) != len(self.columns):
             raise _Wrong(f": {len(cells)} values, but {len(self.columns)} attributes are declared")
         return [self._cell(index, value, quoted) for index, (value, quoted) in enumerate(cells)]

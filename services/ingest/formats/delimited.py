@@ -157,7 +157,7 @@ class DelimitedFile:
         return columns
 
     def _settle(self, sniffed: Sniffed) -> _Fit:
-        """The dialect that the whole file is written in: the one that was found, unless another leaves fewer bad rows."""
+        """The dialect of the whole file: the one that was found, unless another leaves fewer bad rows."""
         found = self._fit(sniffed.dialect)
         if found.bad == 0:
             if found.joined and sniffed.doubtful:
@@ -178,11 +178,11 @@ class DelimitedFile:
         bad = 0
         with open_text(self.path, self._encoding, newline="") as (file, _):
             counted = _Counted(bounded_lines(file, self._encoding, self._limits.max_line))
-            rows = self._rows(counted, dialect)
-            number = 0
-            for number, row in enumerate(rows, 1):
+            rows = 0
+            for row in self._rows(counted, dialect):
+                rows += 1
                 bad += isinstance(row, BadRow)
-        return _Fit(dialect, None, bad, joined=counted.filled > number + self._header)
+        return _Fit(dialect, None, bad, joined=counted.filled > rows + self._header)
 
 
 class _Counted:

@@ -40,7 +40,8 @@ _NAMED: dict[FormatName, str] = {
 }  # fmt: skip
 """The formats that are no text: their bytes decide."""
 _OF_SUFFIX: dict[str, FormatName] = {
-    ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
+    ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
+    ".arrows": "arrow",
     ".xlsx": "xlsx", ".xlsm": "xlsx", ".xlsb": "xlsx", ".ods": "xlsx", ".xls": "xls", ".npz": "npz", ".arff": "arff",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv", ".tab": "tsv",
 }  # fmt: skip

@@ -31,20 +31,18 @@ class JsonColumns:
         self._keys: dict[str, None] = {}
         self._answers: set[str] = set()
 
-    def show(self, row: Mapping[str, Any], place: str) -> None:
-        """Look at one row, at ``place`` ("line 7"). Raises InvalidInput when there are too many keys."""
+    def show(self, row: Mapping[str, Any]) -> None:
+        """Look at one row. Raises InvalidInput when there are too many keys."""
         if not row.keys() <= self._keys.keys():
             self._answers.update(key for key in row if key not in self._keys and is_answers(row[key]))
             self._keys.update(dict.fromkeys(row))
             if len(self._keys) > _MAX_KEYS:
                 raise InvalidInput(
-                    f"{self._path.name}, {place}: more than {_MAX_KEYS:,} different keys so far; "
+                    f"{self._path.name} has more than {_MAX_KEYS:,} different keys; "
                     "every row has to have the same few keys"
                 )
-        for key in tuple(self._answers):
-            value = row.get(key)
-            if value is not None and not is_answers(value):
-                self._answers.discard(key)
+        if self._answers:
+            self._answers = {key for key in self._answers if row.get(key) is None or is_answers(row[key])}
 
     @property
     def names(self) -> list[str]:

@@ -120,7 +120,7 @@ class JsonRowsFile:
                 first = False
                 row = self._row(element, document)
                 if not isinstance(row, str):
-                    columns.show(row, document.last_place())
+                    columns.show(row)
             document.end()
         if data.columns is not None and self._names is None:
             raise InvalidInput(f"{self.path.name} holds JSON objects, whose keys name the columns; remove data.columns")

@@ -40,7 +40,7 @@ class JsonColumnsFile:
         self._rows = lengths[first]
         columns = JsonColumns(path)
         for number in range(self._rows):
-            columns.show(self._row(number), f"value {number + 1}")
+            columns.show(self._row(number))
         self._columns = columns
         self.columns = columns.names
         check_columns(self.columns, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,7 +41,7 @@ class JsonStream:
         self._ended = False
         self._lines_before = 0
         self._start = 0
-        self.position = lambda: 0
+        self.position: Callable[[], int] = lambda: 0
         """Bytes read of the file."""
 
     def peek(self) -> str:

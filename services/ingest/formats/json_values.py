@@ -23,7 +23,7 @@ class Number(str):
     __slots__ = ()
 
 
-class JsonProblem(Exception):  # noqa: N818
+class JsonProblem(Exception):
     """Text is no JSON: ``reason``, at character ``column`` (from 1) where that is known."""
 
     def __init__(self, reason: str, column: int | None = None) -> None:
@@ -58,7 +58,7 @@ def decode(text: str) -> Any:
 
 
 def refuse_half_pairs(text: str, value: Any) -> None:
-    """Raise JsonProblem when ``value``, decoded from ``text``, holds half of a surrogate pair, which is no character."""
+    """Raise JsonProblem when ``value``, decoded from ``text``, holds half of a surrogate pair."""
     if _HALF_PAIR.search(text) is None:
         return
     try:

@@ -91,7 +91,7 @@ class JsonLinesFile:
                 if isinstance(row, str):
                     first_problem = first_problem or row
                 else:
-                    columns.show(row, f"line {number}")
+                    columns.show(row)
         if not columns.names:
             raise InvalidInput(
                 f"{self.path.name} holds no row with a key; every line has to be one JSON object"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,4 +96,4 @@ class LinesFile:
             blank = [line.isspace() for line in lines]
         if not any(blank[:-1]):
             return False
-        return any(not one and not other for one, other in zip(blank, blank[1:], strict=False))
+        return any(not one and not other for one, other in pairwise(blank))

@@ -46,7 +46,9 @@ def npz_column(path: Path, member: Member, name: str) -> NpzColumn:
         return NpzColumn(member.name, [pa.field(name, kind)], nested, _nested(kind, member))
     width = member.shape[1] if len(member.shape) == 2 else 1
     if width > MAX_COLUMNS or not width:
-        raise InvalidInput(f"{path.name}: the array {member.name!r} has {width:,} columns; 1 to {MAX_COLUMNS:,} are taken")
+        raise InvalidInput(
+            f"{path.name}: the array {member.name!r} has {width:,} columns; 1 to {MAX_COLUMNS:,} are taken"
+        )
     names = [name] if width == 1 else [f"{name}_{number}" for number in range(1, width + 1)]
     kinds = {} if known is None else dict.fromkeys(names, known)
     return NpzColumn(member.name, [pa.field(each, kind) for each in names], kinds, _values(kind, member))

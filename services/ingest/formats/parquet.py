@@ -56,4 +56,4 @@ class ParquetFile:
 
 def _rows_in_a_batch(metadata: pq.FileMetaData) -> int:
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    return max(1, min(_ROWS, BATCH_BYTES * metadata.num_rows // max(1, size)))
+    return max(1, min(_ROWS, BATCH_BYTES * int(metadata.num_rows) // max(1, int(size))))

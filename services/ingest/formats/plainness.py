@@ -8,9 +8,10 @@ NumPy looks at the few bytes that matter; a million rows of 100 bytes take a fra
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.ingest.formats.dialect import Dialect
 
@@ -59,7 +60,7 @@ def check_plain(stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int
     return Plain(joined) if not rest else None
 
 
-def _check_rows(text: np.ndarray, kinds: np.ndarray, width: int, max_cell: int) -> tuple[int, bool] | None:  # type: ignore[type-arg]
+def _check_rows(text: NDArray[Any], kinds: NDArray[Any], width: int, max_cell: int) -> tuple[int, bool] | None:
     """Where the last whole row of ``text`` ends, and whether line breaks are inside of fields; None if not plain."""
     found = kinds[text]
     places = np.flatnonzero(found)
@@ -88,7 +89,7 @@ def _check_rows(text: np.ndarray, kinds: np.ndarray, width: int, max_cell: int) 
     return int(row_ends[-1]) + 1, bool((inside & ((kind == _LF) | (kind == _CR))).any())
 
 
-def _quotes_fit(text: np.ndarray, kinds: np.ndarray, quotes: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _quotes_fit(text: NDArray[Any], kinds: NDArray[Any], quotes: NDArray[Any]) -> bool:
     """Whether every opening quote begins a field and every closing one ends it; a doubled one closes and opens."""
     opening, closing = quotes[0::2], quotes[1::2]
     before = kinds[text[np.maximum(opening - 1, 0)]]

@@ -22,7 +22,7 @@ _TEXTS = ("id", "title", "context", "question")
 _ROWS = 1 << 12
 
 
-class _Wrong(Exception):  # noqa: N818
+class _Wrong(Exception):
     """Why something is no question."""
 
 

@@ -68,7 +68,9 @@ class TextFolder:
         self._guess: str | None = None
         self.columns = ["text", *(pattern.columns if pattern is not None else ("label",))]
         if len(set(self.columns)) < len(self.columns):
-            raise InvalidInput("data.path_pattern names a column 'text', which is the file's content; name it otherwise")
+            raise InvalidInput(
+                "data.path_pattern names a column 'text', which the file's content is; name it otherwise"
+            )
         self.kinds: dict[str, ColumnKind] = {}
         self.schema = pa.schema([(name, pa.string()) for name in self.columns])
         self.writing = Writing("text-folder", data.encoding)
@@ -160,7 +162,7 @@ def _pattern(data: Data) -> Any:
 
 
 def _examples(names: Sequence[str]) -> list[str]:
-    """The files in folders of labels: below the folder that all text files share, and not straight in that of a part."""
+    """The files in folders of labels: below the one that all text files share, not straight in that of a part."""
     texts = [name for name in names if _may_be_text(name) and not _is_note(name)]
     if not texts:
         return []

@@ -49,7 +49,8 @@ class TypedColumns:
         step = _step(raw)
         for start in range(0, raw.num_rows, step):
             part = raw.slice(start, step)
-            arrays, reasons = [], {}
+            arrays: list[pa.Array] = []
+            reasons: dict[int, str] = {}
             for array, field in zip(part.columns, self.schema, strict=True):
                 column, wrong = self._column(array, field)
                 arrays.append(column)
@@ -77,8 +78,8 @@ class TypedColumns:
         if pa.types.is_string(column.type) and column.nbytes > self._limits.max_cell:
             lengths = pc.fill_null(pc.utf8_length(column), 0).to_numpy()
             for row in np.flatnonzero(lengths > self._limits.max_cell):
-                place, _, rest = cell_too_long("", field.name, int(lengths[row]), self._limits).partition(": ")
-                wrong.setdefault(int(row), rest)
+                said = cell_too_long("", field.name, int(lengths[row]), self._limits)
+                wrong.setdefault(int(row), said.partition(": ")[2])
         return column, wrong
 
 
@@ -129,7 +130,7 @@ def _step(batch: pa.RecordBatch) -> int:
     """Rows of a batch of bounded size, if all rows are about as large."""
     if not batch.num_rows:
         return 1
-    return max(1, min(BATCH_ROWS, BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * int(batch.num_rows) // max(1, int(batch.nbytes))))
 
 
 def _shown(batch: pa.RecordBatch, row: int) -> str:

@@ -6,7 +6,8 @@ Imports nothing of the project, so that it starts quickly.
 
 Usage: ``workbook_program.py PATH [SHEET]``. The first line is ``{"sheet": name, "row": r, "column": c}``, the place of
 the first cell, from 0. Dates are ``["date", "2024-02-29"]``, and so on for datetime, time and seconds. Merged cells all
-have the value of the merged one; an error (#N/A, #DIV/0!) is an empty cell. Exit status 2 has a reason on standard error.
+have the value of the merged one; an error (#N/A, #DIV/0!) is an empty cell. Exit status 2 has a
+reason on standard error.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def _sheet(calamine: Any, workbook: Any, wanted: str | None) -> Any:
 
 def _write(sheet: Any) -> None:
     top, left = sheet.start or (0, 0)
-    merged = {}
+    merged: dict[int, list[tuple[int, int, object]]] = {}
     rows = sheet.to_python(skip_empty_area=True)
     for (first, begin), (last, end) in sheet.merged_cell_ranges or ():
         if 0 <= first - top < len(rows) and 0 <= begin - left < len(rows[0]):
