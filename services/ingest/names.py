@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 PARTS = ("train", "validation", "test")
 PART_OF_WORD = {
@@ -16,6 +17,11 @@ def part_in_name(name: str) -> str | None:
     """The part that a word of ``name`` says; None when there is no such word, or words of several parts."""
     parts = {PART_OF_WORD[word] for word in _WORD.findall(name.casefold()) if word in PART_OF_WORD}
     return parts.pop() if len(parts) == 1 else None
+
+
+def path_of_part(path: Path, part: str) -> Path:
+    """The name of the table that is one part of the file ``path``: ``clinc.json[train]``."""
+    return path.with_name(f"{path.name}[{part}]")
 
 
 def without_part(name: str) -> str:

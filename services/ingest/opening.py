@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
+from services.ingest.aligned import AlignedTable, align
 from services.ingest.formats.arff import ArffFile
 from services.ingest.formats.arrow import ArrowFile
 from services.ingest.formats.delimited import DelimitedFile
@@ -18,7 +19,6 @@ from services.ingest.formats.squad import SquadFile
 from services.ingest.formats.text_folder import is_text_folder, open_text_folder
 from services.ingest.formats.workbook import WorkbookFile
 from services.ingest.layout import candidates, cannot_choose, data_files, given_parts, named_parts
-from services.ingest.part_table import PartTable, align
 from services.ingest.tables import Limits, ReadTable, TableFile
 from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
@@ -39,10 +39,9 @@ _TABLE_LIKE = 0.8
 def open_parts(folder: Path, data: Data, limits: Limits) -> dict[str, list[TableFile]]:
     """The tables of each part (``data``, or ``train``, ``validation`` and ``test``) of the files below ``folder``.
 
-    A part is one table, however many files it comes from. All of them have the same columns in the same order, and
-    the same types. ``data.files`` says which files are which part; else names do: of files, of folders, of the arrays
-    or lists in one file. Several files with the same columns and no part in their names are one table, in the order of
-    their names.
+    The tables of a part follow each other in the order of their names; all tables have the same columns in the same
+    order, and the same types. ``data.files`` says which files are which part; else names do: of files, of folders, of
+    the arrays or lists in one file. Several files with the same columns and no part in their names are one part.
 
     Raises:
         InvalidInput: there is no dataset, or it is not clear which files it is; a file cannot be read at all.
@@ -55,7 +54,7 @@ def open_parts(folder: Path, data: Data, limits: Limits) -> dict[str, list[Table
         from services.ingest.media import open_media
 
         opened = open_media(folder, media, data, limits)
-        return {part: [PartTable([table], None, dict(table.kinds)) for table in opened[part]] for part in opened}
+        return {part: [AlignedTable(table, None, table.kinds) for table in opened[part]] for part in opened}
     if data.format == "text-folder" or (data.format == "auto" and not data.files and is_text_folder(names)):
         parts: dict[str, list[ReadTable]] = {
             part: [table] for part, table in open_text_folder(folder, names, data, limits).items()
@@ -66,7 +65,7 @@ def open_parts(folder: Path, data: Data, limits: Limits) -> dict[str, list[Table
         parts = _open_given(folder, given, data, limits)
     else:
         parts = _open_candidates(folder, candidates(names, _WHERE, data), data, limits)
-    return {part: [table] for part, table in align(parts).items()}
+    return align(parts)
 
 
 def _has_media(names: list[str]) -> bool:

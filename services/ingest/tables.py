@@ -64,9 +64,10 @@ class Writing:
 
 
 class TableFile(Protocol):
-    """An opened table: a data file, or a folder of media files. Opening has found its columns and their kinds."""
+    """An opened table: a data file, or a folder of files. Opening has found its columns and their kinds."""
 
     path: Path
+    """Names the table. Of one among several in a file it is no path: ``clinc.json[train]``."""
     columns: list[str]
     writing: Writing
 

@@ -14,6 +14,7 @@ from services.ingest.formats.json_outline import Outline, outline
 from services.ingest.formats.json_stream import JsonStream, open_json
 from services.ingest.formats.json_values import JsonProblem, kind_of_value
 from services.ingest.formats.undecodable import first_undecodable, shown
+from services.ingest.names import path_of_part
 from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns
 from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
@@ -32,7 +33,7 @@ def open_json_document(path: Path, data: Data, limits: Limits) -> dict[str, Any]
     found = outline(path, data, limits)
     if found.lists is None:
         return {"data": JsonColumnsFile(path, found.encoding, data, limits)}
-    return {part: JsonRowsFile(path, found, keys, data, limits) for part, keys in found.lists.items()}
+    return {part: JsonRowsFile(path, found, part, data, limits) for part in found.lists}
 
 
 class JsonRowsFile:
@@ -41,10 +42,12 @@ class JsonRowsFile:
     See ``JsonColumns`` for what becomes of the values. Read as a stream, twice: for the keys, then for the rows.
     """
 
-    def __init__(self, path: Path, found: Outline, keys: tuple[str, ...], data: Data, limits: Limits) -> None:
-        self.path = path
+    def __init__(self, path: Path, found: Outline, part: str, data: Data, limits: Limits) -> None:
+        assert found.lists is not None, "an object of columns is read by JsonColumnsFile"
+        self.path = path if part == "data" else path_of_part(path, part)
+        self._file = path
         self._encoding = found.encoding
-        self._keys = keys
+        self._keys = found.lists[part]
         self._limits = limits
         self._names: list[str] | None = None
         self._columns = self._survey(data)
@@ -55,10 +58,10 @@ class JsonRowsFile:
 
     def batches(self, bad: BadRows) -> Iterator[Batch]:
         """All good rows in order."""
-        size = self.path.stat().st_size
+        size = self._file.stat().st_size
         rows: list[dict[str, Any]] = []
         begun = 0
-        with open_json(self.path, self._encoding, self._limits.max_line) as document:
+        with open_json(self._file, self._encoding, self._limits.max_line) as document:
             for number, element in enumerate(self._elements(document), 1):
                 row = self._row(element, document)
                 if isinstance(row, str):
@@ -112,7 +115,7 @@ class JsonRowsFile:
 
     def _survey(self, data: Data) -> JsonColumns:
         columns = JsonColumns(self.path)
-        with open_json(self.path, self._encoding, self._limits.max_line) as document:
+        with open_json(self._file, self._encoding, self._limits.max_line) as document:
             first = True
             for element in self._elements(document):
                 if first and type(element) is list:

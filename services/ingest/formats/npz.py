@@ -12,7 +12,7 @@ import pyarrow as pa
 from services.ingest.formats.archive_size import check_unpacked_size
 from services.ingest.formats.npz_columns import npz_column
 from services.ingest.formats.npz_members import Member, read_members, read_rows
-from services.ingest.names import PARTS, part_in_name, without_part
+from services.ingest.names import PARTS, part_in_name, path_of_part, without_part
 from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns
 from tidemill.contracts.data import Data
 from tidemill.datasets.schema import ColumnKind
@@ -43,8 +43,8 @@ def open_npz(path: Path, data: Data, limits: Limits) -> dict[str, NpzFile]:
                 f"{path.name}: the array {nameless[0]!r} belongs to no part, unlike "
                 f"{', '.join(member.name for member in members[:5])}; leave it out, or name its part"
             )
-        return {part: NpzFile(path, chosen, limits, named_by_part=True) for part, chosen in found.items()}
-    return {"data": NpzFile(path, members, limits, named_by_part=False)}
+        return {part: NpzFile(path, chosen, limits, part) for part, chosen in found.items()}
+    return {"data": NpzFile(path, members, limits)}
 
 
 class NpzFile:
@@ -54,8 +54,9 @@ class NpzFile:
     (``uint8``, rows x height x width, or x 3 or 4 channels) are PNG files; what has more dimensions is nested lists.
     """
 
-    def __init__(self, path: Path, members: Sequence[Member], limits: Limits, *, named_by_part: bool) -> None:
-        self.path = path
+    def __init__(self, path: Path, members: Sequence[Member], limits: Limits, part: str | None = None) -> None:
+        self.path = path if part is None else path_of_part(path, part)
+        self._file = path
         self._limits = limits
         rows = {member.name: member.shape[0] if member.shape else None for member in members}
         first = members[0].name
@@ -71,7 +72,7 @@ class NpzFile:
             raise InvalidInput(f"{path.name}: the array {first!r} has no rows")
         self._members = list(members)
         self._columns = [
-            npz_column(path, member, _name(without_part(member.name) if named_by_part else member.name))
+            npz_column(path, member, _name(without_part(member.name) if part is not None else member.name))
             for member in members
         ]
         self.schema = pa.schema([field for column in self._columns for field in column.fields])
@@ -87,7 +88,7 @@ class NpzFile:
         widest = sum(member.row_bytes for member in self._members)
         step = max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, widest)))
         done = 0
-        for arrays in zip(*(read_rows(self.path, member, step) for member in self._members), strict=True):
+        for arrays in zip(*(read_rows(self._file, member, step) for member in self._members), strict=True):
             yield Batch(self._batch(arrays, done, bad), (done := done + len(arrays[0])) / self._rows)
 
     def _batch(self, arrays: Sequence[np.ndarray[Any, Any]], before: int, bad: BadRows) -> pa.RecordBatch:

@@ -76,7 +76,7 @@ class TextFolder:
         self.writing = Writing("text-folder", data.encoding)
 
     def batches(self, bad: BadRows) -> Iterator[Batch]:
-        """All good rows in order; ``bad`` is told the file itself."""
+        """All good rows in order; files are numbered, and reasons begin with their names."""
         rows: list[tuple[str, ...]] = []
         held = 0
         for number, name in enumerate(self._names, 1):
@@ -84,7 +84,7 @@ class TextFolder:
             places = self._places(name)
             text, reason = self._read(path) if places is not None else ("", self._no_match(name))
             if reason is not None or places is None:
-                bad.add(path, number, f"{name}: {reason}", text[: self._limits.max_cell])
+                bad.add(self.path, number, f"{name}: {reason}", text[: self._limits.max_cell])
                 continue
             rows.append((text, *places))
             held += len(text)

@@ -1,11 +1,11 @@
-"""One part of a dataset: the tables of its files one behind the other, in the columns and types that all parts share.
+"""Tables that are one dataset, in the columns and types that they share.
 
 Sees to it that a file of which more than half cannot be read is an error, whatever the recipe does with bad rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,39 +19,40 @@ _JUDGED = 1_000
 """Rows at the beginning of a file that are judged."""
 
 
-class PartTable:
-    """The tables ``files`` as one, in the columns and types of ``schema``; as they are where it is None."""
+class AlignedTable:
+    """The table ``file`` in the columns and types of ``schema``; as it is where that is None."""
 
-    def __init__(self, files: Sequence[TableFile], schema: pa.Schema | None, kinds: dict[str, ColumnKind]) -> None:
-        self._files = list(files)
+    def __init__(self, file: TableFile, schema: pa.Schema | None, kinds: Mapping[str, ColumnKind]) -> None:
+        self._file = file
         self._schema = schema
-        self.path: Path = files[0].path
-        self.columns = list(files[0].columns) if schema is None else list(schema.names)
+        self.path: Path = file.path
+        self.columns = list(file.columns) if schema is None else list(schema.names)
         self.kinds = kinds
-        self.writing = files[0].writing
+        self.writing = file.writing
 
     def batches(self, bad: BadRows) -> Iterator[Batch]:
         """All good rows in order.
 
         Raises:
-            InvalidInput: more than half of the first 1,000 rows of a file are bad.
+            InvalidInput: more than half of the first 1,000 rows are bad.
         """
-        for number, file in enumerate(self._files):
-            judged = _Judged(file.path, bad)
-            for batch in file.batches(judged):
-                judged.rows += batch.rows.num_rows
-                if batch.rows.num_rows:
-                    yield Batch(self._aligned(batch.rows, file.path), (number + batch.fraction) / len(self._files))
-            judged.end()
+        judged = _Judged(self.path, bad)
+        for batch in self._file.batches(judged):
+            judged.rows += batch.rows.num_rows
+            if batch.rows.num_rows:
+                yield Batch(self._aligned(batch.rows), batch.fraction)
+        judged.end()
 
-    def _aligned(self, rows: pa.RecordBatch, path: Path) -> pa.RecordBatch:
+    def _aligned(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         if self._schema is None or rows.schema.equals(self._schema):
             return rows
         try:
             return rows.select(self._schema.names).cast(self._schema)
         except pa.ArrowException as error:
             reason = str(error).splitlines()[0]
-            raise InvalidInput(f"{path.name} holds values that its other files' types do not ({reason})") from None
+            raise InvalidInput(
+                f"{self.path.name} holds values that the types of the other files do not ({reason})"
+            ) from None
 
 
 class _Judged:
@@ -86,8 +87,8 @@ class _Judged:
         )
 
 
-def align(parts: dict[str, list[ReadTable]]) -> dict[str, PartTable]:
-    """The parts as one dataset: all in the columns of the first table, in types that hold the values of all.
+def align(parts: Mapping[str, Sequence[ReadTable]]) -> dict[str, list[TableFile]]:
+    """The tables of the parts as one dataset: in the columns of the first, in types that hold the values of all.
 
     Raises:
         InvalidInput: tables have different columns, or types that have nothing in common.
@@ -103,7 +104,7 @@ def align(parts: dict[str, list[ReadTable]]) -> dict[str, PartTable]:
     types = {name: _common_type(name, tables) for name in first.columns}
     schema = pa.schema(list(types.items()))
     kinds = {name: kind for name in types if (kind := _common_kind(name, types[name], tables)) is not None}
-    return {part: PartTable(files, schema, kinds) for part, files in parts.items()}
+    return {part: [AlignedTable(file, schema, kinds) for file in files] for part, files in parts.items()}
 
 
 def _common_type(name: str, tables: Sequence[ReadTable]) -> pa.DataType:
