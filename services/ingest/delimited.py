@@ -21,6 +21,7 @@ from services.ingest.encoding import detect_encoding
 from services.ingest.tables import (
     BATCH_BYTES,
     BATCH_ROWS,
+    BadRows,
     Batch,
     Limits,
     Writing,
@@ -56,7 +57,7 @@ class DelimitedFile:
             "tsv" if delimiter == "\t" else "csv", self._encoding, delimiter, self._dialect.quoted, self._header
         )
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self, bad: BadRows) -> Iterator[Batch]:
         """All rows in order, the header left out."""
         size = self.path.stat().st_size
         with _field_limit(self._limits.max_cell), self._open() as (file, raw):
