@@ -3,7 +3,6 @@ name other files or grow without end (XML 1.0, sections 2.8 and 4)."""
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -92,6 +91,6 @@ def _as_utf8(xml: bytes) -> bytes:
     if declared is None:
         return xml
     try:
-        return codecs.decode(xml, declared[1].decode("ascii")).encode("utf-8")
-    except (LookupError, UnicodeError, TypeError, AttributeError):
+        return xml.decode(declared[1].decode("ascii")).encode("utf-8")
+    except (LookupError, UnicodeError):
         raise Unusable(f"has an annotation that is not in the encoding it declares ({declared[1].decode()})") from None
