@@ -38,7 +38,8 @@ def suits(columns: Sequence[ColumnProfile], data: Data) -> bool:
     if data.text is not None or any(_named_text(column) for column in columns if column.name != data.label):
         return True
     others = [column for column in columns if column.name != data.label and not is_identifier(column)]
-    return bool(free_texts(others)) or (len(columns) <= 2 and any(column.type == "text" for column in others))
+    words = any(column.type == "text" and folded(column.name) not in LABEL_NAMES for column in others)
+    return bool(free_texts(others)) or (words and len(columns) <= 2)
 
 
 def resolve_columns(columns: Sequence[ColumnProfile], data: Data, where: str) -> Data:
