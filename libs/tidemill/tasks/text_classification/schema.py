@@ -38,7 +38,8 @@ def suits(columns: Sequence[ColumnProfile], data: Data) -> bool:
     if data.text is not None or any(_named_text(column) for column in columns if column.name != data.label):
         return True
     others = [column for column in columns if column.name != data.label and not is_identifier(column)]
-    return bool(free_texts(others)) or (len(columns) <= 2 and any(column.type == "text" for column in others))
+    words = any(column.type == "text" and folded(column.name) not in LABEL_NAMES for column in others)
+    return bool(free_texts(others)) or (words and len(columns) <= 2)
 
 
 def resolve_columns(columns: Sequence[ColumnProfile], data: Data, where: str) -> Data:
@@ -99,8 +100,13 @@ def _find_label(columns: Sequence[ColumnProfile], text: str | None, where: str) 
         return fitting[0].name
     if text is None and looks_like_a_table(columns):
         raise without_label(columns, where)
-    problem = "several columns could be the label" if fitting else "no column looks like a label"
-    raise InvalidInput(_ambiguous(where, problem, columns, [column.name for column in fitting]))
+    if fitting:
+        names = [column.name for column in fitting]
+        raise InvalidInput(_ambiguous(where, "several columns could be the label", columns, names))
+    hint = ""
+    if text is None and sum(column.type == "text" for column in columns) > 1:
+        hint = "  or, for texts and their translations:  task: translation, data: {source: <column>, target: <column>}"
+    raise InvalidInput(_ambiguous(where, "no column looks like a label", columns, []) + hint)
 
 
 def _find_text(columns: Sequence[ColumnProfile], label: str, where: str) -> str:
