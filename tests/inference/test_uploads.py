@@ -24,7 +24,7 @@ def field(name: str, more: str = "") -> bytes:
         ([field("颜色")], "field '颜色' is not known"),
         ([field("file")], "no file name"),
         ([field("data", '; filename="a.csv"')], "parts named 'file'"),
-        ([field("file", '; filename="a.csv"') + b"x\r\n", field("file", '; filename="a.csv"')], "sent twice"),
+        ([field("file", '; filename="a.csv"') + b"x\r\n", field("file", '; filename="a.csv"')], "'a.csv' twice"),
     ],
 )
 async def test_a_part_that_may_not_come_is_refused_before_its_value(
