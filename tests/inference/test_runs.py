@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import tidemill
 from tidemill.bus import parse_event
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
@@ -20,6 +22,7 @@ from tidemill.contracts import (
     RunFinished,
     RunProgressed,
 )
+from tidemill.errors import InvalidInput
 
 CSV = "text,label\n很好,positive\nbad,negative\n".encode()
 
@@ -132,6 +135,19 @@ async def test_what_cannot_be_published_says_why(
     assert "topsecret" not in answer.text
     assert await last_published(platform) == before
     assert not list((platform.folder / "scratch" / "inference").iterdir())
+
+
+async def test_the_sdk_hears_why_a_large_upload_is_refused(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    for name in "abcd":
+        (tmp_path / name).write_bytes(b"x" * (4 << 20))
+    with tidemill.connect(str(http.base_url).rstrip("/")) as platform:
+        for sources, says in (([tmp_path], "at most 1,048,576 bytes"), ([tmp_path / "a"], "at most 1,048,576 bytes")):
+            with pytest.raises(InvalidInput, match=says):
+                await asyncio.to_thread(platform.publish, sources, name="large")
+        for name in "abcd":
+            (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(InvalidInput, match=r"more than 3 files were sent.*one zip"):
+            await asyncio.to_thread(platform.publish, tmp_path, name="many")
 
 
 async def test_views_of_the_registry_pass_through(platform: Any, http: httpx.AsyncClient, run_view: Any) -> None:
