@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import tidemill
 from tidemill.bus import parse_event
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
@@ -20,6 +22,7 @@ from tidemill.contracts import (
     RunFinished,
     RunProgressed,
 )
+from tidemill.errors import InvalidInput
 
 CSV = "text,label\n很好,positive\nbad,negative\n".encode()
 
@@ -50,7 +53,14 @@ async def commands(platform: Any) -> list[dict[str, Any]]:
 async def test_an_upload_becomes_a_source_and_a_run(platform: Any, http: httpx.AsyncClient) -> None:
     answer = await http.post(
         "/v1/datasets",
-        data={"name": "评论", "recipe": "training: {epochs: 2}", "promote": "false"},
+        data={
+            "name": "评论",
+            "recipe": "training: {epochs: 2}",
+            "promote": "false",
+            "append": "true",
+            "licence": " CC BY 4.0 ",
+            "owner": "张伟",
+        },
         files=[("file", ("train.csv", CSV)), ("file", ("数据/test.csv", CSV))],
     )
     body = answer.json()
@@ -58,9 +68,10 @@ async def test_an_upload_becomes_a_source_and_a_run(platform: Any, http: httpx.A
     event, headers = await last_published(platform)
     assert (event.run_id, event.name, event.origin) == (body["run_id"], "评论", "http")
     assert (event.recipe, event.promote, event.use_cache) == ({"training": {"epochs": 2}}, False, True)
+    assert (event.append, event.licence, event.owner) == (True, "CC BY 4.0", "张伟")
     assert event.source is not None
     assert event.source.kind == "source"
-    assert await platform.store.files(event.source) == {"train.csv": len(CSV), "test.csv": len(CSV)}
+    assert await platform.store.files(event.source) == {"train.csv": len(CSV), "数据/test.csv": len(CSV)}
     record = await platform.store.records().run("default", event.run_id)
     assert record.event == event
     assert headers["traceparent"].split("-")[1] == record.traceparent.split("-")[1]
@@ -73,9 +84,11 @@ async def test_an_upload_becomes_a_source_and_a_run(platform: Any, http: httpx.A
 
 async def test_an_address_is_announced_as_it_is(platform: Any, http: httpx.AsyncClient) -> None:
     asked = {"name": "spam", "uri": "https://example.org/a.csv", "recipe": {"goal": {"metric": "accuracy"}}}
-    answer = await http.post("/v1/datasets", json={**asked, "use_cache": False})
+    words = {"append": True, "licence": "MIT", "owner": "UCI"}
+    answer = await http.post("/v1/datasets", json={**asked, **words, "use_cache": False})
     assert answer.status_code == 202
     event, _ = await last_published(platform)
+    assert {"append": event.append, "licence": event.licence, "owner": event.owner} == words
     assert (event.uri, event.recipe, event.use_cache) == (asked["uri"], asked["recipe"], False)
     assert event.run_id > "run-0"
 
@@ -96,8 +109,14 @@ async def test_an_address_is_announced_as_it_is(platform: Any, http: httpx.Async
         ({"data": {"name": "a", "recipe": "a: &a [1]\nb: *a"}, "files": {"file": ("a.csv", CSV)}}, 400, "alias"),
         ({"data": {"name": "a", "use_cache": "maybe"}, "files": {"file": ("a.csv", CSV)}}, 400, "maybe"),
         ({"data": {"name": "a"}, "files": {"file": ("../..", CSV)}}, 400, "'../..'"),
+        ({"data": {"name": "a", "append": "maybe"}, "files": {"file": ("a.csv", CSV)}}, 400, "maybe"),
+        ({"data": {"name": "a", "licence": "x" * 201}, "files": {"file": ("a.csv", CSV)}}, 400, "licence"),
+        ({"data": {"name": "a", "recipe": "data: {query: SELECT 1}"}, "files": {"file": ("a.csv", CSV)}}, 400, "query"),
+        ({"json": {"name": "a", "uri": "s3://b/c", "owner": " "}}, 400, "owner"),
+        ({"json": {"name": "a", "uri": "postgresql://u:topsecret@h/d"}}, 400, "env:NAME"),
+        ({"json": {"name": "a", "uri": "postgresql://u@h/d?password=topsecret"}}, 400, "env:NAME"),
         ({"data": {"name": "a"}, "files": [("file", ("a.csv", CSV))] * 2}, 400, "twice"),
-        ({"data": {"name": "a"}, "files": [("file", (f"{i}.csv", CSV)) for i in range(4)]}, 400, "3 files"),
+        ({"data": {"name": "a"}, "files": [("file", (f"{i}.csv", CSV)) for i in range(4)]}, 400, "one zip or tar.gz"),
         ({"data": {"name": "a"}, "files": {"file": ("a.csv", b"x" * (2 << 20))}}, 413, "bytes"),
         (
             {"content": b"--b\r\nContent-Dis", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
@@ -113,8 +132,22 @@ async def test_what_cannot_be_published_says_why(
     answer = await http.post("/v1/datasets", **send)
     assert answer.status_code == status, answer.text
     assert said in answer.json()["detail"]
+    assert "topsecret" not in answer.text
     assert await last_published(platform) == before
     assert not list((platform.folder / "scratch" / "inference").iterdir())
+
+
+async def test_the_sdk_hears_why_a_large_upload_is_refused(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    for name in "abcd":
+        (tmp_path / name).write_bytes(b"x" * (4 << 20))
+    with tidemill.connect(str(http.base_url).rstrip("/")) as platform:
+        for sources, says in (([tmp_path], "at most 1,048,576 bytes"), ([tmp_path / "a"], "at most 1,048,576 bytes")):
+            with pytest.raises(InvalidInput, match=says):
+                await asyncio.to_thread(platform.publish, sources, name="large")
+        for name in "abcd":
+            (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(InvalidInput, match=r"more than 3 files were sent.*one zip"):
+            await asyncio.to_thread(platform.publish, tmp_path, name="many")
 
 
 async def test_views_of_the_registry_pass_through(platform: Any, http: httpx.AsyncClient, run_view: Any) -> None:

@@ -40,7 +40,7 @@ def fetched(tmp_path: Path) -> Any:
         into = tmp_path / "snapshot"
         event = DatasetPublished(run_id="r1", name="reviews", uri=uri, origin=origin)
         snapshot(event, into, SilentReport(), policy=policy)
-        return {path.name: path.read_bytes() for path in into.iterdir()}
+        return {path.relative_to(into).as_posix(): path.read_bytes() for path in into.rglob("*") if path.is_file()}
 
     return run
 
@@ -92,12 +92,48 @@ def test_a_path_and_a_file_uri_name_the_same_file(fetched, tmp_path: Path) -> No
     assert fetched("file://localhost" + str(file).replace(" ", "%20")) == {"评论 #1?.csv": ROWS}
 
 
-def test_of_a_folder_only_the_dataset_is_taken(fetched, tmp_path: Path) -> None:
+def test_of_a_folder_everything_visible_is_taken_where_it_lies(fetched, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    folder.mkdir()
-    for name in ("train.csv", "test.csv", "README.md", "categories.json"):
+    files = ("train.csv", "README.md", "训练/猫/1.png", "训练/狗/2.png", ".git/config", ".DS_Store", "训练/Thumbs.db")
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(ROWS)
-    assert fetched(str(folder)).keys() == {"train.csv", "test.csv"}
+    (folder / "link.csv").symlink_to(folder / "train.csv")
+    assert fetched(str(folder)) == dict.fromkeys((*files[:4], "link.csv"), ROWS)
+
+
+def test_a_folder_that_leads_out_of_itself_is_refused(fetched, tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_bytes(ROWS)
+    for number, (make, says) in enumerate(
+        (
+            (lambda path: path.symlink_to(tmp_path / "secret.csv"), "a symbolic link out of its folder"),
+            (lambda path: path.symlink_to("/etc"), "a symbolic link out of its folder"),
+            (lambda path: path.symlink_to(path.parent / "inner"), "a symbolic link to a folder"),
+            (lambda path: path.symlink_to(path.parent / "missing"), "a symbolic link to nothing"),
+            (lambda path: path.symlink_to("x"), "in a circle"),
+            (os.mkfifo, "is not a regular file"),
+            (lambda path: (path.parent / os.fsdecode(b"\xff.csv")).write_bytes(ROWS), "not valid Unicode"),
+            (lambda path: (path.parent / "a\nb.csv").write_bytes(ROWS), "control character"),
+            (lambda path: (path.parent / "A.csv").write_bytes(ROWS), "only in case or Unicode form"),
+        )
+    ):
+        folder = tmp_path / f"folder-{number}"
+        (folder / "inner").mkdir(parents=True)
+        (folder / "a.csv").write_bytes(ROWS)
+        make(folder / "x")
+        with pytest.raises(InvalidInput, match=says):
+            fetched(str(folder))
+
+
+def test_a_folder_without_files_and_one_with_too_many_are_refused(fetched, tmp_path: Path) -> None:
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "folder" / ".hidden").write_bytes(ROWS)
+    with pytest.raises(InvalidInput, match="holds no file that is not hidden"):
+        fetched(str(tmp_path / "folder"))
+    for name in "abc":
+        (tmp_path / "folder" / "inner" / name).write_bytes(ROWS)
+    with pytest.raises(InvalidInput, match="TIDEMILL_INGEST_MAX_FILES"):
+        fetched(str(tmp_path / "folder"), policy=SourcePolicy(max_files=2))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +150,14 @@ def test_of_a_folder_only_the_dataset_is_taken(fetched, tmp_path: Path) -> None:
         ("/reviews\x00.csv", "NUL"),
         ("s3://Not A Bucket/key", "s3://bucket/key"),
         ("s3://bucket/key?endpoint=http://127.0.0.1", "s3://bucket/key"),
+        ("s3://key:secret@bucket/x", "holds a password"),
+        ("hf://models/owner/name", "hf://datasets/owner/name"),
+        ("hf://datasets/owner", "hf://datasets/owner/name"),
+        ("hf://datasets/owner/name@", "hf://datasets/owner/name"),
+        ("hf://datasets/owner/name/../other", "hf://datasets/owner/name"),
+        ("hf://datasets/owner/name/%2e%2e/other", "hf://datasets/owner/name"),
+        ("mysql://host/name", "scheme 'mysql'"),
+        ("postgresql://host/name", "set data.query"),
     ],
 )
 def test_a_wrong_uri_says_what_is_wrong(fetched, uri: str, says: str) -> None:
@@ -260,10 +304,23 @@ def test_a_worker_that_wants_to_leave_hands_the_download_back(tmp_path: Path) ->
 def test_objects_are_read_from_s3(fetched, s3: str, bucket: str) -> None:  # noqa: F811
     Minio(s3.removeprefix("http://"), "tidemill-test", "not-a-secret", secure=False).make_bucket(bucket)
     store = S3Store(bucket, client_options={"allow_http": True})
-    for key in ("reviews.csv", "set/train.csv", "set/test.csv", "set/notes.md"):
+    for key in (
+        "reviews.csv",
+        "set/train.csv",
+        "set/猫 1/a.png",
+        "set/.hidden",
+        "settings.csv",
+        "Set/A.csv",
+        "Set/a.csv",
+    ):
         obstore.put(store, key, ROWS)
     assert fetched(f"s3://{bucket}/reviews.csv") == {"reviews.csv": ROWS}
-    assert fetched(f"s3://{bucket}/set").keys() >= {"train.csv", "test.csv"}
+    assert fetched(f"s3://{bucket}/set/") == dict.fromkeys(("train.csv", "猫 1/a.png", "reviews.csv"), ROWS)
+    with pytest.raises(InvalidInput, match="only in case or Unicode form"):
+        fetched(f"s3://{bucket}/Set")
+    for limit, says in (({"max_files": 1}, "MAX_FILES"), ({"max_bytes": 2 * len(ROWS) - 1}, "MAX_BYTES")):
+        with pytest.raises(InvalidInput, match=says):
+            fetched(f"s3://{bucket}/set", policy=SourcePolicy(**limit))
     for missing in (f"s3://{bucket}/missing.csv", f"s3://{bucket}-none/x.csv", f"s3://{bucket}-none"):
         with pytest.raises(InvalidInput, match="there is no object s3://"):
             fetched(missing)
@@ -272,6 +329,9 @@ def test_objects_are_read_from_s3(fetched, s3: str, bucket: str) -> None:  # noq
             fetched(f"s3://{bucket}/reviews.csv", "http", policy)
     policy = SourcePolicy(allowed_buckets=(bucket,), own_store=f"s3://{bucket}/own/store/")
     assert "reviews.csv" in fetched(f"s3://{bucket}/reviews.csv", "http", policy)
+    for above in ("", "/own"):
+        with pytest.raises(InvalidInput, match="the platform's own store is below"):
+            fetched(f"s3://{bucket}{above}", "http", policy)
 
 
 @pytest.mark.parametrize(
@@ -294,11 +354,14 @@ def test_settings_reach_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert IngestSettings().policy.allowed_buckets == ()
     monkeypatch.setenv("TIDEMILL_STORE_URL", "s3://bucket/store")
     monkeypatch.setenv("TIDEMILL_INGEST_ALLOWED_BUCKETS", "one:two")
+    monkeypatch.setenv("TIDEMILL_INGEST_ALLOWED_DATABASES", "db.example:5432/shop, other")
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example/")
     monkeypatch.setenv("TIDEMILL_INGEST_MIN_RATE", "5")
     monkeypatch.setenv("TIDEMILL_INGEST_PATIENCE", "7")
     policy = IngestSettings().policy
     assert (policy.allowed_buckets, policy.own_store) == (("one", "two"), "s3://bucket/store")
     assert (policy.min_rate, policy.patience) == (5, 7.0)
+    assert (policy.allowed_databases, policy.hub_url) == (("db.example:5432/shop", "other"), "http://hub.example")
 
 
 @pytest.mark.parametrize("key", ["/x.csv", ""])

@@ -77,6 +77,7 @@ def select_postgresql(address: DatabaseAddress, statement: str) -> Iterator[Rows
             cursor.itersize = FETCH_ROWS
             cursor.execute(sql.SQL("SELECT {} FROM ({}\n) AS q").format(sql.SQL(", ").join(terms), inner))
             yield Rows(pa.schema(fields), _batches(cursor))
+        connection.rollback()  # the little that a reading transaction may change (large objects, before version 16)
 
 
 def _mapped(connection: psycopg.Connection[Any], column: psycopg.Column, is_array: bool) -> tuple[pa.DataType, Any]:

@@ -83,15 +83,15 @@ def _check_names(columns: pa.Schema) -> None:
 
 
 def _write(rows: Rows, target: Path, transfer: Transfer) -> None:
-    done = written = 0
+    done = written = rows_waiting = bytes_waiting = 0
     waiting: list[pa.RecordBatch] = []
     with pq.ParquetWriter(target, rows.columns, compression="zstd", compression_level=1) as writer:
 
         def flush() -> None:
-            nonlocal written, waiting
+            nonlocal written, waiting, rows_waiting, bytes_waiting
             # As one chunk, a column longer than 2 GiB would not fit; a group is far from it.
             writer.write_table(pa.Table.from_batches(waiting, rows.columns), row_group_size=_GROUP_ROWS)
-            waiting = []
+            waiting, rows_waiting, bytes_waiting = [], 0, 0
             size = target.stat().st_size
             transfer.count(size - written)
             written = size
@@ -100,8 +100,9 @@ def _write(rows: Rows, target: Path, transfer: Transfer) -> None:
             waiting.append(_arrow(batch, rows.columns, done))
             done += len(batch)
             transfer.say(f"{done:,} rows selected")
-            full = sum(part.num_rows for part in waiting) >= _GROUP_ROWS - FETCH_ROWS
-            if full or sum(part.nbytes for part in waiting) >= _GROUP_BYTES:
+            rows_waiting += len(batch)
+            bytes_waiting += waiting[-1].nbytes
+            if rows_waiting > _GROUP_ROWS - FETCH_ROWS or bytes_waiting >= _GROUP_BYTES:
                 flush()
         if waiting:
             flush()

@@ -44,16 +44,21 @@ def select_sqlite(address: DatabaseAddress, statement: str, transfer: Transfer) 
         HandedBack: the worker wants to leave.
     """
     uri = f"file:{quote(address.name)}?mode=ro"
-    with _explained(address, transfer), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+    with _explained(address, transfer), closing(_connected(uri)) as connection:
         connection.execute("BEGIN")  # both passes see the same rows
+        connection.execute("PRAGMA schema_version")  # reads the file, whatever the statement does
         connection.set_authorizer(_authorize)
         connection.set_progress_handler(lambda: int(transfer.stop_requested), _STEPS)
-        described = connection.execute(f"SELECT * FROM ({statement}\n) LIMIT 0").description  # noqa: S608
-        names = [str(column[0]) for column in described]
+        cursor = connection.execute(statement)
+        names = [str(column[0]) for column in cursor.description or ()]
         kinds = _kinds(connection, statement, names)
         fields = [pa.field(name, _TYPES.get(kind, pa.string())) for name, kind in zip(names, kinds, strict=True)]
         mixed = [index for index, kind in enumerate(kinds) if kind & _TEXT and kind != _TEXT]
-        yield Rows(pa.schema(fields), _batches(connection.execute(statement), mixed))
+        yield Rows(pa.schema(fields), _batches(cursor, mixed))
+
+
+def _connected(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=1.0)
 
 
 def _authorize(action: int, _first: str | None, second: str | None, *_: object) -> int:

@@ -142,6 +142,22 @@ def test_a_recipe_file_and_changes_are_merged(
     }
 
 
+def test_files_are_published_with_what_is_known_of_them(
+    gateway: ScriptedGateway, tidemill: Command, reviews: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    (images / "cat").mkdir(parents=True)
+    (images / "cat" / "1.png").write_bytes(b"x" * (9 << 20))
+    words = ("--append", "--licence", "CC-BY-4.0", "--owner", "UCI", "--name", "cats")
+    done = tidemill("publish", reviews, str(images), *words, "--json", "--url", gateway.url)
+    assert (done.code, done.document["model"]) == (0, "cats")
+    (sent,) = gateway.published
+    assert {name: len(content) for name, content in sent["files"].items()}["images/cat/1.png"] == 9 << 20
+    assert (sent["append"], sent["licence"], sent["owner"]) == ("true", "CC-BY-4.0", "UCI")
+    assert "uploading 9.4 of 9.4 MB" in done.err, "a long upload is told of"
+    assert "uploading" not in tidemill("publish", reviews, "--json", "--url", gateway.url).err
+
+
 def test_a_platform_that_is_not_up_is_exit_code_1_and_says_what_to_do(tidemill: Command) -> None:
     done = tidemill("runs", "list", "--json", "--url", "http://127.0.0.1:9")
     assert done.code == 1

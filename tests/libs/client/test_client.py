@@ -51,15 +51,6 @@ def test_a_file_is_uploaded_with_its_recipe(
     assert (sent["use_cache"], sent["promote"]) == ("false", "false")
 
 
-def test_of_a_folder_the_given_parts_are_uploaded(
-    gateway: ScriptedGateway, platform: tidemill.Platform, tmp_path: Path
-) -> None:
-    for name in ("train.csv", "test.csv", "LICENSE", ".hidden"):
-        (tmp_path / name).write_text("text,label\n")
-    platform.publish(tmp_path, name="parts")
-    assert sorted(gateway.published[0]["files"]) == ["test.csv", "train.csv"]
-
-
 def test_a_uri_travels_as_it_is_but_a_local_file_uri_is_uploaded(
     gateway: ScriptedGateway, platform: tidemill.Platform, reviews: Path
 ) -> None:
