@@ -136,9 +136,7 @@ class ColumnStatistics:
             padded = pc.and_(pc.not_equal(trimmed, values), pc.not_equal(trimmed, ""))
             self._padded += pc.sum(counts.filter(padded)).as_py() or 0
             marks = pc.is_in(trimmed, value_set=self._markers)
-            for value, rows in zip(
-                trimmed.filter(marks).to_pylist(), counts.filter(marks).to_pylist(), strict=True
-            ):
+            for value, rows in zip(trimmed.filter(marks).to_pylist(), counts.filter(marks).to_pylist(), strict=True):
                 self._marked[value] += rows
             values, counts = trimmed.filter(pc.invert(marks)), counts.filter(pc.invert(marks))
         return self._without(values, counts, pc.equal(pc.utf8_trim_whitespace(values), ""))
@@ -159,10 +157,16 @@ class ColumnStatistics:
 
 
 def column_profile(figures: ColumnFigures, type: pa.DataType) -> ColumnProfile:
-    """The figures as tasks see them; ``type`` is the column's Arrow type. Whether few texts are categories is theirs."""
-    lengths, kind = figures.lengths, figures.kind
+    """The figures as tasks see them; ``type`` is the column's Arrow type. Whether texts are categories they decide."""
+    kind, lengths = figures.kind, figures.lengths
     return ColumnProfile(
-        name=figures.name, type="text" if kind == "category" else kind, rows=figures.rows, missing=figures.missing, distinct=figures.distinct,
-        min_length=int(lengths.minimum) if lengths else 0, max_length=int(lengths.maximum) if lengths else 0,
-        mean_length=round(lengths.mean(), 2) if lengths else 0.0, fields=fields_of(type),
-    )  # fmt: skip
+        name=figures.name,
+        type="text" if kind == "category" else kind,
+        rows=figures.rows,
+        missing=figures.missing,
+        distinct=figures.distinct,
+        min_length=int(lengths.minimum) if lengths else 0,
+        mean_length=round(lengths.mean(), 2) if lengths else 0.0,
+        max_length=int(lengths.maximum) if lengths else 0,
+        fields=fields_of(type),
+    )

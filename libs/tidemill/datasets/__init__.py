@@ -1,6 +1,7 @@
 """The dataset artifact: parts of Parquet shards with a schema. Ingest and preprocess write it, trainers read it.
 
     schema.json               DatasetSchema: task, roles of columns, names and types
+    profile.json              DatasetProfile: figures of the columns; of an ingested dataset
     <part>/00000.parquet …    rows in their order, at most ``shard_rows`` in a shard
 
 ``part`` is ``data`` for a dataset that is not cut yet, else ``train``, ``validation``, ``test``. Knows files and

@@ -179,8 +179,10 @@ def _missing_changed(old: ColumnFigures, new: ColumnFigures) -> bool:
     if not old.rows or not new.rows:
         return False
     change = abs(old.missing_share - new.missing_share)
-    share = (old.missing + new.missing) / (old.rows + new.rows)
-    by_chance = _NORMAL_999 * float(np.sqrt(share * (1 - share) * (1 / old.rows + 1 / new.rows)))
+    # Two proportions with Yates's correction; two rows of each kind are added, for shares near zero (Agresti, Coull).
+    share = (old.missing + new.missing + 2) / (old.rows + new.rows + 4)
+    inverse = 1 / old.rows + 1 / new.rows
+    by_chance = _NORMAL_999 * float(np.sqrt(share * (1 - share) * inverse)) + inverse / 2
     return change >= _MISSING_MATTERS and change > by_chance
 
 
@@ -188,4 +190,3 @@ def _chi_squared_999(degrees: int) -> float:
     """The quantile at 0.999, by Wilson and Hilferty (1931); within 3.1 % from one degree of freedom on."""
     spread = 2 / (9 * degrees)
     return float(degrees * (1 - spread + _NORMAL_999 * np.sqrt(spread)) ** 3)
-

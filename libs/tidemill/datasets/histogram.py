@@ -27,7 +27,7 @@ Keys = npt.NDArray[np.int64]
 
 
 class Histogram(Frozen):
-    """Numbers that were counted. ``edges[i]`` is the smallest number that bin ``i`` can hold, ``counts[i]`` its rows."""
+    """Counted numbers. ``edges[i]`` is the smallest number that bin ``i`` can hold, ``counts[i]`` its rows."""
 
     shift: int = Field(ge=0, le=63)
     edges: list[float]
@@ -66,7 +66,10 @@ class Histogram(Frozen):
         """``bins`` ranges of equal width as (from, to, rows), for a plot; one when all numbers are the same."""
         if self.minimum == self.maximum:
             return [(self.minimum, self.maximum, self.rows)]
-        rows, edges = np.histogram(self.centres(), bins, (self.minimum, self.maximum), weights=self.counts)
+        share = np.linspace(0, 1, bins + 1)
+        # Not a multiple of the width, which may be beyond the largest double.
+        edges = np.clip(self.minimum * (1 - share) + self.maximum * share, self.minimum, self.maximum)
+        rows, _ = np.histogram(self.centres(), np.maximum.accumulate(edges), weights=self.counts)
         return [(float(low), float(high), int(n)) for (low, high), n in zip(pairwise(edges), rows, strict=True)]
 
     def keys(self) -> Keys:

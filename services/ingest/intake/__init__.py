@@ -1,1 +1,1 @@
-"""What happens to rows and columns between reading and writing: bad rows, the schema contract, appending, the report."""
+"""What becomes of rows and columns between reading and writing: bad rows, the schema contract, appending, report."""

@@ -74,7 +74,7 @@ class Base:
         if strange:
             raise InvalidInput(
                 f"{where} cannot be appended: its rows belong to the part {strange[0]!r}, but the dataset's last "
-                f"version has {', '.join(map(repr, self.shards))}; name the files accordingly, or publish without append"
+                f"version has {', '.join(map(repr, self.shards))}; name the files so, or publish without append"
             )
 
     def check_task(self, task: str, where: str) -> None:

@@ -61,7 +61,7 @@ class BadRowKeeper:
             self._quarantine.add(path.name, row, place, content)
 
     def numbers_of(self, path: Path, rows: int) -> npt.NDArray[np.int64]:
-        """The numbers in ``path``, from 1, of the next ``rows`` good rows that its reader gave: those in between are bad.
+        """The numbers in ``path``, from 1, of the next ``rows`` good rows of its reader; those in between are bad.
 
         Rows are numbered once: what is found to be bad afterwards has its number already.
         """
@@ -94,7 +94,9 @@ class BadRowKeeper:
         if not self.rows or (good and self.rows <= good):
             return
         reason, rows = self._kinds.most_common(1)[0]
-        share = "every row is bad" if not good else f"{self.rows:,} of {self.rows + good:,} rows are bad, more than half"
+        share = (
+            "every row is bad" if not good else f"{self.rows:,} of {self.rows + good:,} rows are bad, more than half"
+        )
         raise InvalidInput(
             f"{where}: {share}; most often ({rows:,} rows): {self._examples[reason][0].reason}; check data.format, "
             "data.columns and data.expected, or mend the rows: a dataset of which most is left out is not taken"

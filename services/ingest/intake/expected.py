@@ -58,7 +58,7 @@ class ExpectedColumns:
 
         ``numbers`` are the rows' numbers in ``path``, from 1.
         """
-        wrong = {name: mask for name in self._types if (mask := self._wrong(rows, name)) is not None}
+        wrong = {name: mask for name in self._types if (mask := self._wrong(rows, name, path)) is not None}
         if not wrong:
             return rows
         any_wrong = np.logical_or.reduce(list(wrong.values()))
@@ -75,12 +75,13 @@ class ExpectedColumns:
             f"type in {_KEY}"
         )
 
-    def _wrong(self, rows: pa.RecordBatch, name: str) -> npt.NDArray[np.bool_] | None:
+    def _wrong(self, rows: pa.RecordBatch, name: str, path: Path) -> npt.NDArray[np.bool_] | None:
         """Which rows have a value that is not of its type; None when all are right."""
         column, type = rows.column(name), self._types[name]
         if is_opaque(column.type):
             raise InvalidInput(
-                f"column {name!r} holds bytes, lists or structures, but {_KEY} says {type}; leave it out there"
+                f"{path.name}, column {name!r} holds bytes, lists or structures, but {_KEY} says {type}; leave it "
+                "out there"
             )
         right = self._right_strings(column, name, type) if pa.types.is_string(column.type) else _right(column, type)
         if pc.all(right).as_py():
@@ -106,5 +107,7 @@ def _right(column: pa.Array, type: ValueType) -> pa.Array:
 
 
 def _as_text(values: Mapping[str, object]) -> str:
-    shown = {name: value if isinstance(value, int | float | str | None) else str(value) for name, value in values.items()}
+    shown = {
+        name: value if isinstance(value, int | float | str | None) else str(value) for name, value in values.items()
+    }
     return json.dumps(shown, ensure_ascii=False)

@@ -40,6 +40,7 @@ class Quarantine:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(self._folder / QUARANTINE_FILE, _SCHEMA, compression="zstd")
-        columns = [pa.array(column, field.type) for column, field in zip(zip(*self._waiting), _SCHEMA, strict=True)]
+        values = zip(*self._waiting, strict=True)
+        columns = [pa.array(column, field.type) for column, field in zip(values, _SCHEMA, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=_SCHEMA))
         self._waiting, self._characters = [], 0

@@ -18,8 +18,8 @@ def sections(report: DataReport) -> list[str]:
         return []
     intake = report.intake
     found = ["<h2>What came in</h2>", _files(intake)]
-    if intake.notes_beside:
-        named = ", ".join(intake.notes_beside)
+    if intake.licence_files:
+        named = ", ".join(intake.licence_files)
         found.append(f"<p>Beside the data lies a licence to read: {escape(named)}.</p>")
     if intake.repairs:
         rows = [
