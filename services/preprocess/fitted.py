@@ -18,8 +18,13 @@ from tidemill.datasets import Column
 class FittedStep(Protocol):
     """One step."""
 
-    name: str
-    says: str
+    @property
+    def name(self) -> str:
+        """For the report."""
+
+    @property
+    def says(self) -> str:
+        """What it does, for a person, in a sentence."""
 
     def needs(self, columns: Mapping[str, Column]) -> Sequence[str]:
         """The columns that ``fit`` looks at; none: there is nothing to do."""

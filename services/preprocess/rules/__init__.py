@@ -6,20 +6,28 @@ part. Knows no files, no parts and no jobs: the plan folds the steps into one fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.preprocess.change import Change, RowStep
+from services.preprocess.fitted import FittedStep
 from services.preprocess.rules.answers import change_answers
 from services.preprocess.rules.bounds import bounds
+from services.preprocess.rules.categories import encode_categories
 from services.preprocess.rules.coercion import coerce_types
 from services.preprocess.rules.columns import Roles, check_rules
+from services.preprocess.rules.date_parts import date_parts
+from services.preprocess.rules.filling import fill_missing
 from services.preprocess.rules.html import remove_html
 from services.preprocess.rules.incomplete import drop_empty_rows
 from services.preprocess.rules.labels import LabelCounts, normalise_labels, unify_labels
 from services.preprocess.rules.languages import languages
 from services.preprocess.rules.missing import missing_markers, missing_values, strip_spaces
+from services.preprocess.rules.outliers import outliers
+from services.preprocess.rules.scaling import scale_numbers
 from services.preprocess.rules.stopping import remove_stop_words
 from services.preprocess.rules.texts import lowercase, normalise_texts, text_length
 from tidemill.contracts.data import Data
-from tidemill.datasets import DatasetSchema
+from tidemill.datasets import Column, DatasetSchema
 
 
 def row_steps(data: Data, schema: DatasetSchema, labels: LabelCounts | None = None) -> list[RowStep]:
@@ -34,10 +42,41 @@ def row_steps(data: Data, schema: DatasetSchema, labels: LabelCounts | None = No
     columns = {column.name: column for column in schema.columns}
     steps: list[RowStep] = []
     for step in _in_order(data, schema, labels):
-        if _does_something(step.change(columns)):
+        after = step.columns_after(columns)
+        if after != columns or _does_something(step.change(columns)):
             steps.append(step)
-            columns = step.columns_after(columns)
+            columns = after
     return steps
+
+
+def fitted_steps(data: Data, schema: DatasetSchema) -> list[FittedStep]:
+    """The steps that look at the training part first, in their order; each has to see what those before it left.
+
+    Outliers come first, so that nobody's mean or scale knows them, and parts of dates are scaled as other numbers are.
+    The task's own columns and the column that groups rows (``data.split.group``) are no features.
+
+    Raises:
+        InvalidInput: a rule names a column that is not there.
+    """
+    check_rules(data, schema)
+    roles, rules = Roles.of(schema), data.features
+
+    def features(columns: Mapping[str, Column]) -> list[str]:
+        return [name for name in roles.features(columns) if name != data.split.group]
+
+    steps: list[FittedStep] = [outliers(data.outliers, roles)] if data.outliers is not None else []
+    emptied = data.outliers is not None and data.outliers.action == "missing"
+    if emptied or {"median", "mode"} & _fitted_rules(data):
+        steps.append(fill_missing(data, roles))
+    steps += [date_parts(features)] if rules.dates == "parts" else []
+    steps += [scale_numbers(rules.scale, features)] if rules.scale != "none" else []
+    if rules.categories != "none":
+        steps.append(encode_categories(rules.categories, rules.max_categories, features))
+    return steps
+
+
+def _fitted_rules(data: Data) -> set[str]:
+    return {rule for rule in (data.missing.default, *data.missing.columns.values()) if isinstance(rule, str)}
 
 
 def _in_order(data: Data, schema: DatasetSchema, labels: LabelCounts | None) -> list[RowStep]:

@@ -41,6 +41,8 @@ def coerce_types(rule: Types, roles: Roles) -> RowStep:
         values: dict[str, Expression] = {}
         bad: dict[str, Expression] = {}
         for name, kind in _targets(rule, roles, columns).items():
+            if kind in WORDS and (columns[name].strings or columns[name].kind in WORDS):
+                continue
             values[name] = as_kind(columns[name], kind, decimal_comma=rule.decimal_comma)
             if kind not in WORDS:
                 bad[name] = fn.is_null(values[name]) & ~fn.is_null(col(name))
