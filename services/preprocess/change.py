@@ -38,10 +38,13 @@ class Change:
 class RowStep(Protocol):
     """One step. ``spec`` of the plan holds exactly what its outcome depends on, so that it can be cached."""
 
-    name: str
-    """For the report: ``coerce types``."""
-    says: str
-    """What it does, for a person, in a sentence."""
+    @property
+    def name(self) -> str:
+        """For the report: ``coerce types``."""
+
+    @property
+    def says(self) -> str:
+        """What it does, for a person, in a sentence."""
 
     def change(self, columns: Mapping[str, Column]) -> Change:
         """The expressions for a table with these columns, by name. An empty ``Change`` when nothing applies."""
