@@ -81,7 +81,11 @@ def anonymity(table: pa.Table, rule: Anonymity) -> AnonymityReport:
     sizes = np.bincount(classes) if len(classes) else np.zeros(0, np.int64)
     distinct = _distinct(classes, table, rule, len(sizes))
     below = _below(sizes, distinct, rule)
-    order = np.lexsort((sizes, distinct)) if distinct is not None and rule.l is not None else np.argsort(sizes, kind="stable")
+    order = (
+        np.lexsort((sizes, distinct))
+        if distinct is not None and rule.l is not None
+        else np.argsort(sizes, kind="stable")
+    )
     worst = [one for one in order.tolist() if below[one]][:_WORST]
     return AnonymityReport(
         rows=table.num_rows,
@@ -92,7 +96,9 @@ def anonymity(table: pa.Table, rule: Anonymity) -> AnonymityReport:
         required_l=rule.l,
         classes_below=int(below.sum()),
         rows_at_risk=int(sizes[below].sum()),
-        diversity={} if distinct is None else {str(n): int(c) for n, c in zip(*np.unique(distinct, return_counts=True))},
+        diversity={}
+        if distinct is None
+        else {str(n): int(c) for n, c in zip(*np.unique(distinct, return_counts=True))},
         worst=[ClassSize(int(sizes[one]), None if distinct is None else int(distinct[one])) for one in worst],
         without=_without(codes, table, rule),
     )

@@ -33,7 +33,8 @@ def fake_number(value: float, draw: Draw) -> float:
     mantissa, mark, exponent = repr(value).partition("e")
     head, tail = re.match(r"(-?0*\.?0*)(.*)", mantissa, re.DOTALL).groups()  # type: ignore[union-attr]
     invented = "".join(
-        (str(draw.below(9) + 1) if at == 0 else draw.digits(1)) if one.isdecimal() else one for at, one in enumerate(tail)
+        (str(draw.below(9) + 1) if at == 0 else draw.digits(1)) if one.isdecimal() else one
+        for at, one in enumerate(tail)
     )
     return float(f"{head}{invented}{mark}{exponent}") if invented else value
 
