@@ -1,4 +1,4 @@
-"""Phone numbers: international ones (ITU-T E.164, E.123), national ones of some countries, and what is written as one."""
+"""Phone numbers: international (ITU-T E.164, E.123), national ones of some countries, and what is written as one."""
 
 from __future__ import annotations
 
