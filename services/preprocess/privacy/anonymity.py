@@ -122,8 +122,8 @@ def require(report: AnonymityReport) -> None:
     first = report.without[0]
     raise InvalidInput(
         f"privacy.anonymity: {report.rows_at_risk:,} of {report.rows:,} rows are in {report.classes_below:,} classes "
-        f"that do not reach {wanted}; generalise or drop columns in privacy.columns (without {first.column!r}, which has "
-        f"{first.values:,} values, {first.rows_at_risk:,} rows would be left), or set action: suppress"
+        f"that do not reach {wanted}; generalise or drop columns in privacy.columns (without {first.column!r}, which "
+        f"has {first.values:,} values, {first.rows_at_risk:,} rows would be left), or set action: suppress"
     )
 
 

@@ -70,7 +70,7 @@ IP_ADDRESS = StructuralEntity(
     name="ip_address",
     cue=r"[0-9０-９][.．][0-9０-９]{1,3}[.．][0-9０-９]|:[0-9A-Fa-f]{0,4}:",
     pattern=re.compile(
-        rf"(?<![0-9A-Za-z:.])(?P<address>{_V4}|{_V6})(?![0-9A-Za-z:])(?!\.[0-9A-Za-z])(?:/(?P<prefix>[0-9]{{1,3}}))?"
+        rf"(?<![0-9A-Za-z.])(?P<address>{_V4}|(?<![0-9A-Fa-f:]:){_V6})(?![0-9A-Za-z:])(?!\.[0-9A-Za-z])(?:/(?P<prefix>[0-9]{{1,3}}))?"
     ),
     check=_check,
     canonical=_canonical,
