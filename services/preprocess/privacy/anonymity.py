@@ -81,7 +81,8 @@ def anonymity(table: pa.Table, rule: Anonymity) -> AnonymityReport:
     sizes = np.bincount(classes) if len(classes) else np.zeros(0, np.int64)
     distinct = _distinct(classes, table, rule, len(sizes))
     below = _below(sizes, distinct, rule)
-    order = np.lexsort((sizes, distinct)) if distinct is not None and rule.l is not None else np.argsort(sizes, kind="stable")
+    # The least diverse first where that is asked for, else the smallest.
+    order = np.argsort(sizes, kind="stable") if distinct is None or rule.l is None else np.lexsort((sizes, distinct))
     worst = [one for one in order.tolist() if below[one]][:_WORST]
     return AnonymityReport(
         rows=table.num_rows,
@@ -92,7 +93,7 @@ def anonymity(table: pa.Table, rule: Anonymity) -> AnonymityReport:
         required_l=rule.l,
         classes_below=int(below.sum()),
         rows_at_risk=int(sizes[below].sum()),
-        diversity={} if distinct is None else {str(n): int(c) for n, c in zip(*np.unique(distinct, return_counts=True))},
+        diversity={} if distinct is None else _frequencies(distinct),
         worst=[ClassSize(int(sizes[one]), None if distinct is None else int(distinct[one])) for one in worst],
         without=_without(codes, table, rule),
     )
@@ -120,21 +121,25 @@ def require(report: AnonymityReport) -> None:
     wanted = f"k = {report.required_k}" + ("" if report.required_l is None else f", l = {report.required_l}")
     first = report.without[0]
     raise InvalidInput(
-        f"privacy.anonymity: {report.rows_at_risk:,} of {report.rows:,} rows are in {report.classes_below:,} classes that "
-        f"do not reach {wanted}; generalise or drop columns in privacy.columns (without {first.column!r}, which has "
-        f"{first.values:,} values, {first.rows_at_risk:,} rows would be left), or set action: suppress"
+        f"privacy.anonymity: {report.rows_at_risk:,} of {report.rows:,} rows are in {report.classes_below:,} classes "
+        f"that do not reach {wanted}; generalise or drop columns in privacy.columns (without {first.column!r}, which "
+        f"has {first.values:,} values, {first.rows_at_risk:,} rows would be left), or set action: suppress"
     )
 
 
 def _codes(table: pa.Table, name: str) -> Codes:
     if name not in table.column_names:
-        raise InvalidInput(
-            f"privacy.anonymity names the column {name!r}, which is not there; there are {', '.join(table.column_names)}"
-        )
+        known = ", ".join(table.column_names)
+        raise InvalidInput(f"privacy.anonymity names the column {name!r}, which is not there; there are {known}")
     encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
+
+
+def _frequencies(values: Codes) -> dict[str, int]:
+    found, counts = np.unique(values, return_counts=True)
+    return {str(value): count for value, count in zip(found.tolist(), counts.tolist(), strict=True)}
 
 
 def _combined(codes: list[Codes], rows: int) -> Codes:

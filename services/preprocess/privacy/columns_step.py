@@ -79,4 +79,4 @@ def _treated(values: ColumnValues, name: str) -> Expression:
     def treat_column(column: Series) -> pa.Array:
         return values(column.to_arrow())
 
-    return treat_column(col(name))  # type: ignore[return-value]
+    return treat_column(col(name))

@@ -50,9 +50,7 @@ def _change(scan: TextScan, names: list[str], context: str | None, answers: str 
     return Change(
         columns=new,
         remove=reduce(or_, [one["drop"].fill_null(False) for one in found.values()]) if drops else None,
-        counts={
-            name: reduce(add, [one[name].fill_null(0) for one in found.values()]) for name in scan.treatments
-        },
+        counts={name: reduce(add, [one[name].fill_null(0) for one in found.values()]) for name in scan.treatments},
     )
 
 
@@ -70,7 +68,7 @@ def _function(scan: TextScan) -> Callable[[Expression], Expression]:
     def treat_personal_data(texts: Series) -> pa.Array:
         return scan(texts.to_arrow())
 
-    return treat_personal_data  # type: ignore[return-value]
+    return treat_personal_data
 
 
 @daft.func.batch(return_dtype=DataType.from_arrow_type(ANSWERS), use_process=False)
@@ -79,7 +77,7 @@ def _realign(contexts: Series, edits: Series, answers: Series) -> pa.Array:
 
 
 def _realigned(context: Expression, edits: Expression, answers: Expression) -> Expression:
-    return _realign(context, edits, answers.cast(DataType.from_arrow_type(ANSWERS)))  # type: ignore[return-value]
+    return _realign(context, edits, answers.cast(DataType.from_arrow_type(ANSWERS)))
 
 
 def _coalesce(value: Expression, otherwise: Expression) -> Expression:

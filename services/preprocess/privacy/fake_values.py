@@ -32,10 +32,10 @@ def fake_number(value: float, draw: Draw) -> float:
     """A number of the same sign, size and decimals."""
     mantissa, mark, exponent = repr(value).partition("e")
     head, tail = re.match(r"(-?0*\.?0*)(.*)", mantissa, re.DOTALL).groups()  # type: ignore[union-attr]
-    invented = "".join(
-        (str(draw.below(9) + 1) if at == 0 else draw.digits(1)) if one.isdecimal() else one for at, one in enumerate(tail)
-    )
-    return float(f"{head}{invented}{mark}{exponent}") if invented else value
+    if not tail[:1].isdecimal():
+        return value
+    rest = "".join(draw.digits(1) if one.isdecimal() else one for one in tail[1:])
+    return float(f"{head}{draw.below(9) + 1}{rest}{mark}{exponent}")
 
 
 def fake_date(value: Any, draw: Draw) -> datetime:

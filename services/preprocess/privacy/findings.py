@@ -16,8 +16,9 @@ from services.preprocess.privacy.entities.entity import ROW_END
 from services.preprocess.privacy.overlaps import Found, resolved
 from tidemill.contracts.privacy import EntityName
 
-# Full-width letters, digits and signs, and the dashes and spaces of typography, one character for one.
-_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+# Full-width letters, digits and signs, and the dashes and spaces of typography, one character for one. The full-width
+# colon stays: it stands before a value, and would be read as part of an IPv6 address.
+_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF1A}
 _NARROW |= dict.fromkeys([*range(0x2010, 0x2016), 0x2212], ord("-"))
 _NARROW |= dict.fromkeys([0xA0, 0x3000, 0x202F, *range(0x2000, 0x200B)], ord(" "))
 _WIDE = re.compile(f"[{''.join(re.escape(chr(code)) for code in sorted(_NARROW))}]")

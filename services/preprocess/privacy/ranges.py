@@ -10,7 +10,7 @@ DEFAULT_STEP = 10.0
 
 
 def number_range(value: Any, step: float | None, *, whole: bool) -> str | None:
-    """``30–39`` for ``whole`` numbers, both ends in it; ``30–40`` else, its end left out; None for what is no number."""
+    """``30–39`` for ``whole`` numbers, ends included; ``30–40`` else, its end left out; None for no number."""
     width = step or DEFAULT_STEP
     try:
         number = float(value)

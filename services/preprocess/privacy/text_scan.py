@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 from services.preprocess.privacy.entities import SPECIFICITY, Entity, StructuralEntity, structural, with_model
 from services.preprocess.privacy.findings import Findings, found_by
 from services.preprocess.privacy.model import TokenClassifier, classifier
-from services.preprocess.privacy.treatment import needed, replacement
+from services.preprocess.privacy.treatment import mask, needed, replacement
 from services.preprocess.privacy.vault import ENTRY, sealed
 from tidemill.contracts.privacy import EntityName, Treatment
 
@@ -88,44 +88,34 @@ class TextScan:
         self, findings: Findings, bounds: Sequence[int]
     ) -> tuple[list[str], list[bool] | None, list[Any] | None, list[Any] | None]:
         """Of each row with findings its text, whether it goes, its tokens and its edits; None for what nobody asks."""
-        new = [self._new(findings, one) for one in range(len(findings))]
-        starts, ends, originals = findings.starts, findings.ends, findings.texts
-        texts = []
-        for first, last in pairwise(bounds):
-            original = originals[first]
-            if last == first + 1:
-                texts.append(f"{original[: starts[first]]}{new[first]}{original[ends[first] :]}")
-                continue
-            position, pieces = 0, []
-            for one in range(first, last):
-                pieces += (original[position : starts[one]], new[one])
-                position = ends[one]
-            texts.append("".join((*pieces, original[position:])))
-        kept = [range(first, last) for first, last in pairwise(bounds)]
-        dropped = {name for name, treatment in self.treatments.items() if treatment == "drop"}
-        drops = [any(findings.entities[one] in dropped for one in row) for row in kept] if dropped else None
-        edits = None
+        masks = self._masks
+        new = [masks.get(name) or self._new(findings, one) for one, name in enumerate(findings.entities)]
+        texts = [_replaced(findings, new, first, last) for first, last in pairwise(bounds)]
+        drops = edits = tokens = None
+        if "drop" in self.treatments.values():
+            dropped = {name for name, treatment in self.treatments.items() if treatment == "drop"}
+            drops = [not dropped.isdisjoint(findings.entities[first:last]) for first, last in pairwise(bounds)]
         if self.edits:
-            edits = [[{"start": starts[one], "end": ends[one], "length": len(new[one])} for one in row] for row in kept]
-        return texts, drops, self._tokens(findings, new, kept) if self.seals else None, edits
+            spans = zip(findings.starts, findings.ends, new, strict=True)
+            changed = [{"start": start, "end": end, "length": len(value)} for start, end, value in spans]
+            edits = [changed[first:last] for first, last in pairwise(bounds)]
+        if self.seals:
+            tokens = self._tokens(findings, new, bounds)
+        return texts, drops, tokens, edits
 
     def _new(self, findings: Findings, at: int) -> str:
         name = findings.entities[at]
         if self.treatments[name] in _AS_WRITTEN:
-            return self._replacements[name](findings.texts[at][findings.starts[at] : findings.ends[at]])
+            return self._replacements[name](_written(findings, at))
         return self._replacements[name](findings.value(at))
 
-    def _tokens(self, findings: Findings, new: Sequence[str], kept: Sequence[range]) -> list[Any]:
+    def _tokens(self, findings: Findings, new: Sequence[str], bounds: Sequence[int]) -> list[Any]:
         key = needed(self.key)
-        return [
-            [
-                sealed(key, new[one], findings.entities[one], findings.texts[one][findings.starts[one] : findings.ends[one]])
-                for one in row
-                if self.treatments[findings.entities[one]] == "token"
-            ]
-            or None
-            for row in kept
+        entries = [
+            [sealed(key, new[at], name, _written(findings, at))] if self.treatments[name] == "token" else []
+            for at, name in enumerate(findings.entities)
         ]
+        return [list(chain.from_iterable(entries[first:last])) or None for first, last in pairwise(bounds)]
 
     @property
     def _treated_types(self) -> tuple[pa.DataType, ...]:
@@ -152,6 +142,10 @@ class TextScan:
         known: tuple[Entity, ...] = (*self._structural, *self._with_model)
         return {one.name: replacement(one, self.treatments[one.name], self.key) for one in known}
 
+    @cached_property
+    def _masks(self) -> dict[EntityName, str]:
+        return {name: mask(name) for name, treatment in self.treatments.items() if treatment in ("mask", "drop")}
+
     def __getstate__(self) -> dict[str, Any]:
         # What is worked out from these is made anew where it is needed: functions that remember cannot be pickled.
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -159,3 +153,19 @@ class TextScan:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
+
+def _replaced(findings: Findings, new: Sequence[str], first: int, last: int) -> str:
+    """The text of the findings ``first`` to ``last - 1`` with what is ``new`` in their places."""
+    text, starts, ends = findings.texts[first], findings.starts, findings.ends
+    if last == first + 1:
+        return f"{text[: starts[first]]}{new[first]}{text[ends[first] :]}"
+    position = 0
+    pieces: list[str] = []
+    for one in range(first, last):
+        pieces += (text[position : starts[one]], new[one])
+        position = ends[one]
+    return "".join((*pieces, text[position:]))
+
+
+def _written(findings: Findings, at: int) -> str:
+    return findings.texts[at][findings.starts[at] : findings.ends[at]]

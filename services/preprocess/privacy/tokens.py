@@ -23,4 +23,4 @@ def _concatenated(*lists: Series) -> pa.Array:
 
 def with_tokens(lists: Sequence[Expression]) -> Expression:
     """One list of entries of several; null when all are."""
-    return lists[0] if len(lists) == 1 else _concatenated(*lists)  # type: ignore[return-value]
+    return lists[0] if len(lists) == 1 else _concatenated(*lists)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from services.preprocess.privacy.entities import Entity
 from services.preprocess.privacy.key import Draw, keyed_digest
-from tidemill.contracts.privacy import EntityName, Treatment
+from tidemill.contracts.privacy import Treatment
 from tidemill.errors import InvalidInput
 
 HASH_DIGITS = 16

@@ -106,6 +106,7 @@ def _unique(entries: pa.Table) -> pa.Table:
 @lru_cache(maxsize=8)
 def _keys(key: bytes) -> tuple[AESGCM, bytes, bytes]:
     """The cipher, the key of nonces, and what tells the key from others."""
+
     def derived(purpose: bytes) -> bytes:
         return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(key)
 

@@ -14,7 +14,7 @@ ROW_END = "\x00"
 
 
 Span = tuple[int, int, int]
-"""Characters from the first up to the second, and how sure it is: of findings that are equally long the surer stands."""
+"""Characters from the first up to the second, and how sure it is: of findings of one length the surer stands."""
 
 
 @dataclass(frozen=True, kw_only=True)

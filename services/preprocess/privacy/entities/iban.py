@@ -17,13 +17,11 @@ def _check(found: re.Match[str]) -> Span | None:
     if length is None:
         return None
     # What follows in groups of its own may be the next word.
-    taken = end = 0
-    for end, character in enumerate(found[0], start=1):
-        taken += character.isalnum()
-        if taken == length:
-            break
-    value = _canonical(found[0][:end])
-    if taken < length or found[0][end : end + 1].isalnum() or not _valid(value):
+    places = [at for at, character in enumerate(found[0], start=1) if character.isalnum()]
+    if len(places) < length:
+        return None
+    end = places[length - 1]
+    if found[0][end : end + 1].isalnum() or not _valid(_canonical(found[0][:end])):
         return None
     return (found.start(), found.start() + end, 2)
 

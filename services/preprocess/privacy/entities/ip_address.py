@@ -13,8 +13,10 @@ _V4 = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
 _V6 = rf"[0-9A-Fa-f]{{0,4}}(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?:(?<=:){_V4})?"
 _DOCUMENTATION = tuple(
     ip_network(one)
-    for one in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "127.0.0.0/8", "::1/128", "::/128",
-                "0.0.0.0/32", "255.255.255.255/32")
+    for one in (
+        "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "127.0.0.0/8", "::1/128", "::/128",
+        "0.0.0.0/32", "255.255.255.255/32",
+    )
 )  # fmt: skip
 """RFC 5737, RFC 3849, and addresses that are no host's: loopback, unspecified, broadcast."""
 
@@ -68,7 +70,7 @@ IP_ADDRESS = StructuralEntity(
     name="ip_address",
     cue=r"[0-9０-９][.．][0-9０-９]{1,3}[.．][0-9０-９]|:[0-9A-Fa-f]{0,4}:",
     pattern=re.compile(
-        rf"(?<![0-9A-Za-z:.])(?P<address>{_V4}|{_V6})(?![0-9A-Za-z:])(?!\.[0-9A-Za-z])(?:/(?P<prefix>[0-9]{{1,3}}))?"
+        rf"(?<![0-9A-Za-z.])(?P<address>{_V4}|(?<![0-9A-Fa-f:]:){_V6})(?![0-9A-Za-z:])(?!\.[0-9A-Za-z])(?:/(?P<prefix>[0-9]{{1,3}}))?"
     ),
     check=_check,
     canonical=_canonical,

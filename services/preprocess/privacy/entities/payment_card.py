@@ -37,7 +37,7 @@ _TEST_RANGE = "400000"
 
 def _check(found: re.Match[str]) -> Span | None:
     digits = digits_of(found[0])
-    if luhn_sum(digits) or len(set(digits)) < 3 or not _grouped(found[0]):
+    if luhn_sum(digits) or len(set(digits)) == 1 or not _grouped(found[0]):
         return None
     # Networks are given new ranges: where the text speaks of a card, the check digit is enough.
     if _issued(digits):

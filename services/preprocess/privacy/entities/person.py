@@ -39,9 +39,7 @@ def _one(provider: str, names: str, draw: Draw) -> str:
 
 @lru_cache(maxsize=16)
 def _choices(provider: str, names: str) -> tuple[str, ...]:
-    found: Mapping[str, float] | Sequence[str] = getattr(
-        import_module(f"faker.providers.{provider}").Provider, names
-    )
+    found: Mapping[str, float] | Sequence[str] = getattr(import_module(f"faker.providers.{provider}").Provider, names)
     return tuple(sorted(set(found)))
 
 

@@ -1,4 +1,4 @@
-"""Phone numbers: international ones (ITU-T E.164, E.123), national ones of some countries, and what is written as one."""
+"""Phone numbers: international (ITU-T E.164, E.123), national ones of some countries, and what is written as one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def phone(regions: Sequence[str]) -> StructuralEntity:
         plan(region)
     return StructuralEntity(
         name="phone",
-        cue=r"(?:[0-9０-９][^0-9A-Za-z０-９]{0,3}){5}[0-9０-９]",
+        cue=(
+            r"(?:[0-9０-９][^0-9A-Za-z０-９]{0,3}){6}[0-9０-９]"
+            r"|[0-9０-９]{2}[^0-9A-Za-z０-９]{1,3}[0-9０-９]{2}[^0-9A-Za-z０-９]{1,3}[0-9０-９]{2}"
+        ),
         pattern=_CANDIDATE,
         check=partial(_check, regions=known),
         canonical=partial(_canonical, regions=known),
@@ -65,7 +68,9 @@ def phone(regions: Sequence[str]) -> StructuralEntity:
 def _check(found: re.Match[str], regions: tuple[str, ...]) -> Span | None:
     """The whole candidate, or else the longest run of its groups that is a number: words end, numbers follow."""
     value = found[0]
-    # Two forms that need no second look, for speed: most numbers of most datasets.
+    # Forms that need no second look, for speed: most numbers of most datasets.
+    if len(value) < 7 and value.isdecimal():
+        return None
     if _NORTH_AMERICAN.fullmatch(value) or ("CN" in regions and _CHINESE_MOBILE.fullmatch(value)):
         return (found.start(), found.end(), 2)
     if (sure := _sure(value, found, regions)) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import phonenumbers
@@ -49,7 +49,7 @@ class Plan:
         return rest if self.valid.fullmatch(rest) else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def plan(region: str) -> Plan:
     """The plan of a country by its ISO 3166-1 code.
 
@@ -62,7 +62,7 @@ def plan(region: str) -> Plan:
     return _plan(PhoneMetadata.metadata_for_region(region))
 
 
-@lru_cache(maxsize=None)
+@cache
 def plans_of(country_code: str) -> tuple[Plan, ...]:
     """The plans of all countries that share an international code; none when nobody has it."""
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(country_code), ())

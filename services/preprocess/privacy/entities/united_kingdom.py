@@ -69,11 +69,13 @@ def _nhs_reserved(value: str) -> bool:
 NHS_NUMBER = StructuralEntity(
     name="uk_nhs",
     cue=(
-        r"(?i:\bnhs\b|national health|health service|patient)|[0-9０-９]{3}[ \x{A0}　][0-9０-９]{3}[ \x{A0}　][0-9０-９]{4}"
+        r"(?i:\bnhs\b|national health|health service|patient)"
+        r"|[0-9０-９]{3}[ \x{A0}　][0-9０-９]{3}[ \x{A0}　][0-9０-９]{4}"
         r"|^\s{0,4}[0-9０-９]{3}[^0-9A-Za-z]?[0-9０-９]{3}[^0-9A-Za-z]?[0-9０-９]{4}\s{0,4}$"
     ),
     pattern=re.compile(
-        r"(?<![0-9A-Za-z_+])(?<![0-9][ .-])[0-9]{3}(?P<sign>[ -]?)[0-9]{3}(?P=sign)[0-9]{4}(?![0-9A-Za-z_])(?![ .-][0-9])"
+        r"(?<![0-9A-Za-z_+])(?<![0-9][ .-])[0-9]{3}(?P<sign>[ -]?)[0-9]{3}(?P=sign)[0-9]{4}"
+        r"(?![0-9A-Za-z_])(?![ .-][0-9])"
     ),
     check=_nhs,
     canonical=digits_of,
