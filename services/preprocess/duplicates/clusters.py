@@ -26,6 +26,9 @@ _CLOSE = 16
 _LEADERS = 8
 """In a larger one, first rows that all others are compared with, so that a bucket costs no more than its size."""
 
+_POSITION = np.uint64(30)
+"""Bits for the position of a row: a thousand million rows can be looked at."""
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -104,8 +107,8 @@ class _Comparison:
 
     def of_buckets(self, values: npt.NDArray[np.uint64], rows: Rows) -> None:
         """Compare the ``rows``, ascending, that have the same value."""
-        order = np.argsort(values, kind="stable")
-        values, rows = values[order], rows[order]
+        values, order = _sorted(values)
+        rows = rows[order]
         for _ in range(_LEADERS):
             starts = np.flatnonzero(np.diff(values, prepend=~values[:1]))
             sizes = np.diff(starts, append=len(values))
@@ -131,9 +134,19 @@ class _Comparison:
 
 def _shared(values: npt.NDArray[np.uint64]) -> Mask:
     """Which values occur more than once."""
-    order = np.argsort(values)
-    equal = np.diff(values[order]) == 0
+    ascending, order = _sorted(values)
+    equal = ascending[1:] == ascending[:-1]
     shared = np.zeros(len(values), dtype=np.bool_)
     shared[order[1:][equal]] = True
     shared[order[:-1][equal]] = True
     return shared
+
+
+def _sorted(values: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], Rows]:
+    """``values``, of 34 bits, ascending, and where each was; equal ones stay in their order.
+
+    Sorting values with their positions below them is several times faster than sorting positions by values.
+    """
+    keyed = (values << _POSITION) | np.arange(len(values), dtype=np.uint64)
+    keyed.sort()
+    return keyed >> _POSITION, (keyed & ((np.uint64(1) << _POSITION) - np.uint64(1))).astype(np.int64)

@@ -52,6 +52,7 @@ def shingle_sets(
         values = np.zeros(len(text), dtype=np.uint64)
         values[there] = token_hashes[first[there] + place]
         hashes = mixed(hashes, values)
-    keyed = np.unique((text.astype(np.uint64) << np.uint64(32)) | (hashes >> np.uint64(32)))
+    keyed = np.sort((text.astype(np.uint64) << np.uint64(32)) | (hashes >> np.uint64(32)))
+    keyed = keyed[np.diff(keyed, prepend=~keyed[:1]) != 0]
     different = np.bincount((keyed >> np.uint64(32)).astype(np.int64), minlength=len(lengths))
     return different.astype(np.int64), (keyed & np.uint64(0xFFFF_FFFF)).astype(np.uint32)
