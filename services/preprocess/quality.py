@@ -1,77 +1,64 @@
-"""The quality report as data: what was there, what each step removed, how the parts look. Its page is in ``page``."""
+"""The quality report as data, made of a prepared dataset's statistics. Its page is in ``page``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from services.preprocess.spec import PreprocessSpec
-from services.preprocess.steps import StepReport
+from services.preprocess.figures import PartFigures
+from services.preprocess.lengths import Lengths
 
 _BINS = 24
 
 
-def quality_report(
-    spec: PreprocessSpec,
-    source_rows: Mapping[str, int],
-    steps: Sequence[StepReport],
-    parts: Mapping[str, pa.Table],
-    source_parts: Mapping[str, str],
-    warnings: Sequence[str],
-) -> dict[str, Any]:
+def quality_report(statistics: Mapping[str, Any]) -> dict[str, Any]:
     """The report as JSON-ready values. Lengths are in characters; ``histogram.edges`` are upper bounds."""
-    lengths = {part: pc.utf8_length(table["text"]).to_numpy() for part, table in parts.items()}
-    edges = _edges(np.concatenate(list(lengths.values())))
-    labels = sorted({label for table in parts.values() for label in pc.unique(table["label"]).to_pylist()})
+    figures = {part: PartFigures.model_validate(one) for part, one in statistics["parts"].items()}
+    labels, rows = statistics["labels"], statistics["rows"]
+    removed = sum(rows["source"].values()) - sum(rows["prepared"].values())
+    edges = _edges([one.lengths for one in figures.values()])
     return {
-        "version": 1,
-        "task": spec.task,
-        "columns": {"text": spec.text, "label": spec.label},
-        "rows": {
-            "source": dict(source_rows),
-            "prepared": {part: table.num_rows for part, table in parts.items()},
-            "removed": sum(source_rows.values()) - sum(table.num_rows for table in parts.values()),
-        },
-        "steps": [{**asdict(step), "removed": step.before - step.after} for step in steps],
-        "split": {**spec.split.model_dump(), "source_parts": dict(source_parts)},
+        "version": 2,
+        "task": statistics["task"],
+        "columns": statistics["roles"],
+        "rows": {**rows, "removed": removed},
+        "steps": statistics["steps"],
+        "split": statistics["split"],
         "labels": labels,
-        "balance": {part: _counts(table, labels) for part, table in parts.items()},
-        "lengths": {part: _described(values) for part, values in lengths.items()},
+        "balance": {part: {label: one.labels.get(label, 0) for label in labels} for part, one in figures.items()},
+        "lengths": {part: _described(one.lengths) for part, one in figures.items()},
         "histogram": {
-            "edges": [int(edge) for edge in edges],
-            "counts": {part: _histogram(values, edges) for part, values in lengths.items()},
+            "edges": edges,
+            "counts": {part: _histogram(one.lengths, edges) for part, one in figures.items()},
         },
-        "warnings": list(warnings),
+        "warnings": statistics["warnings"],
     }
 
 
-def _counts(table: pa.Table, labels: Sequence[str]) -> dict[str, int]:
-    found = {entry["values"]: entry["counts"] for entry in pc.value_counts(table["label"]).to_pylist()}
-    return {label: found.get(label, 0) for label in labels}
-
-
-def _described(lengths: np.ndarray[Any, Any]) -> dict[str, float]:
-    percentiles = np.percentile(lengths, [50, 95])
+def _described(lengths: Lengths) -> dict[str, float]:
     return {
-        "min": int(lengths.min()),
-        "mean": round(float(lengths.mean()), 1),
-        "median": round(float(percentiles[0]), 1),
-        "p95": round(float(percentiles[1]), 1),
-        "max": int(lengths.max()),
+        "min": lengths.shortest,
+        "mean": round(lengths.total / max(1, lengths.rows), 1),
+        "median": lengths.percentile(0.5),
+        "p95": lengths.percentile(0.95),
+        "max": lengths.longest,
     }
 
 
-def _edges(lengths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _edges(parts: list[Lengths]) -> list[int]:
+    everything = Lengths()
+    for one in parts:
+        everything.add(one)
     # A few very long texts would press all others into the first bin: the last bin is open.
-    typical = max(_BINS, int(np.percentile(lengths, 99)))
-    return np.append(np.ceil(np.linspace(0, typical, _BINS)[1:]), max(typical + 1, int(lengths.max())))
+    typical = max(_BINS, everything.percentile(0.99))
+    inner = np.ceil(np.linspace(0, typical, _BINS)[1:]).astype(int).tolist()
+    return [*inner, max(typical + 1, everything.longest)]
 
 
-def _histogram(lengths: np.ndarray[Any, Any], edges: np.ndarray[Any, Any]) -> list[int]:
-    counted = np.bincount(np.searchsorted(edges, lengths), minlength=len(edges))
-    return [int(count) for count in counted]
+def _histogram(lengths: Lengths, edges: list[int]) -> list[int]:
+    counts = [0] * len(edges)
+    for length, number in lengths.counts.items():
+        counts[int(np.searchsorted(edges, length))] += number
+    return counts
