@@ -32,8 +32,7 @@ _BATCH = 1 << 16
 
 def apply(plan: Plan, spec: PreprocessSpec, shard: ShardInfo, work: Work, dataset: Path, engine: Engine) -> None:
     """Write ``dataset/<part>/<number>.parquet`` for each part that the shard has rows of, in the order of the rows, and
-    ``applied``: what was written, counted, with examples of what decisions removed.
-    """
+    ``applied``: what was written, counted, and the rows that the report shows."""
     known = read_json(work.decisions(shard).with_suffix(".json"))
     fits = restore(plan, known["fitted"])
     frame = begin(engine.read(work.rows(shard)))
@@ -42,18 +41,17 @@ def apply(plan: Plan, spec: PreprocessSpec, shard: ShardInfo, work: Work, datase
     kept = output_columns(plan, columns)
     tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
     writer = _PartFiles(plan, spec, shard, dataset, kept)
-    first = 0
+    first, examples = 0, dict[str, Any]()
     for batch in engine.batches(frame.with_column_renamed(OWN_ROW, ROW)):
         own = decisions.slice(first, batch.num_rows)
-        _show(batch, known["examples"], tallies, plan, shard, first)
+        examples |= _shown(batch, known["shown"], plan, shard, first)
         _count_changed(batch, own, folded, tallies)
         writer.write(batch, own)
         first += batch.num_rows
     writer.close()
     figures = {part: one.model_dump() for part, one in writer.figures.items()}
-    write_json(
-        work.applied(shard), {"parts": figures, "tallies": [tally.model_dump() for tally in tallies.values()]}
-    )
+    counted = [tally.model_dump() for tally in tallies.values()]
+    write_json(work.applied(shard), {"parts": figures, "tallies": counted, "shown": examples})
 
 
 def output_columns(plan: Plan, columns: Mapping[str, Column]) -> dict[str, Column]:
@@ -134,18 +132,17 @@ def _compact(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _show(
-    batch: pa.RecordBatch, examples: Sequence[Mapping[str, Any]], tallies: dict[int, StepTally], plan: Plan,
-    shard: ShardInfo, first: int,
-) -> None:  # fmt: skip
-    for example in examples:
-        place = example["position"] - first
-        if 0 <= place < batch.num_rows:
-            number = batch.column(ROW)[place].as_py()
-            (row,) = shown(batch, np.array([place]), shard.part, number - place, plan.shown_columns())
-            more = {key: example[key] for key in ("of", "similarity") if key in example}
-            step = example["step"]
-            tallies.setdefault(step, StepTally(number=step, name="", says="")).show([row | more])
+def _shown(
+    batch: pa.RecordBatch, wanted: Sequence[tuple[int, int]], plan: Plan, shard: ShardInfo, first: int
+) -> dict[str, Any]:
+    """The rows of the batch that the report shows, by their number over all shards."""
+    found = {}
+    for number, place in wanted:
+        at = place - first
+        if 0 <= at < batch.num_rows:
+            row = batch.column(ROW)[at].as_py()
+            (found[str(number)],) = shown(batch, np.array([at]), shard.part, row - at, plan.shown_columns())
+    return found
 
 
 def _count_changed(

@@ -41,7 +41,7 @@ def assemble(
     write_json(dataset / "features.json", {"version": 1, "steps": decided["fitted"]})
     statistics = _statistics(plan, spec, shards, decided, applied, figures, labels)
     write_json(dataset / "statistics.json", statistics)
-    report = quality_report(statistics)
+    report = quality_report(plan.task, plan.roles, statistics, {part: one.lengths for part, one in figures.items()})
     write_json(dataset / "report.json", report)
     (dataset / "report.html").write_text(render_page(report), encoding="utf-8")
     return PreprocessResult(parts={part: one.rows for part, one in figures.items()}, labels=labels)
@@ -73,27 +73,33 @@ def _statistics(
         source[shard.part] = source.get(shard.part, 0) + shard.rows
     tallies = [[StepTally.model_validate(tally) for tally in decided["tallies"]]]
     tallies += [[StepTally.model_validate(tally) for tally in document["tallies"]] for document in applied]
+    steps = merged(tallies)
+    pairs = _pairs(steps, decided, applied)
     return {
         "version": 1,
-        "task": plan.task,
-        "roles": dict(plan.roles),
-        "rows": {"source": source, "prepared": {part: one.rows for part, one in figures.items()}},
-        "steps": _steps(merged(tallies), sum(source.values())),
-        "split": {**spec.data.split.model_dump(mode="json"), "source_parts": _source_parts(shards)},
-        "kept_together": decided["together"],
-        "labels": list(labels),
-        "parts": {part: one.model_dump(mode="json") for part, one in figures.items()},
+        "source": source,
+        "prepared": {part: one.rows for part, one in figures.items()},
+        "source_parts": _source_parts(shards),
+        "steps": [step.model_dump() for step in steps],
+        "pairs": pairs,
+        "balance": {part: {label: one.labels.get(label, 0) for label in labels} for part, one in figures.items()},
+        "split": {**spec.data.split.model_dump(mode="json"), "kept_together": decided["together"]},
+        "anonymity": decided["anonymity"],
+        "features": [f"{fit['name']}: {fit['says']}" for fit in decided["fitted"]],
         "warnings": warnings_of(figures, labels),
     }
 
 
-def _steps(tallies: Sequence[StepTally], rows: int) -> list[dict[str, Any]]:
-    steps = []
-    for tally in tallies:
-        after = rows - tally.removed
-        steps.append({**tally.model_dump(exclude={"number"}), "before": rows, "after": after})
-        rows = after
-    return steps
+def _pairs(steps: Sequence[StepTally], decided: Any, applied: Sequence[Any]) -> list[dict[str, Any]]:
+    """Pairs of rows of which one removed the other; gives the deciding steps their examples too."""
+    rows = {number: row for document in applied for number, row in document["shown"].items()}
+    names = {step.number: step for step in steps}
+    pairs = []
+    for pair in decided["pairs"]:
+        step, row, of = names[pair["step"]], rows[str(pair["row"])], rows[str(pair["of"])]
+        step.show([row])
+        pairs.append({"reason": step.name, "row": row, "of": of, "similarity": pair["similarity"]})
+    return pairs
 
 
 def _source_parts(shards: Sequence[ShardInfo]) -> dict[str, str]:

@@ -6,7 +6,7 @@ several call the same functions on the same shards, so that they leave the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from services.preprocess import passes
@@ -16,6 +16,7 @@ from services.preprocess.decisions import decide_duplicates, decide_parts, decid
 from services.preprocess.engine import Engine
 from services.preprocess.label_counts import read_label_counts
 from services.preprocess.plan import Plan, make_plan
+from services.preprocess.privacy import merged, write_vault
 from services.preprocess.shards import list_shards, single_shards
 from services.preprocess.spec import PreprocessResult, PreprocessSpec, ShardInfo, steps_of
 from services.preprocess.work import Work
@@ -26,8 +27,9 @@ from tidemill.telemetry import span
 
 
 def preprocess(
-    spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, *, ray_address: str | None = None
-) -> PreprocessResult:
+    spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, *,
+    ray_address: str | None = None, allowed_hooks: Sequence[str] = (),
+) -> PreprocessResult:  # fmt: skip
     """Do the part of the work that ``spec.kind`` says; see ``spec`` for the parts and ``stage`` for who gets what.
 
     The prepared dataset is ``output/dataset``: ``<part>/<number>.parquet`` with the number of the ingested shard,
@@ -39,15 +41,16 @@ def preprocess(
         InvalidInput: the dataset cannot be prepared as the recipe says; names row and column.
         HandedBack: the worker wants to leave.
     """
-    return _Preparation(spec, inputs, output, report, ray_address).run()
+    return _Preparation(spec, inputs, output, report, ray_address, allowed_hooks).run()
 
 
 class _Preparation:
     def __init__(
-        self, spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, ray_address: str | None
-    ) -> None:
+        self, spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, ray_address: str | None,
+        allowed_hooks: Sequence[str],
+    ) -> None:  # fmt: skip
         self._spec, self._inputs, self._output, self._report = spec, inputs, output, report
-        self._ray_address = ray_address
+        self._ray_address, self._allowed_hooks = ray_address, allowed_hooks
 
     def run(self) -> PreprocessResult:
         parts: dict[str, Callable[[], PreprocessResult]] = {
@@ -80,6 +83,7 @@ class _Preparation:
         with span("apply"):
             engine.each(lambda shard: apply(plan, self._spec, shard, work, target, engine), shards)
         with span("assemble"):
+            self._put_vaults_together(plan, shards, work)
             return assemble(plan, self._spec, shards, work, target)
 
     def _step(
@@ -105,7 +109,9 @@ class _Preparation:
     def _map(self) -> PreprocessResult:
         source, shard = self._inputs["dataset"], self._shard()
         engine = Engine()
-        passes.key(self._plan(source), self._spec, source, shard, Work(self._output), engine)
+        work = Work(self._output)
+        passes.key(self._plan(source), self._spec, source, shard, work, engine)
+        work.take(work.vault(shard))
         return PreprocessResult()
 
     def _decide(self) -> PreprocessResult:
@@ -141,7 +147,16 @@ class _Preparation:
             work.take(self._inputs[f"applied-{shard.name}"], "applied")
             if f"dataset-{shard.name}" in self._inputs.paths:
                 Work(target).take(self._inputs[f"dataset-{shard.name}"])
-        return assemble(self._plan(self._inputs["schema"]), self._spec, shards, work, target)
+            if f"vault-{shard.name}" in self._inputs.paths:
+                Work(work.vault(shard)).take(self._inputs[f"vault-{shard.name}"], "vault")
+        plan = self._plan(self._inputs["schema"])
+        self._put_vaults_together(plan, shards, work)
+        return assemble(plan, self._spec, shards, work, target)
+
+    def _put_vaults_together(self, plan: Plan, shards: list[ShardInfo], work: Work) -> None:
+        vaults = [work.vault(shard) for shard in shards if work.vault(shard).is_dir()]
+        if vaults and plan.key is not None:
+            write_vault(merged(vaults), self._output, plan.key)
 
     def _plan(self, dataset: Path) -> Plan:
         return make_plan(self._spec, DatasetSchema.read(dataset), read_label_counts(dataset))

@@ -18,6 +18,7 @@ from services.preprocess.duplicates import exact_keys, near_keys
 from services.preprocess.engine import Engine
 from services.preprocess.frame import STAYS, Folded, begin, count, fold, removed_by
 from services.preprocess.plan import Plan, Planned
+from services.preprocess.privacy import TOKENS, collected, write_vault
 from services.preprocess.shard_file import ShardFile
 from services.preprocess.spec import PreprocessSpec, ShardInfo
 from services.preprocess.tally import StepTally
@@ -72,13 +73,18 @@ def _write(
         ShardFile(work.rows(shard), _selected(schema, columns)) as rows,
         ShardFile(work.keys(shard), _selected(schema, keys)) as own,
     ):
-        first = shard.first
+        first, tokens = shard.first, []
         for batch in engine.batches(frame):
             count(batch, folded, tallies, part=shard.part, first=first, shown_as=plan.shown_columns())
             stays = pa.array(removed_by(batch) == STAYS)
             rows.write(batch.select(columns).filter(stays))
             own.write(batch.select(keys).filter(stays))
+            if plan.makes_tokens:
+                tokens.append(batch.column(TOKENS).filter(stays).drop_null())
             first += batch.num_rows
+    if plan.makes_tokens:
+        assert plan.key is not None, "tokens are made with a key"
+        write_vault(collected(tokens), work.vault(shard), plan.key)
 
 
 def _cleaned(

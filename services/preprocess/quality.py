@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from services.preprocess.figures import PartFigures
 from services.preprocess.lengths import Lengths
 
 _BINS = 24
 
 
-def quality_report(statistics: Mapping[str, Any]) -> dict[str, Any]:
+def quality_report(
+    task: str, roles: Mapping[str, str], statistics: Mapping[str, Any], lengths: Mapping[str, Lengths]
+) -> dict[str, Any]:
     """The report as JSON-ready values. Lengths are in characters; ``histogram.edges`` are upper bounds."""
-    figures = {part: PartFigures.model_validate(one) for part, one in statistics["parts"].items()}
-    labels, rows = statistics["labels"], statistics["rows"]
-    removed = sum(rows["source"].values()) - sum(rows["prepared"].values())
-    edges = _edges([one.lengths for one in figures.values()])
+    source, prepared = statistics["source"], statistics["prepared"]
+    edges = _edges(list(lengths.values()))
     return {
         "version": 2,
-        "task": statistics["task"],
-        "columns": statistics["roles"],
-        "rows": {**rows, "removed": removed},
-        "steps": statistics["steps"],
-        "split": statistics["split"],
-        "labels": labels,
-        "balance": {part: {label: one.labels.get(label, 0) for label in labels} for part, one in figures.items()},
-        "lengths": {part: _described(one.lengths) for part, one in figures.items()},
-        "histogram": {
-            "edges": edges,
-            "counts": {part: _histogram(one.lengths, edges) for part, one in figures.items()},
+        "task": task,
+        "columns": dict(roles),
+        "rows": {
+            "source": source, "prepared": prepared, "removed": sum(step["removed"] for step in statistics["steps"])
         },
+        "steps": _steps(statistics["steps"], sum(source.values())),
+        "split": {**statistics["split"], "source_parts": statistics["source_parts"]},
+        "labels": sorted({label for counts in statistics["balance"].values() for label in counts}),
+        "balance": statistics["balance"],
+        "lengths": {part: _described(one) for part, one in lengths.items()},
+        "histogram": {"edges": edges, "counts": {part: _histogram(one, edges) for part, one in lengths.items()}},
         "warnings": statistics["warnings"],
-    }
+    }  # fmt: skip
+
+
+def _steps(steps: Sequence[Mapping[str, Any]], rows: int) -> list[dict[str, Any]]:
+    """Each step with the rows before and after it."""
+    described = []
+    for step in steps:
+        described.append({**step, "before": rows, "after": rows - step["removed"]})
+        rows -= step["removed"]
+    return described
 
 
 def _described(lengths: Lengths) -> dict[str, float]:

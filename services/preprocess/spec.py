@@ -55,6 +55,8 @@ class PreprocessSpec(Frozen):
     roles: dict[str, str] = Field(default_factory=dict)
     data: Data = Data()
     privacy: Privacy = Privacy()
+    key: str | None = None
+    """Fingerprint of the key of keyed treatments: another key, another outcome."""
     engine: Literal["local", "ray"] = "local"
     shard: ShardInfo | None = None
     shards: tuple[ShardInfo, ...] = ()
@@ -68,7 +70,10 @@ class PreprocessSpec(Frozen):
         # Images are augmented anew in every epoch, so that the prepared dataset does not depend on how.
         data = data.model_copy(update={"augment": data.augment.model_copy(update={"image": None})})
         roles = {role: column for role in ROLES if (column := getattr(recipe.data, role)) is not None}
-        return cls(task=task, roles=roles, data=data, privacy=recipe.privacy, engine=recipe.data.engine)
+        return cls(
+            task=task, roles=roles, data=data, privacy=recipe.privacy, key=_key(recipe.privacy),
+            engine=recipe.data.engine,
+        )  # fmt: skip
 
     @property
     def decided_on(self) -> tuple[str, ...]:
@@ -92,7 +97,19 @@ class Step(Frozen):
     roles: dict[str, str] = Field(default_factory=dict)
     data: Data = Data()
     privacy: Privacy = Privacy()
+    key: str | None = None
     decided_on: tuple[str, ...] = ()
+
+
+def _key(privacy: Privacy) -> str | None:
+    if privacy.key is None:
+        return None
+    # Daft comes with it, which a service that only plans does without otherwise.
+    from services.preprocess.privacy import key_fingerprint, needs_key, read_key
+
+    if not needs_key(privacy):
+        return None
+    return key_fingerprint(read_key(privacy.key))
 
 
 def steps_of(spec: PreprocessSpec) -> tuple[Step, ...]:
@@ -104,7 +121,7 @@ def steps_of(spec: PreprocessSpec) -> tuple[Step, ...]:
     keys = {"decided_on": spec.decided_on, "data": only(spec.data, DUPLICATES)}
     personal = spec.privacy.model_copy(update={"anonymity": None})
     if spec.deidentifies:
-        passes = [Step(name="clean", **cleaning), Step(name="deidentify", **keys, privacy=personal)]
+        passes = [Step(name="clean", **cleaning), Step(name="deidentify", **keys, privacy=personal, key=spec.key)]
     else:
         both = {**cleaning, "data": only(spec.data, (*CLEANING, *DUPLICATES)), "decided_on": spec.decided_on}
         passes = [Step(name="clean and key", **both)]
@@ -133,6 +150,7 @@ def map_spec(spec: PreprocessSpec, shard: ShardInfo) -> PreprocessSpec:
         roles=spec.roles,
         data=only(spec.data, (*CLEANING, *DUPLICATES)),
         privacy=spec.privacy.model_copy(update={"anonymity": None}),
+        key=spec.key,
         also=spec.decided_on,
         shard=shard,
     )

@@ -21,8 +21,11 @@ REVISION = 2
 Results = Sequence[JobResult[PreprocessResult]]
 
 
-def preprocess_stage(*, ray_address: str | None = None) -> Stage[DatasetIngested, PreprocessSpec, PreprocessResult]:
-    """The stage; ``ray_address`` is where the cluster is that ``data.engine: ray`` computes on."""
+def preprocess_stage(
+    *, ray_address: str | None = None, allowed_hooks: Sequence[str] = ()
+) -> Stage[DatasetIngested, PreprocessSpec, PreprocessResult]:
+    """The stage; ``ray_address`` is where the cluster is that ``data.engine: ray`` computes on, ``allowed_hooks`` the
+    functions of the operator's own that a recipe may name."""
     return Stage(
         name="preprocess",
         consumes=DatasetIngested,
@@ -32,9 +35,10 @@ def preprocess_stage(*, ray_address: str | None = None) -> Stage[DatasetIngested
         outputs={
             "dataset": "dataset", "shard-*": "dataset", "schema": "dataset", "rows": "dataset", "keys": "dataset",
             "decisions-*": "dataset", "summary": "dataset", "applied": "dataset",
+            "vault": "vault",
         },
         plan=plan_preprocess,
-        work=partial(preprocess, ray_address=ray_address),
+        work=partial(preprocess, ray_address=ray_address, allowed_hooks=tuple(allowed_hooks)),
         join=join_preprocess,
         follow=follow_preprocess,
         preload=("services.preprocess.dataset",),
@@ -95,18 +99,22 @@ def follow_preprocess(
             inputs[f"applied-{shard.name}"] = written.artifacts["applied"]
             if "dataset" in written.artifacts:  # a shard whose rows are all gone leaves none
                 inputs[f"dataset-{shard.name}"] = written.artifacts["dataset"]
+        for shard, mapped in zip(shards, rounds[1], strict=True):
+            if "vault" in mapped.artifacts:
+                inputs[f"vault-{shard.name}"] = mapped.artifacts["vault"]
         putting = spec.model_copy(update={"kind": "assemble", "shards": shards})
         return [Job(spec=putting, inputs=inputs, title="put together")]
     return []
 
 
 def preprocess(
-    spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, *, ray_address: str | None = None
-) -> PreprocessResult:
+    spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, *,
+    ray_address: str | None = None, allowed_hooks: Sequence[str] = (),
+) -> PreprocessResult:  # fmt: skip
     """Clean and cut the dataset; see ``services.preprocess.dataset.preprocess``."""
     from services.preprocess import dataset
 
-    return dataset.preprocess(spec, inputs, output, report, ray_address=ray_address)
+    return dataset.preprocess(spec, inputs, output, report, ray_address=ray_address, allowed_hooks=allowed_hooks)
 
 
 def join_preprocess(event: DatasetIngested, recipe: Recipe, results: Results) -> DatasetPrepared:
@@ -123,5 +131,6 @@ def join_preprocess(event: DatasetIngested, recipe: Recipe, results: Results) ->
         task=event.task,
         parts=done.result.parts,
         labels=done.result.labels,
+        vault=done.artifacts.get("vault"),
         final=recipe.until == "prepared",
     )

@@ -3,6 +3,7 @@
     cleaned/<part>/<number>.parquet    columns behind the cleaning steps, removed rows marked; .json: tallies
     rows/<part>/<number>.parquet       rows that stay behind all row steps
     keys/<part>/<number>.parquet       what is decided on, row for row; .json: tallies
+    vaults/<part>-<number>/vault/      what the tokens in a shard stand for, encrypted
     found/                             what is known of duplicates, for all rows
     cut/                               parts and folds, for all rows
     decisions/<part>/<number>.parquet  what becomes of each row; .json: fitted values and examples
@@ -50,6 +51,10 @@ class Work:
     def applied(self, shard: ShardInfo) -> Path:
         """What was written of the shard, counted."""
         return (self.root / "applied" / shard.file).with_suffix(".json")
+
+    def vault(self, shard: ShardInfo) -> Path:
+        """The folder with what the tokens in the shard stand for, if it has any."""
+        return self.root / "vaults" / shard.name
 
     def folder(self, name: str) -> Path:
         """A folder for what belongs to all shards."""

@@ -98,10 +98,10 @@ def test_given_parts_are_kept_and_training_gives_way(prepare) -> None:
     prepared = prepare({"train": train, "validation": validation, "test": test})
     assert prepared.result.parts == {"train": 120, "validation": 2, "test": 3}
     assert prepared.removed() == {"keep parts apart": 3}
-    assert prepared.step("keep parts apart")["examples"][0] == {
-        "part": "train", "row": 121, "text": "In Test TOO", "label": "yes", "of": {"part": "test", "row": 1},
-        "similarity": 1.0,
-    }  # fmt: skip
+    pair = prepared.json("statistics.json")["pairs"][0]
+    assert pair["reason"] == "keep parts apart"
+    assert pair["row"] == {"part": "train", "row": 121, "text": "In Test TOO", "label": "yes"}
+    assert pair["of"] == {"part": "test", "row": 1, "text": "in test too", "label": "yes"}
     assert prepared.report["warnings"] == ["the validation part has no row of 1 of 3 labels: 'maybe'"]
 
 
@@ -199,7 +199,7 @@ def test_near_duplicates_are_in_one_part(prepare) -> None:
     part_of = {row["row"]: part for part in PARTS for row in prepared.rows(part)}
     assert len(part_of) == 120
     assert all(part_of[2 * number + 1] == part_of[2 * number + 2] for number in range(60))
-    assert prepared.json("statistics.json")["kept_together"] == 120
+    assert prepared.json("statistics.json")["split"]["kept_together"] == 120
 
 
 def test_the_same_dataset_gives_the_same_bytes(prepare) -> None:

@@ -1,4 +1,4 @@
-"""What is decided last: fitted values, balance; and the files that say of every row what becomes of it."""
+"""What is decided last: fitted values, small groups of people, balance; and the files that say of every row what becomes of it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.preprocess.balance import copies_of
+from services.preprocess.decisions.anonymity import SUPPRESSES, suppressed
 from services.preprocess.decisions.columns import AllRows
 from services.preprocess.decisions.fitting import Fit, Fitting
 from services.preprocess.duplicates import KeyFiles
 from services.preprocess.duplicates.keys import LEAKAGE
 from services.preprocess.engine import Engine
 from services.preprocess.plan import (
+    ANONYMITY,
     BALANCE,
     CONTRADICTIONS,
     DUPLICATES,
+    FITTED,
     KEEP_APART,
     KEEP_NEAR_APART,
     NEAR_DUPLICATES,
@@ -27,6 +30,7 @@ from services.preprocess.plan import (
 )
 from services.preprocess.spec import PreprocessSpec, ShardInfo
 from services.preprocess.splits import PARTS
+from services.preprocess.splits.cutting import check_left
 from services.preprocess.splits.units import TRAIN, mixed
 from services.preprocess.tally import SHOWN_EXAMPLES, StepTally, merged
 from services.preprocess.work import Work, read_json, read_tallies, write_json
@@ -46,26 +50,35 @@ def decide_rest(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], w
     ``fold`` (int8) and ``copies`` (int32), and the fitted values; ``summary/decided.json`` has the steps' tallies.
 
     Raises:
-        InvalidInput: no training row is left to fit on, or classes are to be balanced that the task does not have.
+        InvalidInput: no training row is left to fit on, classes are to be balanced that the task does not have, or
+            groups of people are too small and the recipe says that this fails.
     """
+    rows = AllRows(shards, work)
     removed = np.load(work.folder("found") / "removed.npy")
     part, fold = np.load(work.folder("cut") / "part.npy"), np.load(work.folder("cut") / "fold.npy")
     fitting = Fitting(plan, shards, work, engine, spec.decided_on, (removed == 0) & (part == TRAIN))
     fits = fitting.fit()
     if fitting.removes:
         removed = np.where(removed == 0, fitting.removed(), removed)
-    copies = _copies(plan, spec, AllRows(shards, work), removed, part)
+    measured = None
+    if spec.privacy.anonymity is not None:
+        removed, measured = suppressed(rows, spec.privacy.anonymity, removed)
+    check_left(part, removed)
+    copies = _copies(plan, spec, rows, removed, part)
     tallies = merged([read_tallies(work.keys(shard)) for shard in shards])
     tallies += _decided(spec, fits, removed, copies)
+    pairs = read_json(work.folder("found") / "pairs.json")
     write_json(
         work.folder("summary") / "decided.json",
         {
             "tallies": [tally.model_dump() for tally in tallies],
             "fitted": [fit.document() for fit in fits],
+            "pairs": pairs,
             "together": _together(work, removed),
+            "anonymity": measured,
         },
     )
-    _write(shards, work, fits, removed, part, fold, copies)
+    _write(rows, fits, _shown(pairs, removed), removed, part, fold, copies)
 
 
 def _copies(
@@ -94,6 +107,8 @@ def _decided(
         shown += [KEEP_NEAR_APART, NEAR_DUPLICATES]
     tallies = [StepTally(number=number, name=_SAYS[number][0], says=_SAYS[number][1]) for number in shown]
     tallies += [StepTally(number=fit.number, name=fit.step.name, says=fit.step.says) for fit in fits]
+    if spec.privacy.anonymity is not None and spec.privacy.anonymity.action == "suppress":
+        tallies.append(StepTally(number=ANONYMITY, name="suppress small groups", says=SUPPRESSES))
     for tally in tallies:
         tally.removed = int((removed == tally.number).sum())
     if spec.data.balance.method != "none":
@@ -115,47 +130,30 @@ def _together(work: Work, removed: npt.NDArray[np.int16]) -> int:
 
 
 def _write(
-    shards: Sequence[ShardInfo], work: Work, fits: Sequence[Fit], removed: npt.NDArray[np.int16],
+    rows: AllRows, fits: Sequence[Fit], shown: Sequence[int], removed: npt.NDArray[np.int16],
     part: npt.NDArray[np.int8], fold: npt.NDArray[np.int8], copies: npt.NDArray[np.int32],
 ) -> None:  # fmt: skip
-    rows = AllRows(shards, work)
-    examples = _examples(rows, work, fits, removed)
     first = 0
-    for shard, count in zip(shards, rows.counts, strict=True):
+    for shard, count in zip(rows.shards, rows.counts, strict=True):
         own = slice(first, first + count)
-        table = pa.table(
-            {"removed": removed[own], "part": part[own], "fold": fold[own], "copies": copies[own]}
-        )
-        path = work.decisions(shard)
+        table = pa.table({"removed": removed[own], "part": part[own], "fold": fold[own], "copies": copies[own]})
+        path = rows.work.decisions(shard)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path, compression="zstd", compression_level=1)
-        shown = [
-            {**example, "position": example["position"] - first}
-            for example in examples
-            if first <= example["position"] < first + count
-        ]
-        document = {"fitted": [fit.document() for fit in fits], "examples": shown}
+        document = {
+            "fitted": [fit.document() for fit in fits],
+            "shown": [[row, row - first] for row in shown if first <= row < first + count],
+        }
         write_json(path.with_suffix(".json"), document)
         first += count
 
 
-def _examples(
-    rows: AllRows, work: Work, fits: Sequence[Fit], removed: npt.NDArray[np.int16]
-) -> list[dict[str, Any]]:
-    """Some of the rows that each decision removed; those of duplicates with the row that stayed."""
-    pairs = read_json(work.folder("found") / "pairs.json")
-    found: list[dict[str, Any]] = []
-    if pairs:
-        numbers, places = rows.row_numbers(), np.repeat(np.arange(len(rows.shards)), rows.counts)
-        for pair in pairs:
-            of = {"part": rows.shards[places[pair["of"]]].part, "row": int(numbers[pair["of"]])}
-            found.append(
-                {"step": pair["step"], "position": pair["row"], "of": of, "similarity": pair["similarity"]}
-            )
-    for fit in fits:
-        some = np.flatnonzero(removed == fit.number)[:SHOWN_EXAMPLES]
-        found += [{"step": fit.number, "position": int(row)} for row in some]
-    return found
+def _shown(pairs: Sequence[dict[str, Any]], removed: npt.NDArray[np.int16]) -> list[int]:
+    """Numbers of rows that the report shows: those of pairs, and some that each other decision removed."""
+    rows = {pair[side] for pair in pairs for side in ("row", "of")}
+    for number in np.unique(removed[removed >= FITTED]):
+        rows.update(np.flatnonzero(removed == number)[:SHOWN_EXAMPLES].tolist())
+    return sorted(rows)
 
 
 def parts_of(shard: ShardInfo) -> tuple[str, ...]:

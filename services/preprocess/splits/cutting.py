@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ def cut(rows: Rows, split: Split, given: Sequence[str]) -> Cut:
     if "validation" not in given:
         units = _units(rows, cut_rows, split)
         part[cut_rows] = units.row_values(_parts(units, rows, split, shares))
-    _check_parts(part[rows.stay])
+    check_left(part, np.where(rows.stay, 0, 1))
     return Cut(part, _folds(rows, part, split))
 
 
@@ -119,10 +120,11 @@ def _folds(rows: Rows, part: npt.NDArray[np.int8], split: Split) -> npt.NDArray[
     return fold
 
 
-def _check_parts(part: npt.NDArray[np.int8]) -> None:
-    empty = np.flatnonzero(np.bincount(part, minlength=len(PARTS)) == 0)
+def check_left(part: npt.NDArray[np.int8], removed: npt.NDArray[Any]) -> None:
+    """Raise InvalidInput when a part has no row that is not ``removed``."""
+    empty = np.flatnonzero(np.bincount(part[removed == 0], minlength=len(PARTS)) == 0)
     if len(empty):
         raise InvalidInput(
             f"the {PARTS[empty[0]]} part has no row left: all of its rows are empty, contradictory or in another part "
-            "too; give it rows of its own"
+            "too, or were removed by a rule; give it rows of its own"
         )
