@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from services.compressor.candidates import EXPORT, Candidate, make_candidate, make_export
 from services.compressor.choice import choose
-from services.compressor.examples import Examples, read_part
+from services.compressor.examples import Examples, read_examples
 from services.compressor.judgement import Judge, Tested
 from services.compressor.measure import Timing, measure, timing_inputs
 from services.compressor.original import Network, open_trained
@@ -104,9 +104,9 @@ def compress(
     report.progress(0.0, "checking the trained model")
     package, original = open_trained(model)
     labels, encoder = package.signature.labels, _encoder(package)
-    train = read_part(dataset, "train", labels).stratified(spec.compression.calibration_examples, _SEED)
-    validation = read_part(dataset, "validation", labels).spread(MAX_ROWS)
-    test = read_part(dataset, "test", labels).spread(MAX_ROWS)
+    train = read_examples(dataset, "train", labels).stratified(spec.compression.calibration_examples, _SEED)
+    validation = read_examples(dataset, "validation", labels).spread(MAX_ROWS)
+    test = read_examples(dataset, "test", labels).spread(MAX_ROWS)
     bench = _Bench(
         package=package,
         original=original,

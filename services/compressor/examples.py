@@ -1,4 +1,4 @@
-"""Reads the parts of a prepared dataset that compression needs. Knows Parquet files, no model."""
+"""Reads the parts of a prepared dataset that compression needs. Knows no model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from tidemill.errors import CorruptArtifact, PermanentError
+from tidemill.datasets import read_part
+from tidemill.errors import PermanentError
 
 
 @dataclass(frozen=True)
@@ -47,27 +46,23 @@ class Examples:
         return Examples([self.texts[row] for row in rows], self.labels[rows])
 
 
-def read_part(dataset: Path, part: str, labels: Sequence[str]) -> Examples:
-    """Read ``<part>.parquet`` (columns ``text`` and ``label``).
+def read_examples(dataset: Path, part: str, labels: Sequence[str]) -> Examples:
+    """The examples of a part of a prepared dataset (columns ``text`` and ``label``).
 
     Raises:
-        CorruptArtifact: the file is missing or is no such Parquet file.
+        CorruptArtifact: a file is missing or is no such Parquet file.
         PermanentError: it is empty or holds a label that the model does not have.
     """
-    name = f"{part}.parquet"
-    try:
-        table = parquet.read_table(dataset / name, columns=["text", "label"])
-    except (OSError, pa.ArrowException) as error:
-        raise CorruptArtifact(f"prepared dataset: {name} cannot be read: {error}") from error
+    table = read_part(dataset, part, ["text", "label"])
     texts: list[str] = table["text"].to_pylist()
     if not texts:
-        raise PermanentError(f"prepared dataset: {name} has no rows; give the {part} part at least one")
+        raise PermanentError(f"prepared dataset: {part} has no rows; give the {part} part at least one")
     index = {label: number for number, label in enumerate(labels)}
     found = [str(label) for label in table["label"].to_pylist()]
     for row, label in enumerate(found):
         if label not in index:
             raise PermanentError(
-                f"prepared dataset: {name}, row {row}: the model does not have the label {label!r}; "
+                f"prepared dataset: {part}, row {row}: the model does not have the label {label!r}; "
                 "train it on this dataset"
             )
     return Examples(texts, np.array([index[label] for label in found], dtype=np.int64))

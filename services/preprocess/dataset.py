@@ -1,64 +1,170 @@
-"""The work of preprocess: an ingested dataset becomes a clean one in three parts, with a report on its quality.
+"""The work of preprocess: an ingested dataset becomes a clean one in three parts.
 
-Knows files and the order of things; each thing itself is in ``steps``, ``parts``, ``quality`` and ``page``.
+Knows the order of things; each thing itself is in a module of its own. ``all`` of the work in one job and its pieces in
+several call the same functions on the same shards, so that they leave the same bytes.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import pyarrow.compute as pc
-
-from services.preprocess.examples import read_examples, write_part
-from services.preprocess.page import render_page
-from services.preprocess.parts import make_parts
-from services.preprocess.quality import quality_report
-from services.preprocess.spec import PreprocessResult, PreprocessSpec
-from services.preprocess.steps import cleaning_plan, run
+from services.preprocess import passes
+from services.preprocess.apply import apply
+from services.preprocess.assemble import assemble
+from services.preprocess.decisions import decide_duplicates, decide_parts, decide_rest
+from services.preprocess.engine import Engine
+from services.preprocess.label_counts import read_label_counts
+from services.preprocess.plan import Plan, make_plan
+from services.preprocess.privacy import merged, write_vault
+from services.preprocess.shards import list_shards, single_shards
+from services.preprocess.spec import PreprocessResult, PreprocessSpec, ShardInfo, steps_of
+from services.preprocess.work import Work
+from tidemill.datasets import DatasetSchema
+from tidemill.errors import HandedBack
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.telemetry import span
 
 
-def preprocess(spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport) -> PreprocessResult:
-    """Clean the ingested dataset in ``inputs["dataset"]`` and leave its parts in ``output/dataset``.
+def preprocess(
+    spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, *,
+    ray_address: str | None = None, allowed_hooks: Sequence[str] = (),
+) -> PreprocessResult:  # fmt: skip
+    """Do the part of the work that ``spec.kind`` says; see ``spec`` for the parts and ``stage`` for who gets what.
 
-    Writes ``train.parquet``, ``validation.parquet``, ``test.parquet`` (columns ``text``: string, ``label``: string,
-    ``row``: int64, the number of the row in the ingested part from 1), ``labels.json`` (sorted), ``report.json`` and
-    ``report.html``.
+    The prepared dataset is ``output/dataset``: ``<part>/<number>.parquet`` with the number of the ingested shard,
+    ``schema.json``, ``labels.json`` (sorted), ``features.json`` (what was fitted), ``statistics.json``, ``report.json``
+    and ``report.html``. Text classification has the columns ``text`` and ``label`` (strings), other tasks their own;
+    all have ``row`` (int64, number of the row in the ingested part from 1) and, with folds, ``fold`` (int8).
 
     Raises:
-        InvalidInput: what is left cannot be cut into parts that all have every class.
+        InvalidInput: the dataset cannot be prepared as the recipe says; names row and column.
+        HandedBack: the worker wants to leave.
     """
-    target = output / "dataset"
-    target.mkdir(parents=True, exist_ok=True)
-    report.progress(0.0, "reading")
-    with span("read"):
-        examples = read_examples(inputs["dataset"], text=spec.text, label=spec.label)
-    source_rows = {entry["values"]: entry["counts"] for entry in pc.value_counts(examples["part"]).to_pylist()}
-    report.progress(0.2, f"cleaning {examples.num_rows:,} rows")
-    plan = cleaning_plan(normalize=spec.normalize, drop_duplicates=spec.drop_duplicates)
-    with span("clean", rows=examples.num_rows):
-        examples, steps = run(plan, examples)
-    report.progress(0.6, f"splitting {examples.num_rows:,} rows")
-    with span("split", rows=examples.num_rows):
-        prepared = make_parts(examples, spec.split)
-    steps = [*steps, prepared.step] if prepared.step else steps
-    source_parts: dict[str, str] = {}
-    for number, (part, table) in enumerate(prepared.parts.items()):
-        report.progress(0.8 + 0.05 * number, f"writing {part}")
-        # Every row of a part comes from the same given one: only training rows are ever moved, to validation.
-        source_parts[part] = table["part"][0].as_py()
-        write_part(table, target / f"{part}.parquet", source_part=source_parts[part])
-    quality = quality_report(spec, source_rows, steps, prepared.parts, source_parts, prepared.warnings)
-    _write_json(target / "labels.json", quality["labels"])
-    _write_json(target / "report.json", quality)
-    (target / "report.html").write_text(render_page(quality), encoding="utf-8")
-    return PreprocessResult(parts=quality["rows"]["prepared"], labels=quality["labels"])
+    return _Preparation(spec, inputs, output, report, ray_address, allowed_hooks).run()
 
 
-def _write_json(path: Path, document: Any) -> None:
-    """Canonical JSON: the same content is always the same bytes."""
-    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    path.write_text(text + "\n", encoding="utf-8")
+class _Preparation:
+    def __init__(
+        self, spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, ray_address: str | None,
+        allowed_hooks: Sequence[str],
+    ) -> None:  # fmt: skip
+        self._spec, self._inputs, self._output, self._report = spec, inputs, output, report
+        self._ray_address, self._allowed_hooks = ray_address, allowed_hooks
+
+    def run(self) -> PreprocessResult:
+        parts: dict[str, Callable[[], PreprocessResult]] = {
+            "all": self._all, "shards": self._shards, "map": self._map, "decide": self._decide,
+            "apply": self._apply, "assemble": self._assemble,
+        }  # fmt: skip
+        return parts[self._spec.kind]()
+
+    def _all(self) -> PreprocessResult:
+        source, work = self._inputs["dataset"], Work(self._output / "work")
+        shards, plan = list_shards(source), self._plan(source)
+        engine = Engine(self._spec.engine, address=self._ray_address)
+        done = -1
+        if self._inputs.step is not None:
+            done, known = self._inputs.step
+            work.take(known)
+        for number, step in enumerate(steps_of(self._spec)):
+            if number > done:
+                self._stop_if_asked()
+                self._report.progress(0.15 + 0.15 * number, step.name)
+                with span(step.name, rows=sum(shard.rows for shard in shards)):
+                    self._step(step.name, plan, source, shards, work, engine)
+                if self._report.keeps_steps:
+                    self._report.step(number, work.root)
+        with span("decide"):
+            decide_rest(plan, self._spec, shards, work, engine)
+        self._stop_if_asked()
+        self._report.progress(0.8, "writing the parts")
+        target = self._output / "dataset"
+        with span("apply"):
+            engine.each(lambda shard: apply(plan, self._spec, shard, work, target, engine), shards)
+        with span("assemble"):
+            self._put_vaults_together(plan, shards, work)
+            return assemble(plan, self._spec, shards, work, target)
+
+    def _step(
+        self, name: str, plan: Plan, source: Path, shards: list[ShardInfo], work: Work, engine: Engine
+    ) -> None:
+        if name == "clean":
+            # Where nobody keeps what is left between two passes, the second does both.
+            if self._report.keeps_steps:
+                engine.each(lambda shard: passes.clean(plan, source, shard, work, engine), shards)
+        elif name in ("deidentify", "clean and key"):
+            engine.each(lambda shard: passes.key(plan, self._spec, source, shard, work, engine), shards)
+            work.forget("cleaned")
+        elif name == "deduplicate":
+            decide_duplicates(plan, self._spec, shards, work)
+        else:
+            decide_parts(plan, self._spec, shards, work)
+
+    def _shards(self) -> PreprocessResult:
+        shards = list_shards(self._inputs["dataset"])
+        single_shards(self._inputs["dataset"], shards, self._output)
+        return PreprocessResult(shards=tuple(shards))
+
+    def _map(self) -> PreprocessResult:
+        source, shard = self._inputs["dataset"], self._shard()
+        engine = Engine()
+        work = Work(self._output)
+        passes.key(self._plan(source), self._spec, source, shard, work, engine)
+        work.take(work.vault(shard))
+        return PreprocessResult()
+
+    def _decide(self) -> PreprocessResult:
+        work, shards = Work(self._output / "work"), list(self._spec.shards)
+        for shard in shards:
+            work.take(self._inputs[f"keys-{shard.name}"], "keys")
+        plan, engine = self._plan(self._inputs["schema"]), Engine()
+        decide_duplicates(plan, self._spec, shards, work)
+        self._stop_if_asked()
+        decide_parts(plan, self._spec, shards, work)
+        self._stop_if_asked()
+        decide_rest(plan, self._spec, shards, work, engine)
+        for shard in shards:
+            own = Work(self._output / f"decisions-{shard.name}")
+            own.take_file(work.decisions(shard), shard.file)
+            own.take_file(work.decisions(shard).with_suffix(".json"), shard.file.replace(".parquet", ".json"))
+        Work(self._output / "summary").take(work.root / "summary")
+        return PreprocessResult()
+
+    def _apply(self) -> PreprocessResult:
+        work, shard = Work(self._output / "work"), self._shard()
+        work.take(self._inputs["rows"], "rows")
+        work.take(self._inputs["decisions"], "decisions")
+        plan = self._plan(self._inputs["schema"])
+        apply(plan, self._spec, shard, work, self._output / "dataset", Engine())
+        Work(self._output / "applied").take(work.root / "applied")
+        return PreprocessResult()
+
+    def _assemble(self) -> PreprocessResult:
+        work, shards, target = Work(self._output / "work"), list(self._spec.shards), self._output / "dataset"
+        work.take(self._inputs["summary"], "summary")
+        for shard in shards:
+            work.take(self._inputs[f"applied-{shard.name}"], "applied")
+            if f"dataset-{shard.name}" in self._inputs.paths:
+                Work(target).take(self._inputs[f"dataset-{shard.name}"])
+            if f"vault-{shard.name}" in self._inputs.paths:
+                Work(work.vault(shard)).take(self._inputs[f"vault-{shard.name}"], "vault")
+        plan = self._plan(self._inputs["schema"])
+        self._put_vaults_together(plan, shards, work)
+        return assemble(plan, self._spec, shards, work, target)
+
+    def _put_vaults_together(self, plan: Plan, shards: list[ShardInfo], work: Work) -> None:
+        vaults = [work.vault(shard) for shard in shards if work.vault(shard).is_dir()]
+        if vaults and plan.key is not None:
+            write_vault(merged(vaults), self._output, plan.key)
+
+    def _plan(self, dataset: Path) -> Plan:
+        return make_plan(self._spec, DatasetSchema.read(dataset), read_label_counts(dataset))
+
+    def _shard(self) -> ShardInfo:
+        assert self._spec.shard is not None, "the stage plans map and apply with a shard"
+        return self._spec.shard
+
+    def _stop_if_asked(self) -> None:
+        if self._report.stop_requested:
+            raise HandedBack("the worker is leaving in the middle of preparing a dataset")

@@ -46,14 +46,12 @@ def render_page(report: Mapping[str, Any]) -> str:
         *(f'<p class="warning">{escape(warning)}</p>' for warning in report["warnings"]),
         "<h2>What was removed</h2>",
         _steps(report["steps"]),
-        "<h2>Labels in each part</h2>",
-        _legend(),
-        _balance(report["labels"], report["balance"]),
-        "<h2>Length of the texts</h2>",
-        _legend(),
-        _lengths(report["histogram"]),
-        _length_table(report["lengths"]),
     ]
+    if report["labels"]:
+        sections += ["<h2>Labels in each part</h2>", _legend(), _balance(report["labels"], report["balance"])]
+    if any(sum(counts) for counts in report["histogram"]["counts"].values()):
+        sections += ["<h2>Length of the texts</h2>", _legend(), _lengths(report["histogram"])]
+        sections.append(_length_table(report["lengths"]))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -69,10 +67,11 @@ def _head(report: Mapping[str, Any]) -> str:
     cards = [("rows in the source", source), ("removed", rows["removed"]), ("labels", len(report["labels"]))]
     cards += [(f"in {part}", count) for part, count in rows["prepared"].items()]
     given = set(rows["source"]) != {"data"}
+    named = ", ".join(f"{role} from column “{column}”" for role, column in columns.items())
     how = "parts as given" if given else f"cut by content with seed {report['split']['seed']}"
     return (
-        f'<h1>Data quality</h1>\n<p class="lead">{escape(report["task"])}: text from column '
-        f'“{escape(columns["text"])}”, label from “{escape(columns["label"])}”; {how}</p>\n<div class="cards">'
+        f'<h1>Data quality</h1>\n<p class="lead">{escape(report["task"])}: {escape(named)}; {how}</p>\n'
+        '<div class="cards">'
         + "".join(f'<div class="card"><b>{count:,}</b><span>{escape(what)}</span></div>' for what, count in cards)
         + "</div>"
     )
@@ -95,11 +94,15 @@ def _examples(examples: Sequence[Mapping[str, Any]]) -> str:
     if not examples:
         return ""
     quotes = "".join(
-        f"<blockquote>{escape(str(example['part']))}, row {example['row']}, <b>{escape(example['label'])}</b>: "
-        f"{escape(example['text'])}</blockquote>"
+        f"<blockquote>{escape(str(example['part']))}, row {example['row']}: {_values(example)}</blockquote>"
         for example in examples
     )
     return f"<details><summary>examples</summary>{quotes}</details>"
+
+
+def _values(example: Mapping[str, Any]) -> str:
+    shown = {name: value for name, value in example.items() if name not in ("part", "row", "of", "similarity")}
+    return ", ".join(f"<b>{escape(name)}</b> {escape(str(value))}" for name, value in shown.items())
 
 
 def _legend() -> str:

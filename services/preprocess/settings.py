@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from tidemill.settings import StageSettings
 
 
 class PreprocessSettings(StageSettings):
-    """Nothing beyond what every service has: how data is cleaned is the recipe's business."""
+    """Where the machinery around a preparation is; how data is cleaned is the recipe's business."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_PREPROCESS_", frozen=True)
+
+    ray_address: str | None = None
+    """Of the Ray cluster that ``data.engine: ray`` computes on (``10.0.0.1:6379``, ``ray://…``, or ``auto`` for the one
+    that this machine belongs to). Its nodes need Tidemill, and see this machine's scratch folder under the same path."""
+    allowed_hooks: list[str] = Field(default_factory=list)
+    """Modules, and functions as ``module:function``, that a recipe may name; as JSON: ``["house.translate"]``."""

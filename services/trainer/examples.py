@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from services.trainer.spec import Fold
+from tidemill.datasets import PARTS, read_part
 from tidemill.errors import InvalidInput
-
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,11 @@ class PreparedDataset:
 
 
 def read_dataset(directory: Path) -> PreparedDataset:
-    """Read what preprocess leaves: ``<part>.parquet`` with columns ``text`` and ``label``, and ``labels.json``.
+    """Read what preprocess leaves: parts with the columns ``text`` and ``label``, and ``labels.json``.
 
     Raises:
-        InvalidInput: a file is missing or broken, a part is empty, a label unknown; names the file.
+        InvalidInput: ``labels.json`` cannot be read, a part is empty, a label unknown; names it.
+        CorruptArtifact: a part is missing or broken; names the file.
     """
     try:
         labels = json.loads((directory / "labels.json").read_text(encoding="utf-8"))
@@ -65,7 +64,7 @@ def read_dataset(directory: Path) -> PreparedDataset:
     if not isinstance(labels, list) or len(labels) < 2:
         raise InvalidInput("prepared dataset: labels.json must be a list of two or more labels")
     names = [str(label) for label in labels]
-    train, validation, test = (_read_part(directory / f"{part}.parquet", names) for part in PARTS)
+    train, validation, test = (_read_part(directory, part, names) for part in PARTS)
     return PreparedDataset(names, train, validation, test)
 
 
@@ -102,18 +101,17 @@ def stratified_groups(labels: NDArray[np.int64], groups: int, seed: int) -> NDAr
     return assigned
 
 
-def _read_part(path: Path, labels: Sequence[str]) -> Examples:
-    try:
-        table = pq.read_table(path, columns=["text", "label"])
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidInput(f"prepared dataset: {path.name} cannot be read: {error}") from None
+def _read_part(dataset: Path, part: str, labels: Sequence[str]) -> Examples:
+    table = read_part(dataset, part, ["text", "label"])
     if not table.num_rows:
-        raise InvalidInput(f"prepared dataset: {path.name} has no rows; the dataset is too small to be split")
+        raise InvalidInput(f"prepared dataset: {part} has no rows; the dataset is too small to be split")
+    encoded = table["label"].cast(pa.string()).combine_chunks().dictionary_encode()
     known = {label: index for index, label in enumerate(labels)}
-    names = [str(label) for label in table["label"].to_pylist()]
-    unknown = next((row for row, name in enumerate(names) if name not in known), None)
-    if unknown is not None:
-        raise InvalidInput(
-            f"prepared dataset: {path.name} row {unknown}: label {names[unknown]!r} is not in labels.json"
-        )
-    return Examples(table["text"].to_pylist(), np.array([known[name] for name in names], dtype=np.int64))
+    names = encoded.dictionary.to_pylist()
+    unknown = [name for name in names if name not in known]
+    if unknown or encoded.null_count:
+        name = unknown[0] if unknown else None
+        row = encoded.indices.index(names.index(name)).as_py() if unknown else encoded.is_null().index(True).as_py()
+        raise InvalidInput(f"prepared dataset: {part} row {row}: label {name!r} is not in labels.json")
+    indices = np.array([known[name] for name in names], dtype=np.int64)[encoded.indices.to_numpy()]
+    return Examples(table["text"].to_pylist(), indices)

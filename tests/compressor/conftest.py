@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
 from services.compressor.spec import CompressionSpec
 from tidemill.contracts import ArtifactRef
 from tidemill.contracts.recipe import Compression, FromScratch, Goal
+from tidemill.datasets import PartWriter
 from tidemill.modelpack import Lineage, Metrics, ModelPackage, PackageWriter
 from tidemill.tasks.text_classification import training as task
 from tidemill.tasks.text_classification.metrics import evaluate_logits
@@ -45,7 +45,8 @@ def dataset(rows: dict[str, list[tuple[str, str]]], tmp_path_factory: pytest.Tem
     directory = tmp_path_factory.mktemp("dataset")
     for part, pairs in rows.items():
         columns = {"text": [text for text, _ in pairs], "label": [label for _, label in pairs]}
-        pq.write_table(pa.table(columns), directory / f"{part}.parquet")
+        with PartWriter(directory, part, shard_rows=50) as writer:
+            writer.write(pa.record_batch(columns))
     (directory / "labels.json").write_text(json.dumps(list(TOPICS), ensure_ascii=False), encoding="utf-8")
     return directory
 

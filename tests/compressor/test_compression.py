@@ -209,12 +209,12 @@ def test_a_dataset_that_is_not_the_models_is_refused(
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(dataset, other)
-    pq.write_table(pa.table({"text": ["what?"], "label": ["未知"]}), other / "validation.parquet")
-    with pytest.raises(PermanentError, match=r"validation\.parquet, row 0: the model does not have the label '未知'"):
+    pq.write_table(pa.table({"text": ["what?"], "label": ["未知"]}), other / "validation" / "00000.parquet")
+    with pytest.raises(PermanentError, match=r"validation, row 0: the model does not have the label '未知'"):
         compress(spec, trained.directory, other, tmp_path / "output")
-    (other / "test.parquet").write_bytes(b"not parquet")
-    shutil.copy(dataset / "validation.parquet", other)
-    with pytest.raises(CorruptArtifact, match=r"test\.parquet cannot be read"):
+    (other / "test" / "00000.parquet").write_bytes(b"not parquet")
+    shutil.copy(dataset / "validation" / "00000.parquet", other / "validation")
+    with pytest.raises(CorruptArtifact, match=r"test/00000\.parquet cannot be read"):
         compress(spec, trained.directory, other, tmp_path / "output")
 
 

@@ -2,45 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
-
-import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from services.preprocess.steps import normalise
 from tidemill.errors import InvalidInput
 
 ROWS = [(f"text number {number}", "even" if number % 2 == 0 else "odd") for number in range(20)]
-
-
-def normalised(text: str) -> str:
-    return normalise(pa.chunked_array([[text]])).to_pylist()[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("  two\n\n lines\t here ", "two lines here"),
-        ("全角\u3000空格\u00a0和\u2003其他", "全角 空格 和 其他"),
-        ("e\u0301te\u0301", "été"),
-        ("nul\x00 bell\x07 c1\x9f", "nul bell c1"),
-        ("zero\u200bwidth\ufeff soft\u00adhyphen", "zerowidth softhyphen"),
-        ("👩\u200d🚀 stays", "👩\u200d🚀 stays"),
-        ("line\u2028and\x85more", "line and more"),
-    ],
-)
-def test_text_is_normalised(text: str, expected: str) -> None:
-    assert normalised(text) == expected
-
-
-@given(st.text())
-def test_normalising_twice_changes_nothing(text: str) -> None:
-    once = normalised(text)
-    assert normalised(once) == once
-    assert once == once.strip()
-    assert not any(unicodedata.category(char) == "Cc" for char in once)
 
 
 def test_what_is_removed_is_reported(prepare) -> None:
@@ -57,11 +23,13 @@ def test_what_is_removed_is_reported(prepare) -> None:
     assert prepared.removed() == {"drop empty rows": 3, "drop contradictions": 2, "drop duplicates": 1}
     report = prepared.report
     assert report["rows"] == {"source": {"data": 26}, "prepared": prepared.result.parts, "removed": 6}
-    contradictions = next(step for step in report["steps"] if step["name"] == "drop contradictions")
-    assert contradictions["examples"] == [
+    both = [
         {"part": "data", "row": 25, "text": "both ways", "label": "odd"},
         {"part": "data", "row": 26, "text": "both ways", "label": "even"},
     ]
+    assert prepared.step("drop contradictions")["examples"] == both
+    pairs = [pair for pair in prepared.json("statistics.json")["pairs"] if pair["reason"] == "drop contradictions"]
+    assert [(pair["row"], pair["of"]) for pair in pairs] == [(both[0], both[1]), (both[1], both[0])]
     assert sum(prepared.result.parts.values()) == 20
 
 

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.preprocess.parts import PARTS
-from services.preprocess.split import assign_parts
+from services.preprocess.splits import PARTS, Rows, cut
 from services.preprocess.stage import preprocess_stage
 from tidemill.contracts import ArtifactRef, DatasetIngested, Recipe, ResourceUsage
 from tidemill.contracts.data import Data
 from tidemill.contracts.preparation import Split
 from tidemill.errors import InvalidInput
+from tests.preprocess.conftest import contents
 from tidemill.stage.definition import JobResult
 
-SHARES = {"test": 0.2, "validation": 0.1}
 ROWS = [(f"文本 number {number}", ("yes", "no", "maybe")[number % 3]) for number in range(120)]
 
 
-def parts_of(rows: list[tuple[str, str]], seed: int = 17) -> dict[str, str]:
-    texts, labels = zip(*rows, strict=True)
-    return dict(zip(texts, assign_parts(texts, labels, range(len(rows)), SHARES, seed=seed), strict=True))
+def parts_of(rows: list[tuple[str, str]], **split: Any) -> dict[str, str]:
+    """The part of each text, of texts that are all different."""
+    labels = sorted({label for _, label in rows})
+    keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text, _ in rows]
+    done = cut(
+        Rows(
+            part=np.zeros(len(rows), np.int8),
+            stay=np.ones(len(rows), np.bool_),
+            group=np.arange(len(rows)),
+            key=tuple(np.array([int.from_bytes(key[at : at + 8]) for key in keys], np.uint64) for at in (0, 8)),
+            numbers=np.arange(1, len(rows) + 1),
+            labels=np.array([labels.index(label) for _, label in rows]),
+            names=labels,
+        ),
+        Split(**split),
+        ["data"],
+    )
+    return {text: PARTS[part] for (text, _), part in zip(rows, done.part, strict=True)}
 
 
 def test_the_split_does_not_depend_on_the_order_of_rows() -> None:
@@ -34,11 +51,9 @@ def test_the_split_does_not_depend_on_the_order_of_rows() -> None:
     assert parts_of(ROWS) != parts_of(ROWS, seed=18)
 
 
-def test_the_split_is_the_same_on_every_machine() -> None:
+def test_the_split_is_the_same_on_every_machine(prepare) -> None:
     # Golden: a change here is a change of every prepared dataset, and needs a new REVISION of the stage.
-    assert sorted(text for text, part in parts_of(ROWS[:18]).items() if part == "test") == [
-        "文本 number 12", "文本 number 13", "文本 number 17",
-    ]  # fmt: skip
+    assert sorted(prepare(ROWS[:18]).texts("test")) == ["文本 number 12", "文本 number 7", "文本 number 8"]
 
 
 def test_every_class_has_its_share_of_every_part(prepare) -> None:
@@ -47,7 +62,7 @@ def test_every_class_has_its_share_of_every_part(prepare) -> None:
     counted = {part: Counter(row["label"] for row in prepared.rows(part)) for part in PARTS}
     assert counted["test"] == {"yes": 8, "no": 8, "maybe": 8, "rare": 1}
     assert counted["validation"] == {"yes": 4, "no": 4, "maybe": 4, "rare": 1}
-    assert prepared.report["warnings"] == ["classes are very uneven: 'rare' has 1 training rows, 'maybe' has 28"]
+    assert prepared.report["warnings"] == ["classes are very uneven: 'rare' has 1 training rows, 'yes' has 28"]
 
 
 def test_one_more_row_moves_few_others() -> None:
@@ -83,6 +98,10 @@ def test_given_parts_are_kept_and_training_gives_way(prepare) -> None:
     prepared = prepare({"train": train, "validation": validation, "test": test})
     assert prepared.result.parts == {"train": 120, "validation": 2, "test": 3}
     assert prepared.removed() == {"keep parts apart": 3}
+    pair = prepared.json("statistics.json")["pairs"][0]
+    assert pair["reason"] == "keep parts apart"
+    assert pair["row"] == {"part": "train", "row": 121, "text": "In Test TOO", "label": "yes"}
+    assert pair["of"] == {"part": "test", "row": 1, "text": "in test too", "label": "yes"}
     assert prepared.report["warnings"] == ["the validation part has no row of 1 of 3 labels: 'maybe'"]
 
 
@@ -102,11 +121,93 @@ def test_a_class_of_one_row_cannot_be_validated(prepare) -> None:
         prepare({"train": [*ROWS, ("one", "rare")], "test": [("a", "yes"), ("b", "rare")]})
 
 
+def test_a_group_is_never_in_two_parts(prepare_table) -> None:
+    authors = [f"author {number % 40}" for number in range(400)]
+    texts = [f"text {number}" for number in range(400)]
+    texts[7] = texts[12]  # the same text by two authors, so that both are in one part
+    table = pa.table({"body": texts, "kind": ["yes", "no"] * 200, "author": authors})
+    prepared = prepare_table(
+        table, "text-classification", {"text": "body", "label": "kind"}, split={"method": "group", "group": "author"},
+        drop_duplicates=False,
+    )  # fmt: skip
+    seen = {part: {authors[row["row"] - 1] for row in prepared.rows(part)} for part in PARTS}
+    assert sum(map(len, seen.values())) == 40
+    assert any({"author 7", "author 12"} <= found for found in seen.values())
+    assert 60 <= prepared.result.parts["test"] <= 100
+    assert 30 <= prepared.result.parts["validation"] <= 60
+
+
+@pytest.mark.parametrize("times", [range(200), [f"2026-{1 + n // 28:02d}-{1 + n % 28:02d}" for n in range(200)]])
+def test_the_latest_rows_are_tested_on(prepare_table, times) -> None:
+    order = random.Random(5).sample(range(200), 200)
+    table = pa.table(
+        {"body": [f"text {number}" for number in order], "kind": ["a", "b"] * 100, "when": [times[n] for n in order]}
+    )
+    roles = {"text": "body", "label": "kind"}
+    prepared = prepare_table(table, "text-classification", roles, split={"method": "time", "time": "when"})
+    numbers = {part: sorted(int(text.split()[1]) for text in prepared.texts(part)) for part in PARTS}
+    assert numbers == {"train": [*range(140)], "validation": [*range(140, 160)], "test": [*range(160, 200)]}
+
+
+def test_a_time_that_is_none_is_refused(prepare_table) -> None:
+    table = pa.table({"body": ["a", "b"], "kind": ["x", "y"], "when": ["today", "tomorrow"]})
+    with pytest.raises(InvalidInput, match=r"column 'when', which has values that are neither dates .* nor numbers"):
+        prepare_table(
+            table, "text-classification", {"text": "body", "label": "kind"}, split={"method": "time", "time": "when"}
+        )
+
+
+def test_parts_are_drawn_at_random_for_a_task_without_classes(prepare_table) -> None:
+    table = pa.table({"x": list(range(300)), "y": [n / 7 for n in range(300)]})
+    prepared = prepare_table(table, "tabular-regression", {"label": "y"})
+    assert prepared.result.parts == {"train": 210, "validation": 30, "test": 60}
+    assert prepared.result.labels == []
+    assert sorted(row["x"] for part in PARTS for row in prepared.rows(part)) == [*range(300)]
+
+
+def test_folds_are_even_and_keep_groups_together(prepare_table) -> None:
+    table = pa.table(
+        {
+            "body": [f"text {number}" for number in range(300)],
+            "kind": [("a", "b", "c")[number % 3] for number in range(300)],
+            "author": [f"author {number // 6}" for number in range(300)],
+        }
+    )
+    roles = {"text": "body", "label": "kind"}
+    stratified = prepare_table(table, "text-classification", roles, split={"folds": 5})
+    rows = [row for part in ("train", "validation") for row in stratified.rows(part)]
+    assert all("fold" not in row for row in stratified.rows("test"))
+    counted = Counter((row["fold"], row["label"]) for row in rows)
+    assert {fold for fold, _ in counted} == {1, 2, 3, 4, 5}
+    assert max(counted.values()) - min(counted.values()) <= 1
+    grouped = prepare_table(
+        table, "text-classification", roles, split={"method": "group", "group": "author", "folds": 4}
+    )
+    folds = {(row["row"] - 1) // 6: row["fold"] for part in ("train", "validation") for row in grouped.rows(part)}
+    assert all(
+        folds[(row["row"] - 1) // 6] == row["fold"] for part in ("train", "validation") for row in grouped.rows(part)
+    )
+
+
+def test_near_duplicates_are_in_one_part(prepare) -> None:
+    rows = []
+    for number in range(60):
+        words = [f"w{number}x{place}" for place in range(40)]
+        rows.append((" ".join(words), ("yes", "no")[number % 2]))
+        rows.append((" ".join([*words, "more"]), ("yes", "no")[number % 2]))
+    prepared = prepare(rows, near_duplicates={"threshold": 0.8, "within": "keep"})
+    part_of = {row["row"]: part for part in PARTS for row in prepared.rows(part)}
+    assert len(part_of) == 120
+    assert all(part_of[2 * number + 1] == part_of[2 * number + 2] for number in range(60))
+    assert prepared.json("statistics.json")["split"]["kept_together"] == 120
+
+
 def test_the_same_dataset_gives_the_same_bytes(prepare) -> None:
-    first = {path.name: path.read_bytes() for path in prepare(ROWS).folder.iterdir()}
-    assert first == {path.name: path.read_bytes() for path in prepare(ROWS).folder.iterdir()}
+    first = contents(prepare(ROWS).folder)
+    assert first == contents(prepare(ROWS).folder)
     assert set(first) == {
-        "train.parquet", "validation.parquet", "test.parquet", "labels.json", "report.json", "report.html",
+        "train/00000.parquet", "validation/00000.parquet", "test/00000.parquet", "schema.json", "labels.json",
+        "features.json", "statistics.json", "report.json", "report.html",
     }  # fmt: skip
 
 

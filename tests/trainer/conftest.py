@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tidemill.contracts import ArtifactRef, DatasetPrepared
+from tidemill.datasets import PartWriter
 
 SIZES = {"train": 240, "validation": 60, "test": 60}
 TOPICS = {
@@ -36,8 +36,9 @@ def write_dataset(directory: Path, *, language: str = "en", sizes: Mapping[str, 
             rows.append(
                 {"text": joint.join([*chance.choices(words, k=chance.randint(2, 12)), keyword]), "label": label}
             )
-        table = pa.Table.from_pylist([{**row, "row": index} for index, row in enumerate(rows)])
-        pq.write_table(table, directory / f"{part}.parquet")
+        batch = pa.RecordBatch.from_pylist([{**row, "row": index} for index, row in enumerate(rows, 1)])
+        with PartWriter(directory, part, shard_rows=100) as writer:
+            writer.write(batch)
     (directory / "labels.json").write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
     return labels
 

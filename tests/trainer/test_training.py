@@ -19,7 +19,7 @@ from services.trainer.stage import plan
 from services.trainer.training import train
 from tidemill.contracts import DatasetPrepared
 from tidemill.contracts.recipe import parse_recipe
-from tidemill.errors import HandedBack, InvalidInput
+from tidemill.errors import CorruptArtifact, HandedBack, InvalidInput
 from tidemill.jobs.report import Inputs
 from tidemill.modelpack import ModelPackage
 
@@ -200,8 +200,8 @@ def test_a_training_that_diverges_says_so(dataset: Path, prepared: Prepared, tmp
 
 def test_bad_datasets_are_named(prepared: Prepared, tmp_path: Path, recorder: Any, write: Any) -> None:
     write(tmp_path / "data")
-    (tmp_path / "data/validation.parquet").write_bytes(b"no parquet")
-    with pytest.raises(InvalidInput, match=r"validation\.parquet cannot be read"):
+    (tmp_path / "data/validation/00000.parquet").write_bytes(b"no parquet")
+    with pytest.raises(CorruptArtifact, match=r"validation/00000\.parquet cannot be read"):
         _train(_spec(prepared()), tmp_path / "data", tmp_path / "out", recorder())
     write(tmp_path / "data")
     (tmp_path / "data/labels.json").write_text('["bank", "sports"]')

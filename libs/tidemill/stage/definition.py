@@ -76,7 +76,8 @@ class Stage(Generic[E, S, R]):
     spec: type[S]
     result: type[R]
     outputs: Mapping[str, ArtifactKind]
-    """Sub-directories of ``output`` that ``work`` fills, each stored as an artifact of that kind."""
+    """Sub-directories of ``output`` that ``work`` fills, each stored as an artifact of that kind; a pattern
+    (``shard-*``) stands for as many as there are."""
     plan: Callable[[E, Recipe], Sequence[Job[S]]]
     work: Callable[[S, Inputs, Path, ProgressReport], R]
     join: Callable[[E, Recipe, Sequence[JobResult[R]]], StageEvent]

@@ -291,7 +291,12 @@ class Worker(Generic[E, S, R]):
         self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: AttemptInHand
     ) -> ResultRecord:
         outputs: Mapping[str, ArtifactKind] = {SOURCE: "source"} if command.snapshot else self._stage.outputs
-        made = {name: kind for name, kind in outputs.items() if (output / name).is_dir()}
+        made = {
+            path.name: kind
+            for pattern, kind in outputs.items()
+            for path in sorted(output.glob(pattern))
+            if path.is_dir()
+        }
         refs = await asyncio.gather(*(self._store.put(output / name, kind=kind) for name, kind in made.items()))
         artifacts = dict(zip(made, refs, strict=True))
         await self._leases.renew(lease)  # fencing: an owner that was paused and lost its lease does not commit

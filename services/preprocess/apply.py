@@ -1,0 +1,159 @@
+"""Writes the rows of a shard to their parts, as decided: fitted steps, balance, more training texts, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from services.preprocess.change import ROW as OWN_ROW
+from services.preprocess.decisions.fitting import fold_fits, restore
+from services.preprocess.decisions.rest import parts_of
+from services.preprocess.engine import Engine
+from services.preprocess.examples import SOURCE_PART_KEY
+from services.preprocess.figures import PartFigures
+from services.preprocess.frame import Folded, begin
+from services.preprocess.plan import FOLD, ROW, Plan
+from services.preprocess.shard_file import ShardFile
+from services.preprocess.spec import PreprocessSpec, ShardInfo
+from services.preprocess.splits import PARTS
+from services.preprocess.tally import StepTally, shown
+from services.preprocess.work import Work, read_json, write_json
+augment = None
+from tidemill.datasets import Column
+
+_BATCH = 1 << 16
+
+
+def apply(plan: Plan, spec: PreprocessSpec, shard: ShardInfo, work: Work, dataset: Path, engine: Engine) -> None:
+    """Write ``dataset/<part>/<number>.parquet`` for each part that the shard has rows of, in the order of the rows, and
+    ``applied``: what was written, counted, and the rows that the report shows."""
+    known = read_json(work.decisions(shard).with_suffix(".json"))
+    fits = restore(plan, known["fitted"])
+    frame = begin(engine.read(work.rows(shard)))
+    frame, columns, folded = fold_fits(frame, plan.columns, fits)
+    decisions = pq.read_table(work.decisions(shard))
+    kept = output_columns(plan, columns)
+    tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
+    writer = _PartFiles(plan, spec, shard, dataset, kept)
+    first, examples = 0, dict[str, Any]()
+    for batch in engine.batches(frame.with_column_renamed(OWN_ROW, ROW)):
+        own = decisions.slice(first, batch.num_rows)
+        examples |= _shown(batch, known["shown"], plan, shard, first)
+        _count_changed(batch, own, folded, tallies)
+        writer.write(batch, own)
+        first += batch.num_rows
+    writer.close()
+    figures = {part: one.model_dump() for part, one in writer.figures.items()}
+    counted = [tally.model_dump() for tally in tallies.values()]
+    write_json(work.applied(shard), {"parts": figures, "tallies": counted, "shown": examples})
+
+
+def output_columns(plan: Plan, columns: Mapping[str, Column]) -> dict[str, Column]:
+    """The columns of the prepared dataset, by the name that they have before; text classification names them by role."""
+    if plan.task == "text-classification":
+        return {
+            plan.roles[role]: Column(name=role, kind=kind, strings=True)
+            for role, kind in (("text", "text"), ("label", "category"))
+        }
+    return dict(columns)
+
+
+class _PartFiles:
+    """The files of the parts that a shard has rows of."""
+
+    def __init__(
+        self, plan: Plan, spec: PreprocessSpec, shard: ShardInfo, dataset: Path, kept: Mapping[str, Column]
+    ) -> None:
+        self._plan, self._spec, self._shard, self._dataset, self._kept = plan, spec, shard, dataset, kept
+        self._files: dict[str, ShardFile] = {}
+        self.figures = {part: PartFigures() for part in parts_of(shard)}
+
+    def write(self, batch: pa.RecordBatch, decisions: pa.Table) -> None:
+        """Write the rows of ``batch`` that stay to the parts that ``decisions``, row for row, say."""
+        columns = {name: decisions[name].to_numpy() for name in decisions.column_names}
+        times = np.where(columns["removed"] == 0, columns["copies"], 0)
+        for part in self.figures:
+            rows = np.repeat(np.arange(len(times)), np.where(columns["part"] == PARTS.index(part), times, 0))
+            if len(rows):
+                self._write_part(part, batch, rows, columns["fold"])
+
+    def _write_part(self, part: str, batch: pa.RecordBatch, rows: Any, fold: Any) -> None:
+        taken = batch.select([*self._kept, ROW]).take(pa.array(rows))
+        table = pa.Table.from_batches([taken]).rename_columns([*(c.name for c in self._kept.values()), ROW])
+        if self._spec.data.split.folds is not None and part != "test":
+            table = table.append_column(FOLD, pa.array(fold[rows], pa.int8()))
+        table = table.cast(compact(table.schema))
+        if part == "train" and self._spec.data.augment.text is not None:
+            table = augment(table, self._spec.data.augment.text)
+        self.figures[part].count(table, self._text(), self._label())
+        for piece in table.combine_chunks().to_batches():
+            self._file(part, table.schema).write(piece)
+
+    def _text(self) -> str | None:
+        text = self._kept.get(self._plan.roles.get("text", ""))
+        return text.name if text is not None else None
+
+    def _label(self) -> str | None:
+        return self._kept[self._plan.label].name if self._plan.label is not None else None
+
+    def _file(self, part: str, schema: pa.Schema) -> ShardFile:
+        if part not in self._files:
+            path = self._dataset / part / f"{self._shard.number:05d}.parquet"
+            metadata = {SOURCE_PART_KEY: self._shard.part.encode()}
+            self._files[part] = ShardFile(path, schema, metadata=metadata, optional=True)
+        return self._files[part]
+
+    def close(self) -> None:
+        """Write what is waiting."""
+        for file in self._files.values():
+            file.close()
+
+
+def compact(schema: pa.Schema) -> pa.Schema:
+    """Arrow's usual types in place of the large ones that Daft has."""
+    return pa.schema([pa.field(field.name, _compact(field.type)) for field in schema])
+
+
+def _compact(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind):
+        return pa.binary()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_compact(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _compact(field.type)) for field in kind])
+    return kind
+
+
+def _shown(
+    batch: pa.RecordBatch, wanted: Sequence[tuple[int, int]], plan: Plan, shard: ShardInfo, first: int
+) -> dict[str, Any]:
+    """The rows of the batch that the report shows, by their number over all shards."""
+    found = {}
+    for number, place in wanted:
+        at = place - first
+        if 0 <= at < batch.num_rows:
+            row = batch.column(ROW)[at].as_py()
+            (found[str(number)],) = shown(batch, np.array([at]), shard.part, row - at, plan.shown_columns())
+    return found
+
+
+def _count_changed(
+    batch: pa.RecordBatch, decisions: pa.Table, folded: Sequence[Folded], tallies: Mapping[int, StepTally]
+) -> None:
+    stays = pc.equal(decisions["removed"], 0).to_numpy()
+    for step in folded:
+        tally = tallies[step.number]
+        if step.changed is not None:
+            flags = pc.fill_null(batch.column(step.changed), False).to_numpy(zero_copy_only=False)
+            tally.changed += int((flags & stays).sum())
+        for what, column in step.counts.items():
+            values = pc.fill_null(batch.column(column), 0).to_numpy(zero_copy_only=False)
+            tally.counts[what] = tally.counts.get(what, 0) + int(values[stays].sum())
