@@ -21,7 +21,7 @@ from services.ingest.intake.licences import licence_files
 from services.ingest.intake.report import report_of
 from services.ingest.intake.taking import Tables, Taken, Taking
 from services.ingest.opening import open_parts
-from services.ingest.profile import ColumnStatistics, column_profile
+from services.ingest.profile import column_profile
 from services.ingest.spec import IngestResult, IngestSpec
 from services.ingest.tables import Limits
 from tidemill.contracts import Recipe
@@ -29,6 +29,7 @@ from tidemill.contracts.data import Data, TaskName
 from tidemill.datasets.canonical import write_json
 from tidemill.datasets.profile import DatasetProfile
 from tidemill.datasets.schema import ColumnKind
+from tidemill.datasets.statistics import ColumnStatistics
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.tasks import check_labels, check_until, resolve_task, task_schema
 from tidemill.telemetry import span

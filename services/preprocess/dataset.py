@@ -55,7 +55,7 @@ class _Preparation:
     def run(self) -> PreprocessResult:
         parts: dict[str, Callable[[], PreprocessResult]] = {
             "all": self._all, "shards": self._shards, "map": self._map, "decide": self._decide,
-            "apply": self._apply, "assemble": self._assemble,
+            "apply": self._apply, "assemble": self._assemble, "report": self._report_on,
         }  # fmt: skip
         return parts[self._spec.kind]()
 
@@ -86,9 +86,7 @@ class _Preparation:
             self._put_vaults_together(plan, shards, work)
             return assemble(plan, self._spec, shards, work, target)
 
-    def _step(
-        self, name: str, plan: Plan, source: Path, shards: list[ShardInfo], work: Work, engine: Engine
-    ) -> None:
+    def _step(self, name: str, plan: Plan, source: Path, shards: list[ShardInfo], work: Work, engine: Engine) -> None:
         if name == "clean":
             # Where nobody keeps what is left between two passes, the second does both.
             if self._report.keeps_steps:
@@ -152,6 +150,16 @@ class _Preparation:
         plan = self._plan(self._inputs["schema"])
         self._put_vaults_together(plan, shards, work)
         return assemble(plan, self._spec, shards, work, target)
+
+    def _report_on(self) -> PreprocessResult:
+        from services.preprocess.report.making import make_report
+
+        made = make_report(
+            ingested=self._inputs["dataset"], prepared=self._inputs["prepared"],
+            intake=self._inputs["intake"] if "intake" in self._inputs.paths else None, gate=self._spec.data.quality,
+            privacy=self._spec.privacy, into=self._output / "report", progress=self._report,
+        )  # fmt: skip
+        return PreprocessResult(broken=tuple(finding.says for finding in made.broken))
 
     def _put_vaults_together(self, plan: Plan, shards: list[ShardInfo], work: Work) -> None:
         vaults = [work.vault(shard) for shard in shards if work.vault(shard).is_dir()]

@@ -11,7 +11,7 @@ from tidemill.contracts import Frozen, Recipe
 from tidemill.contracts.data import Data
 from tidemill.contracts.privacy import Privacy
 
-Kind = Literal["all", "shards", "map", "decide", "apply", "assemble"]
+Kind = Literal["all", "shards", "map", "decide", "apply", "assemble", "report"]
 
 ROLES = ("text", "label", "source", "target", "question", "context", "answers")
 """Roles of columns that a recipe can name; a dataset's schema may have others, such as ``image``."""
@@ -140,6 +140,16 @@ class PreprocessResult(Frozen):
     parts: dict[str, int] = Field(default_factory=dict)
     labels: list[str] = Field(default_factory=list)
     shards: tuple[ShardInfo, ...] = ()
+    broken: tuple[str, ...] = ()
+    """Of the job for the report: the rules of the quality gate that the dataset does not keep, in sentences."""
+
+
+def report_spec(task: str, recipe: Recipe) -> PreprocessSpec:
+    """What the report depends on beside the datasets: the quality gate, and what counts as personal data."""
+    looked_for = Privacy(
+        detect=list(recipe.privacy.looked_for), regions=recipe.privacy.regions, model=recipe.privacy.model
+    )
+    return PreprocessSpec(kind="report", task=task, data=only(recipe.data, ("quality",)), privacy=looked_for)
 
 
 def map_spec(spec: PreprocessSpec, shard: ShardInfo) -> PreprocessSpec:

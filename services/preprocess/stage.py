@@ -1,7 +1,8 @@
 """Preprocess as a stage: what it takes, what it leaves, what it announces. The work itself is in ``dataset``.
 
 A dataset of few rows is one job. A large one is prepared in rounds: its shards are made artifacts of their own, each is
-cleaned by a job, one job decides about all rows, each shard is written by a job, one puts the parts together. A shard's
+cleaned by a job, one job decides about all rows, each shard is written by a job, one puts the parts together. The data
+report is a job of its own behind it, since it looks at the version before, which the dataset knows nothing of. A shard's
 cleaning has the shard alone as its input, so that appended data leaves what is known of the others as it is.
 """
 
@@ -11,8 +12,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from services.preprocess.spec import PreprocessResult, PreprocessSpec, map_spec, steps_of
+from services.preprocess.spec import PreprocessResult, PreprocessSpec, map_spec, report_spec, steps_of
 from tidemill.contracts import DatasetIngested, DatasetPrepared, Recipe
+from tidemill.errors import InvalidInput
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.stage.definition import Job, JobResult, Stage
 
@@ -35,7 +37,7 @@ def preprocess_stage(
         outputs={
             "dataset": "dataset", "shard-*": "dataset", "schema": "dataset", "rows": "dataset", "keys": "dataset",
             "decisions-*": "dataset", "summary": "dataset", "applied": "dataset",
-            "vault": "vault",
+            "vault": "vault", "report": "report",
         },
         plan=plan_preprocess,
         work=partial(preprocess, ray_address=ray_address, allowed_hooks=tuple(allowed_hooks)),
@@ -57,14 +59,20 @@ def plan_preprocess(event: DatasetIngested, recipe: Recipe) -> list[Job[Preproce
     return [Job(spec=PreprocessSpec(kind="shards", task=event.task), inputs=inputs, title="shards")]
 
 
-def follow_preprocess(
-    event: DatasetIngested, recipe: Recipe, rounds: Sequence[Results]
-) -> list[Job[PreprocessSpec]]:
-    """The next round: none behind a job for all of the dataset."""
+def follow_preprocess(event: DatasetIngested, recipe: Recipe, rounds: Sequence[Results]) -> list[Job[PreprocessSpec]]:
+    """The next round: of the pieces of a large dataset, then the report of the prepared one, then none."""
+    prepared = next((one for one in rounds[-1] if one.result.parts), None)
+    if prepared is None:
+        return _follow_pieces(event, recipe, rounds) if "report" not in rounds[-1][0].artifacts else []
+    inputs = {"prepared": prepared.artifacts["dataset"], "dataset": event.dataset}
+    if event.report is not None:
+        inputs["intake"] = event.report
+    return [Job(spec=report_spec(event.task, recipe), inputs=inputs, title="report")]
+
+
+def _follow_pieces(event: DatasetIngested, recipe: Recipe, rounds: Sequence[Results]) -> list[Job[PreprocessSpec]]:
     listed = rounds[0][0]
     shards = listed.result.shards
-    if not shards:
-        return []
     spec = PreprocessSpec.of(event.task, recipe)
     schema = {"schema": listed.artifacts["schema"]}
     if len(rounds) == 1:
@@ -93,18 +101,16 @@ def follow_preprocess(
             )
             for shard, mapped in zip(shards, rounds[1], strict=True)
         ]
-    if len(rounds) == 4:
-        inputs = {**schema, "summary": rounds[2][0].artifacts["summary"]}
-        for shard, written in zip(shards, rounds[3], strict=True):
-            inputs[f"applied-{shard.name}"] = written.artifacts["applied"]
-            if "dataset" in written.artifacts:  # a shard whose rows are all gone leaves none
-                inputs[f"dataset-{shard.name}"] = written.artifacts["dataset"]
-        for shard, mapped in zip(shards, rounds[1], strict=True):
-            if "vault" in mapped.artifacts:
-                inputs[f"vault-{shard.name}"] = mapped.artifacts["vault"]
-        putting = spec.model_copy(update={"kind": "assemble", "shards": shards})
-        return [Job(spec=putting, inputs=inputs, title="put together")]
-    return []
+    inputs = {**schema, "summary": rounds[2][0].artifacts["summary"]}
+    for shard, written in zip(shards, rounds[3], strict=True):
+        inputs[f"applied-{shard.name}"] = written.artifacts["applied"]
+        if "dataset" in written.artifacts:  # a shard whose rows are all gone leaves none
+            inputs[f"dataset-{shard.name}"] = written.artifacts["dataset"]
+    for shard, mapped in zip(shards, rounds[1], strict=True):
+        if "vault" in mapped.artifacts:
+            inputs[f"vault-{shard.name}"] = mapped.artifacts["vault"]
+    putting = spec.model_copy(update={"kind": "assemble", "shards": shards})
+    return [Job(spec=putting, inputs=inputs, title="put together")]
 
 
 def preprocess(
@@ -118,8 +124,18 @@ def preprocess(
 
 
 def join_preprocess(event: DatasetIngested, recipe: Recipe, results: Results) -> DatasetPrepared:
-    """The dataset is clean and cut: where it is, how large its parts are, which labels it has."""
+    """The dataset is clean and cut: where it is, how large its parts are, which labels it has.
+
+    Raises:
+        InvalidInput: it does not pass the recipe's quality gate.
+    """
     done = next(result for result in reversed(results) if result.result.parts)
+    reported = results[-1]
+    if reported.result.broken:
+        raise InvalidInput(
+            f"the prepared dataset does not pass the quality gate: {'; '.join(reported.result.broken)}; see "
+            f"`tidemill datasets report {event.run_id}`, then clean the data or change data.quality in the recipe"
+        )
     return DatasetPrepared(
         project=event.project,
         run_id=event.run_id,
@@ -131,6 +147,7 @@ def join_preprocess(event: DatasetIngested, recipe: Recipe, results: Results) ->
         task=event.task,
         parts=done.result.parts,
         labels=done.result.labels,
+        report=reported.artifacts["report"],
         vault=done.artifacts.get("vault"),
         final=recipe.until == "prepared",
     )

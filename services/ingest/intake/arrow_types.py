@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.ingest.kinds import kind_of_type
+from tidemill.datasets.kinds import kind_of_type
 from tidemill.errors import InvalidInput
 
 

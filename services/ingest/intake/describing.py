@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.ingest.intake.taking import Taken
-from services.ingest.kinds import is_category
 from tidemill.datasets import Column, DatasetSchema
+from tidemill.datasets.kinds import is_category
 from tidemill.datasets.profile import (
     ColumnFigures,
     DatasetProfile,

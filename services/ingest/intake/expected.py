@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.ingest.intake.bad_rows import BadRowKeeper, shortened
-from services.ingest.kinds import is_opaque, kind_of_type
 from tidemill.contracts.data import Data
 from tidemill.contracts.preparation import ValueType
+from tidemill.datasets.kinds import is_opaque, kind_of_type
 from tidemill.datasets.values import is_marker, readable
 from tidemill.errors import InvalidInput
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 from services.ingest.intake.arrow_types import OneSchema
 from services.ingest.intake.bad_rows import BadRowKeeper
 from services.ingest.intake.expected import ExpectedColumns
-from services.ingest.profile import ColumnStatistics
 from services.ingest.tables import TableFile
 from tidemill.datasets import PartWriter
 from tidemill.datasets.intake import FileRead
+from tidemill.datasets.statistics import ColumnStatistics
 from tidemill.errors import HandedBack, InvalidInput
 from tidemill.jobs.report import ProgressReport
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from services.ingest.delimited import DelimitedFile
+from services.ingest.formats.delimited import DelimitedFile
 from services.ingest.media.checks import Media
 from services.ingest.media.names import FileNames
 from services.ingest.tables import BadRows, Limits

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from tidemill.datasets.intake import BadRowKind, FileRead, IntakeReport
-
 from services.preprocess.report.document import DataReport
 from services.preprocess.report.tables import Markup, table
+from tidemill.datasets.intake import BadRowKind, FileRead, IntakeReport
 
 _SHOWN_FILES = 50
 

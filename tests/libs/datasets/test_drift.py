@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from services.ingest.profile import ColumnStatistics
 from tidemill.datasets.drift import ColumnDrift, Drift, drift, stability_index
 from tidemill.datasets.profile import DatasetProfile, PartFigures
+from tidemill.datasets.statistics import ColumnStatistics
 
 
 def profile(labels: list[str] | None = None, **columns: object) -> DatasetProfile:

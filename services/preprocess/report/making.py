@@ -1,0 +1,107 @@
+"""Makes the data report of a prepared dataset: reads what was counted, measures the rows that are left, judges, writes.
+
+Knows files; neither the stage nor who asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from services.preprocess.privacy import find
+from services.preprocess.report.document import DataReport, PreparationStatistics
+from services.preprocess.report.gate import judge
+from services.preprocess.report.page import render_page
+from tidemill.contracts.preparation import QualityGate
+from tidemill.contracts.privacy import STRUCTURAL, Privacy
+from tidemill.datasets import Column, DatasetSchema, part_shards
+from tidemill.datasets.canonical import write_json
+from tidemill.datasets.intake import IntakeReport
+from tidemill.datasets.profile import DatasetProfile, PartFigures
+from tidemill.datasets.statistics import ColumnStatistics
+from tidemill.errors import CorruptArtifact, HandedBack
+from tidemill.jobs.report import ProgressReport
+
+_OWN = frozenset(("row", "fold"))
+"""Columns of a prepared dataset that are the preparation's own."""
+_BATCH = 1 << 16
+
+
+def make_report(
+    *, ingested: Path, prepared: Path, intake: Path | None, gate: QualityGate, privacy: Privacy, into: Path,
+    progress: ProgressReport,
+) -> DataReport:  # fmt: skip
+    """Write ``report.json`` and ``report.html`` into the folder ``into``; memory does not grow with the dataset.
+
+    Raises:
+        CorruptArtifact: a file of one of the datasets cannot be read.
+        HandedBack: the worker wants to leave.
+    """
+    schema = DatasetSchema.read(prepared)
+    statistics = _statistics(prepared)
+    after, left = _measured(prepared, schema, statistics, privacy, progress)
+    report = DataReport(
+        task=schema.task,
+        roles=DatasetSchema.read(ingested).roles,
+        intake=IntakeReport.read(intake) if intake is not None else None,
+        statistics=statistics,
+        before=DatasetProfile.read(ingested),
+        after=after,
+        personal_left=left,
+    )
+    report = report.model_copy(update={"gate": judge(report, gate)})
+    into.mkdir(parents=True, exist_ok=True)
+    write_json(into / "report.json", report.model_dump(mode="json"))
+    (into / "report.html").write_text(render_page(report), encoding="utf-8")
+    return report
+
+
+def _statistics(prepared: Path) -> PreparationStatistics:
+    try:
+        return PreparationStatistics.model_validate_json((prepared / "statistics.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CorruptArtifact(f"the prepared dataset's statistics.json cannot be read: {error}") from None
+
+
+def _measured(
+    prepared: Path, schema: DatasetSchema, statistics: PreparationStatistics, privacy: Privacy, progress: ProgressReport
+) -> tuple[DatasetProfile, dict[str, int]]:
+    """The figures of the rows that are left, and the personal data in them that was looked for."""
+    columns = [column for column in schema.columns if column.name not in _OWN]
+    figures = [ColumnStatistics(column.name, kind=column.kind, strings=False) for column in columns]
+    looked_for = [entity for entity in privacy.looked_for if entity in STRUCTURAL]
+    texts = [column.name for column in columns if column.kind == "text"] if looked_for else []
+    left: Counter[str] = Counter(dict.fromkeys(looked_for, 0))
+    rows, done = sum(statistics.prepared.values()), 0
+    for batch in _batches(prepared, columns):
+        for column, running in zip(batch.columns, figures, strict=True):
+            running.update(column)
+        for name in texts:
+            left.update(find(batch.column(name), looked_for, privacy.regions, reserved=False).counts())
+        done += batch.num_rows
+        progress.progress(done / max(1, rows), f"{done:,} rows measured")
+        if progress.stop_requested:
+            raise HandedBack("the worker is leaving in the middle of a data report")
+    parts = {
+        part: PartFigures(rows=number, label_counts=dict(sorted(statistics.balance.get(part, {}).items())))
+        for part, number in statistics.prepared.items()
+    }
+    after = DatasetProfile(rows=rows, columns=[one.figures() for one in figures], parts=parts)
+    return after, dict(left)
+
+
+def _batches(prepared: Path, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+    names = [column.name for column in columns]
+    for part, shards in part_shards(prepared).items():
+        for shard in shards:
+            try:
+                with pq.ParquetFile(shard) as file:
+                    for batch in file.iter_batches(_BATCH, columns=names):
+                        yield batch.select(names)
+            except (OSError, pa.ArrowException) as error:
+                raise CorruptArtifact(f"the prepared dataset's {part}/{shard.name} cannot be read: {error}") from None
