@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from services.preprocess.report.document import DataReport
-from services.preprocess.report.tables import Markup, table
-from tidemill.datasets.intake import BadRowKind, FileRead, IntakeReport
+from services.preprocess.report.tables import Markup, listed, table
+from tidemill.datasets.intake import BadRowKind, FileRead, IntakeReport, Repair
 
 _SHOWN_FILES = 50
 
@@ -20,12 +20,9 @@ def sections(report: DataReport) -> list[str]:
     if intake.licence_files:
         named = ", ".join(intake.licence_files)
         found.append(f"<p>Beside the data lies a licence to read: {escape(named)}.</p>")
+    found += [f"<p>As it came in, {escape(warning)}.</p>" for warning in intake.warnings]
     if intake.repairs:
-        rows = [
-            (one.says, one.column or "", one.file or "", one.rows)
-            for one in sorted(intake.repairs, key=lambda one: -one.rows)
-        ]
-        found += ["<h2>What was put right</h2>", table(("repair", "column", "file", "rows"), rows)]
+        found += ["<h2>What was found in the values</h2>", _repairs(intake)]
     if intake.bad_rows.rows:
         became = {"drop": "left out", "quarantine": "put aside in the quarantine artifact", "fail": "refused"}
         found += [
@@ -34,6 +31,18 @@ def sections(report: DataReport) -> list[str]:
             table(("reason", "rows"), [(_reason(kind), kind.rows) for kind in intake.bad_rows.kinds]),
         ]
     return found
+
+
+def _repairs(intake: IntakeReport) -> str:
+    """The same repair of several columns is one line."""
+    where: dict[str, list[Repair]] = {}
+    for one in intake.repairs:
+        where.setdefault(one.says, []).append(one)
+    rows = [
+        (says, listed([one.column or one.file or "" for one in repairs]), sum(one.rows for one in repairs))
+        for says, repairs in where.items()
+    ]
+    return table(("what", "where", "values"), sorted(rows, key=lambda row: -row[2]))
 
 
 def _files(intake: IntakeReport) -> str:

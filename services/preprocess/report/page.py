@@ -9,6 +9,7 @@ from html import escape
 
 from services.preprocess.report import columns, drift, intake, preparation
 from services.preprocess.report.document import DataReport
+from tidemill.datasets import PARTS
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5d6778; --line: #dfe3ea; --paper: #ffffff; --card: #f6f7fa;
@@ -27,7 +28,7 @@ h3 small { color: var(--soft); font-weight: 400; } p.lead { margin: 0.3rem 0 1.6
 .card { padding: 0.9rem 1rem; border-radius: 10px; background: var(--card); }
 .card b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; } .card span { color: var(--soft); }
 table { width: 100%; border-collapse: collapse; } th { color: var(--soft); font-weight: 500; text-align: left; }
-th, td { padding: 0.45rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: 0.45rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td small { color: var(--soft); } details { margin-top: 0.3rem; color: var(--soft); } summary { cursor: pointer; }
 blockquote { margin: 0.35rem 0; padding-left: 0.7rem; border-left: 3px solid var(--line); overflow-wrap: anywhere; }
@@ -45,7 +46,7 @@ def render_page(report: DataReport) -> str:
     sections = [
         _head(report),
         *(_finding(finding.says, kept=finding.kept) for finding in report.gate),
-        *(_finding(warning, kept=False) for warning in _warnings(report)),
+        *(_finding(warning, kept=False) for warning in report.statistics.warnings),
         *intake.sections(report),
         *preparation.sections(report),
         *columns.sections(report),
@@ -66,7 +67,7 @@ def _head(report: DataReport) -> str:
     cards = [("rows in the source", source), ("removed", statistics.removed)]
     if report.intake is not None and report.intake.bad_rows.rows:
         cards.append(("could not be read", report.intake.bad_rows.rows))
-    cards += [(f"in {part}", rows) for part, rows in statistics.prepared.items()]
+    cards += [(f"in {part}", statistics.prepared[part]) for part in PARTS if part in statistics.prepared]
     if labels := statistics.balance.get("train"):
         cards.append(("labels", len(labels)))
     roles = ", ".join(f"{escape(role)} from “{escape(column)}”" for role, column in report.roles.items())
@@ -84,10 +85,6 @@ def _how_cut(report: DataReport) -> str:
     method = escape(str(split.get("method", "stratified")))
     by = split.get("group") if method == "group" else split.get("time") if method == "time" else None
     return f"parts cut by {method}{f' of “{escape(str(by))}”' if by else ''}, seed {split.get('seed', 0)}"
-
-
-def _warnings(report: DataReport) -> list[str]:
-    return [*(report.intake.warnings if report.intake is not None else []), *report.statistics.warnings]
 
 
 def _finding(says: str, *, kept: bool) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from html import escape
+from typing import get_args
 
 from services.preprocess.report.charts import Bar, bars, legend
 from services.preprocess.report.document import DataReport, PreparationStatistics
-from services.preprocess.report.tables import Markup, described, examples, table
+from services.preprocess.report.tables import Markup, described, examples, listed, table
 from services.preprocess.tally import StepTally
+from tidemill.contracts.privacy import EntityName
 
 _COLOURS = {"train": "var(--train)", "validation": "var(--validation)", "test": "var(--test)"}
 _SHOWN_LABELS = 200
+_ENTITIES = frozenset(get_args(EntityName))
 
 
 def sections(report: DataReport) -> list[str]:
@@ -53,7 +56,8 @@ def _steps(statistics: PreparationStatistics) -> str:
 
 
 def _step(step: StepTally) -> Markup:
-    counts = "; ".join(f"{escape(what)}: {number:,}" for what, number in step.counts.items() if number)
+    most = sorted((item for item in step.counts.items() if item[1]), key=lambda item: (-item[1], item[0]))
+    counts = escape(listed([f"{what}: {number:,}" for what, number in most], 12))
     counted = f"<br><small>{counts}</small>" if counts else ""
     return Markup(f"{escape(step.name)}<br><small>{escape(step.says)}</small>{counted}{examples(step.examples)}")
 
@@ -69,8 +73,8 @@ def _pairs(statistics: PreparationStatistics) -> str:
 def _personal(report: DataReport) -> str:
     found: dict[str, int] = {}
     for step in report.statistics.steps:
-        if step.name in ("find personal data", "personal data"):
-            for kind, number in step.counts.items():
+        for kind, number in step.counts.items():
+            if kind in _ENTITIES:
                 found[kind] = found.get(kind, 0) + number
     kinds = sorted({*found, *report.personal_left}, key=lambda kind: (-found.get(kind, 0), kind))
     if not kinds:

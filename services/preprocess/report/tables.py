@@ -55,5 +55,11 @@ def described(row: Mapping[str, Any]) -> str:
     return f"{where}: {'; '.join(values)}"
 
 
+def listed(names: Sequence[str], shown: int = 8) -> str:
+    """Names in a row; of many the first ones."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
 def _right(right: bool) -> str:
     return ' class="number"' if right else ""
