@@ -26,6 +26,8 @@ from tidemill.errors import InvalidInput
 
 _SAMPLE = 1 << 18
 _STEP = 256
+_ENOUGH = 1_000
+"""Bad rows after which it is clear how well a dialect fits."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class _Fit:
 
     dialect: Dialect
     plain: Plain | None
-    bad: int = 0
+    bad: float = 0.0
+    """Share of the rows that are bad."""
     joined: bool = False
 
 
@@ -112,7 +115,7 @@ class DelimitedFile:
             self.columns,
             self._limits,
             header=self._header,
-            marked=self._encoding.damaged,
+            damaged=self._encoding.name if self._encoding.damaged else None,
         )
 
     def _columns_of(self, rows: list[list[str]]) -> pa.RecordBatch:
@@ -175,14 +178,15 @@ class DelimitedFile:
                 plain = check_plain(stream, dialect, width, max_cell=self._limits.max_cell, header=header)
             if plain is not None:
                 return _Fit(dialect, plain, joined=plain.joined)
-        bad = 0
+        bad = rows = 0
         with open_text(self.path, self._encoding, newline="") as (file, _):
             counted = _Counted(bounded_lines(file, self._encoding, self._limits.max_line))
-            rows = 0
             for row in self._rows(counted, dialect):
                 rows += 1
                 bad += isinstance(row, BadRow)
-        return _Fit(dialect, None, bad, joined=counted.filled > rows + self._header)
+                if bad >= _ENOUGH:
+                    break
+        return _Fit(dialect, None, bad / max(1, rows), joined=counted.filled > rows + self._header)
 
 
 class _Counted:
