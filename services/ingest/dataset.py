@@ -122,9 +122,7 @@ def _resolved(recipe: Recipe, taken: Taken, where: str, grown: Base | None) -> t
     return task, recipe.model_copy(update={"task": task, "data": data})
 
 
-def _check_labels(
-    task: TaskName, taken: Taken, profile: DatasetProfile, roles: Mapping[str, str], where: str
-) -> None:
+def _check_labels(task: TaskName, taken: Taken, profile: DatasetProfile, roles: Mapping[str, str], where: str) -> None:
     label = roles.get("label")
     if label is None:
         return

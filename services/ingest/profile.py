@@ -136,9 +136,7 @@ class ColumnStatistics:
             padded = pc.and_(pc.not_equal(trimmed, values), pc.not_equal(trimmed, ""))
             self._padded += pc.sum(counts.filter(padded)).as_py() or 0
             marks = pc.is_in(trimmed, value_set=self._markers)
-            for value, rows in zip(
-                trimmed.filter(marks).to_pylist(), counts.filter(marks).to_pylist(), strict=True
-            ):
+            for value, rows in zip(trimmed.filter(marks).to_pylist(), counts.filter(marks).to_pylist(), strict=True):
                 self._marked[value] += rows
             values, counts = trimmed.filter(pc.invert(marks)), counts.filter(pc.invert(marks))
         return self._without(values, counts, pc.equal(pc.utf8_trim_whitespace(values), ""))

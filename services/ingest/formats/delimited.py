@@ -36,8 +36,10 @@ class _Fit:
 
     dialect: Dialect
     plain: Plain | None
-    bad: float = 0.0
-    """Share of the rows that are bad."""
+    bad: int = 0
+    """Bad rows, up to ``_ENOUGH``."""
+    share: float = 0.0
+    """Of bad rows among those looked at."""
     joined: bool = False
 
 
@@ -168,7 +170,7 @@ class DelimitedFile:
                 return plain if plain.bad == 0 else found
             return found
         # Sorting is stable, and the one that was found comes first.
-        return min((found, *map(self._fit, sniffed.otherwise)), key=lambda fit: fit.bad)
+        return min((found, *map(self._fit, sniffed.otherwise)), key=lambda fit: (fit.bad, fit.share))
 
     def _fit(self, dialect: Dialect) -> _Fit:
         width = len(self.columns)
@@ -186,7 +188,7 @@ class DelimitedFile:
                 bad += isinstance(row, BadRow)
                 if bad >= _ENOUGH:
                     break
-        return _Fit(dialect, None, bad / max(1, rows), joined=counted.filled > rows + self._header)
+        return _Fit(dialect, None, bad, bad / max(1, rows), joined=counted.filled > rows + self._header)
 
 
 class _Counted:

@@ -94,7 +94,9 @@ class BadRowKeeper:
         if not self.rows or (good and self.rows <= good):
             return
         reason, rows = self._kinds.most_common(1)[0]
-        share = "every row is bad" if not good else f"{self.rows:,} of {self.rows + good:,} rows are bad, more than half"
+        share = (
+            "every row is bad" if not good else f"{self.rows:,} of {self.rows + good:,} rows are bad, more than half"
+        )
         raise InvalidInput(
             f"{where}: {share}; most often ({rows:,} rows): {self._examples[reason][0].reason}; check data.format, "
             "data.columns and data.expected, or mend the rows: a dataset of which most is left out is not taken"

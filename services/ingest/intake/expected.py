@@ -106,5 +106,7 @@ def _right(column: pa.Array, type: ValueType) -> pa.Array:
 
 
 def _as_text(values: Mapping[str, object]) -> str:
-    shown = {name: value if isinstance(value, int | float | str | None) else str(value) for name, value in values.items()}
+    shown = {
+        name: value if isinstance(value, int | float | str | None) else str(value) for name, value in values.items()
+    }
     return json.dumps(shown, ensure_ascii=False)

@@ -51,7 +51,10 @@ _LONG_FORMS = (
     (re.compile(r"^lesser-gpl|^lesser"), "lgpl"),
     (re.compile(r"^(a|l)?gpl-?(?=\d)"), r"\1gpl-"),
     (re.compile(r"^((?:a|l)?gpl-\d)(?![.\d])"), r"\1.0"),
-    (re.compile(r"^((?:a|l)?gpl-[\d.]+)-?\+$|^((?:a|l)?gpl-[\d.]+)-or-(?:any-)?later(?:-versions?)?$"), r"\1\2-or-later"),
+    (
+        re.compile(r"^((?:a|l)?gpl-[\d.]+)-?\+$|^((?:a|l)?gpl-[\d.]+)-or-(?:any-)?later(?:-versions?)?$"),
+        r"\1\2-or-later",
+    ),
     (re.compile(r"-only$"), ""),
 )
 """Turned one after the other into what SPDX says, in lower case; ``GPL-3.0`` and ``GPL-3.0-only`` are the same."""
