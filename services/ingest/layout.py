@@ -108,17 +108,6 @@ def cannot_choose(names: Sequence[str], where: str, reason: str) -> InvalidInput
     )
 
 
-def choose_files(names: Sequence[str], where: str) -> list[str]:
-    """Those of the files ``names`` of one folder that are the dataset, as far as names tell.
-
-    Raises:
-        InvalidInput: there is none, or it is not clear which.
-    """
-    visible = [name for name in sorted(names) if not _is_hidden(name)]
-    parts = given_parts(visible, where, Data())
-    return [name for files in parts.values() for name in files] if parts else candidates(visible, where, Data())
-
-
 def _alike(names: list[str], where: str) -> list[str]:
     if len({PurePath(name).suffix.casefold() for name in names}) > 1:
         raise cannot_choose(names, where, "they are of different formats")

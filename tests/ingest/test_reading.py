@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ingest.dialect import Dialect, sniff
+from services.ingest.formats.dialect import Dialect, sniff
 from services.ingest.sources.policy import SourcePolicy
 from services.ingest.stage import ingest_stage
 from tidemill.contracts import ArtifactRef, DatasetPublished, Recipe, ResourceUsage

@@ -12,7 +12,7 @@ from services.ingest.formats.arff_header import Attribute, read_header
 from services.ingest.formats.arff_tokens import split, split_sparse
 from services.ingest.formats.encoding import detect_encoding
 from services.ingest.formats.text import bounded_lines, open_text
-from services.ingest.formats.undecodable import first_undecodable, shown
+from services.ingest.formats.undecodable import first_undecodable, shown, undecodable
 from services.ingest.tables import (
     BATCH_BYTES,
     BATCH_ROWS,
@@ -94,7 +94,7 @@ class ArffFile:
         if len(text) > self._limits.max_line:
             raise _Wrong(f": longer than {self._limits.max_line:,} characters")
         if self._encoding.damaged and (byte := first_undecodable(text)) is not None:
-            raise _Wrong(f": the byte {byte} does not decode; repair it, or set data.encoding in the recipe")
+            raise _Wrong(undecodable("", byte, self._encoding.name))
         if text.startswith("{"):
             return self._sparse(text)
         cells = split(text)

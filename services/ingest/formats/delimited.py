@@ -26,6 +26,8 @@ from tidemill.errors import InvalidInput
 
 _SAMPLE = 1 << 18
 _STEP = 256
+_ENOUGH = 1_000
+"""Bad rows after which it is clear how well a dialect fits."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class _Fit:
     dialect: Dialect
     plain: Plain | None
     bad: int = 0
+    """Bad rows, up to ``_ENOUGH``."""
+    share: float = 0.0
+    """Of bad rows among those looked at."""
     joined: bool = False
 
 
@@ -112,7 +117,7 @@ class DelimitedFile:
             self.columns,
             self._limits,
             header=self._header,
-            marked=self._encoding.damaged,
+            damaged=self._encoding.name if self._encoding.damaged else None,
         )
 
     def _columns_of(self, rows: list[list[str]]) -> pa.RecordBatch:
@@ -165,7 +170,7 @@ class DelimitedFile:
                 return plain if plain.bad == 0 else found
             return found
         # Sorting is stable, and the one that was found comes first.
-        return min((found, *map(self._fit, sniffed.otherwise)), key=lambda fit: fit.bad)
+        return min((found, *map(self._fit, sniffed.otherwise)), key=lambda fit: (fit.bad, fit.share))
 
     def _fit(self, dialect: Dialect) -> _Fit:
         width = len(self.columns)
@@ -175,14 +180,15 @@ class DelimitedFile:
                 plain = check_plain(stream, dialect, width, max_cell=self._limits.max_cell, header=header)
             if plain is not None:
                 return _Fit(dialect, plain, joined=plain.joined)
-        bad = 0
+        bad = rows = 0
         with open_text(self.path, self._encoding, newline="") as (file, _):
             counted = _Counted(bounded_lines(file, self._encoding, self._limits.max_line))
-            rows = 0
             for row in self._rows(counted, dialect):
                 rows += 1
                 bad += isinstance(row, BadRow)
-        return _Fit(dialect, None, bad, joined=counted.filled > rows + self._header)
+                if bad >= _ENOUGH:
+                    break
+        return _Fit(dialect, None, bad, bad / max(1, rows), joined=counted.filled > rows + self._header)
 
 
 class _Counted:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from services.ingest.formats.dialect import Dialect
 from services.ingest.formats.stray import is_plain_tail
-from services.ingest.formats.undecodable import first_undecodable, shown
+from services.ingest.formats.undecodable import first_undecodable, shown, undecodable
 from services.ingest.tables import Limits, cell_too_long
 
 
@@ -61,11 +61,11 @@ class _Lines:
 
 
 def read_rows(
-    lines: Iterator[str], dialect: Dialect, columns: Sequence[str], limits: Limits, *, header: bool, marked: bool
+    lines: Iterator[str], dialect: Dialect, columns: Sequence[str], limits: Limits, *, header: bool, damaged: str | None
 ) -> Iterator[list[str] | BadRow]:
     """The rows of a file of ``columns``, blank ones left out; the first one is skipped if it is the ``header``.
 
-    ``marked`` says that there are bytes that do not decode (see ``undecodable``).
+    ``damaged`` names the encoding if there are bytes that do not decode (see ``undecodable``).
     """
     # The module has one limit for the whole process, which other readers may be relying on.
     csv.field_size_limit(max(csv.field_size_limit(), limits.max_line))
@@ -94,26 +94,23 @@ def read_rows(
                 yield _bad(feed, f"{feed.place()}: {_unclosed(dialect)}", limits)
             else:
                 yield _bad(feed, f"{feed.place()}: {_ragged(len(row), columns, dialect)}", limits)
-        elif (reason := _wrong(row, columns, names, feed, limits, marked)) is not None:
+        elif (reason := _wrong(row, columns, names, feed, limits, damaged)) is not None:
             yield _bad(feed, reason, limits)
         else:
             yield row
 
 
 def _wrong(
-    row: list[str], columns: Sequence[str], names: list[str] | None, feed: _Lines, limits: Limits, marked: bool
+    row: list[str], columns: Sequence[str], names: list[str] | None, feed: _Lines, limits: Limits, damaged: str | None
 ) -> str | None:
     if sum(map(len, row)) > limits.max_cell:
         for column, cell in zip(columns, row, strict=True):
             if len(cell) > limits.max_cell:
                 return cell_too_long(feed.place(), column, len(cell), limits)
-    if marked:
+    if damaged is not None:
         for column, cell in zip(columns, row, strict=True):
             if (byte := first_undecodable(cell)) is not None:
-                return (
-                    f"{feed.place()}, column {column!r}: the byte {byte} does not decode; repair it, or name the "
-                    "file's encoding in the recipe, e.g.  data: {encoding: gb18030}"
-                )
+                return undecodable(f"{feed.place()}, column {column!r}", byte, damaged)
     if row[0].startswith("\ufeff"):
         return f"{feed.place()}: begins with a byte order mark, as if another file had been appended; remove the mark"
     if names is not None and [cell.strip() for cell in row] == names:

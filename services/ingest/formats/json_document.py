@@ -13,7 +13,7 @@ from services.ingest.formats.json_object import JsonColumnsFile
 from services.ingest.formats.json_outline import Outline, outline
 from services.ingest.formats.json_stream import JsonStream, open_json
 from services.ingest.formats.json_values import JsonProblem, kind_of_value
-from services.ingest.formats.undecodable import first_undecodable, shown
+from services.ingest.formats.undecodable import first_undecodable, shown, undecodable
 from services.ingest.names import path_of_part
 from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns
 from tidemill.contracts.data import Data
@@ -104,7 +104,7 @@ class JsonRowsFile:
                 return f"{place()}: {len(element)} values, but {len(self._names)} are expected {tuple(self._names)}"
             row = dict(zip(self._names, element, strict=True))
         if self._encoding.damaged and (byte := first_undecodable(document.last_text())) is not None:
-            return f"{place()}: the byte {byte} does not decode; repair it, or set data.encoding in the recipe"
+            return undecodable(place(), byte, self._encoding.name)
         try:
             document.refuse_half_pairs(element)
         except JsonProblem as problem:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from services.ingest.formats.encoding import TextEncoding
 from services.ingest.formats.json_columns import JsonColumns, long_cell
 from services.ingest.formats.json_stream import open_json
-from services.ingest.formats.undecodable import first_undecodable, shown
+from services.ingest.formats.undecodable import first_undecodable, shown, undecodable
 from services.ingest.tables import BadRows, Batch, Limits, Writing, check_columns
 from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
@@ -27,7 +27,7 @@ class JsonColumnsFile:
             raise InvalidInput(f"{path.name} is an object whose keys name the columns; remove data.columns")
         self.path = path
         self._limits = limits
-        self._damaged = encoding.damaged
+        self._encoding = encoding
         self._values = self._read(encoding)
         lengths = {name: len(values) for name, values in self._values.items()}
         first = next(iter(lengths))
@@ -66,11 +66,11 @@ class JsonColumnsFile:
         return {name: values[number] for name, values in self._values.items()}
 
     def _wrong(self, row: dict[str, Any], place: str) -> str | None:
-        if self._damaged:
+        if self._encoding.damaged:
             for name, value in row.items():
                 byte = first_undecodable(str(value))
                 if byte is not None:
-                    return f"{place}, column {name!r}: the byte {byte} does not decode; repair it, or set data.encoding"
+                    return undecodable(f"{place}, column {name!r}", byte, self._encoding.name)
         try:
             str(row).encode()
         except UnicodeEncodeError:

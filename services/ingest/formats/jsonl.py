@@ -12,7 +12,7 @@ from services.ingest.formats.encoding import detect_encoding
 from services.ingest.formats.json_columns import JsonColumns, long_cell
 from services.ingest.formats.json_values import JsonProblem, decode, kind_of_value
 from services.ingest.formats.text import bounded_lines, open_text
-from services.ingest.formats.undecodable import first_undecodable, shown
+from services.ingest.formats.undecodable import first_undecodable, shown, undecodable
 from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns
 from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
@@ -65,7 +65,7 @@ class JsonLinesFile:
         if len(line) > self._limits.max_line:
             return f"line {number}: longer than {self._limits.max_line:,} characters; shorten the values"
         if self._encoding.damaged and (byte := first_undecodable(line)) is not None:
-            return f"line {number}: the byte {byte} does not decode; repair it, or set data.encoding in the recipe"
+            return undecodable(f"line {number}", byte, self._encoding.name)
         try:
             row = decode(line)
         except JsonProblem as problem:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from services.ingest.formats.encoding import detect_encoding
 from services.ingest.formats.text import bounded_lines, open_text
-from services.ingest.formats.undecodable import first_undecodable, shown
+from services.ingest.formats.undecodable import first_undecodable, shown, undecodable
 from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, cell_too_long
 from tidemill.contracts.data import Data
 from tidemill.datasets.schema import ColumnKind
@@ -87,7 +87,7 @@ class LinesFile:
         if length > self._limits.max_cell:
             return cell_too_long(f"line {line}", self.columns[0], length, self._limits)
         if self._encoding.damaged and (byte := first_undecodable(text)) is not None:
-            return f"line {line}: the byte {byte} does not decode; repair it, or set data.encoding in the recipe"
+            return undecodable(f"line {line}", byte, self._encoding.name)
         return None
 
     def _has_paragraphs(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.ingest.kinds import kind_of_type
 from tidemill.datasets.schema import ColumnKind
 from tidemill.errors import InvalidInput
 
@@ -67,15 +68,7 @@ def as_plain(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 def kind_of(kind: pa.DataType) -> ColumnKind | None:
     """The kind of a column of this type; None where values have to be looked at: text, and bytes."""
-    if pa.types.is_boolean(kind):
-        return "boolean"
-    if pa.types.is_integer(kind):
-        return "integer"
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number"
-    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        return "date"
-    return "nested" if pa.types.is_nested(kind) else None
+    return None if pa.types.is_string(kind) or pa.types.is_binary(kind) else kind_of_type(kind)
 
 
 def media_kind(head: bytes) -> ColumnKind | None:

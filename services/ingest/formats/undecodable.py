@@ -24,6 +24,14 @@ def first_undecodable(text: str) -> str | None:
     return f"0x{ord(found[0]) & 0xFF:02X}" if found else None
 
 
+def undecodable(place: str, byte: str, encoding: str) -> str:
+    """The reason for a row with such a byte, at ``place`` ("line 7")."""
+    return (
+        f"{place}: the byte {byte} is not valid {encoding}; repair it, or name the file's encoding in the recipe, e.g.  "
+        "data: {encoding: gb18030}"
+    )
+
+
 def shown(text: str) -> str:
     r"""``text`` with every bad byte written as ``\xE9``, so that it can be stored."""
     return text if text.isascii() else _MARK.sub(lambda mark: f"\\x{ord(mark[0]) & 0xFF:02X}", text)
