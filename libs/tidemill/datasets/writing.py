@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROW_GROUP = 1 << 16
+ROW_GROUP_BYTES = 1 << 26
+"""Of binary values, such as images: a row group ends with the row that reaches it."""
 
 
 class PartWriter:
     """Writes batches of one part into ``<dataset>/<part>/<number>.parquet``; the same rows are always the same bytes.
 
-    How rows come in batches does not matter: a row group has ``ROW_GROUP`` rows, a shard ``shard_rows``.
+    How rows come in batches does not matter: a row group has ``ROW_GROUP`` rows, or fewer when their binary values
+    have ``ROW_GROUP_BYTES``; a shard has ``shard_rows``.
     """
 
     def __init__(self, dataset: Path, part: str, *, shard_rows: int, first: int = 0) -> None:
@@ -25,6 +31,7 @@ class PartWriter:
         self._in_shard = 0
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
+        self._waiting_bytes = 0
         self.rows = 0
         """Rows written and waiting."""
 
@@ -33,10 +40,14 @@ class PartWriter:
         self.rows += batch.num_rows
         while batch.num_rows:
             room = min(ROW_GROUP, self._shard_rows - self._in_shard) - self._waiting_rows
-            self._waiting.append(batch.slice(0, room))
-            self._waiting_rows += self._waiting[-1].num_rows
-            batch = batch.slice(room)
-            if self._waiting_rows == min(ROW_GROUP, self._shard_rows - self._in_shard):
+            taken = batch.slice(0, room)
+            sizes = np.cumsum(_binary_bytes(taken)) + self._waiting_bytes
+            taken = taken.slice(0, int(np.searchsorted(sizes, ROW_GROUP_BYTES)) + 1)
+            self._waiting.append(taken)
+            self._waiting_rows += taken.num_rows
+            self._waiting_bytes = int(sizes[taken.num_rows - 1])
+            batch = batch.slice(taken.num_rows)
+            if taken.num_rows == room or self._waiting_bytes >= ROW_GROUP_BYTES:
                 self._flush()
 
     def close(self) -> None:
@@ -61,10 +72,16 @@ class PartWriter:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{self._number:05d}.parquet"
-            self._writer = pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1)
+            self._writer = pq.ParquetWriter(
+                path,
+                table.schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=_with_dictionary(table.schema),
+            )
         self._writer.write_table(table, row_group_size=ROW_GROUP)
         self._in_shard += self._waiting_rows
-        self._waiting, self._waiting_rows = [], 0
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         if self._in_shard >= self._shard_rows:
             self._end_shard()
 
@@ -74,3 +91,22 @@ class PartWriter:
             self._writer = None
             self._number += 1
             self._in_shard = 0
+
+
+def _binary_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Bytes of the binary values of each row."""
+    sizes = np.zeros(batch.num_rows, dtype=np.int64)
+    for column in batch.columns:
+        if _is_binary(column.type):
+            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+    return sizes
+
+
+def _with_dictionary(schema: pa.Schema) -> bool | list[str]:
+    """Columns whose values may be equal; looking for equal images takes three times as long as writing them."""
+    plain = [field.name for field in schema if not _is_binary(field.type)]
+    return True if len(plain) == len(schema) else plain
+
+
+def _is_binary(type: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(type) or pa.types.is_large_binary(type))
