@@ -10,6 +10,8 @@ from tidemill.errors import InvalidInput
 MAX_PART_BYTES = 255
 MAX_NAME_BYTES = 1024
 MAX_FOLDERS = 32
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _SYSTEM_FILES = frozenset(("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin"))
 
@@ -80,9 +82,9 @@ def is_hidden(name: str) -> bool:
 
 
 def _problem(given: str) -> str | None:
-    if any(unicodedata.category(character) == "Cc" for character in given):
+    if _CONTROL.search(given):
         return "it holds a control character"
-    if any(unicodedata.category(character) == "Cs" for character in given):
+    if _SURROGATE.search(given):
         return "it is not valid Unicode text"
     if "\\" in given:
         return "it holds a backslash"

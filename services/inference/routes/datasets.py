@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.leftovers import UPLOAD, own_prefix
+from services.inference.routes.dataset_fields import FIELDS, checked_recipe, form_values
 from services.inference.routes.models import sentences
 from services.inference.routes.views import (
     Accepted,
-    Provenance,
     PublishAnswer,
     PublishForm,
     PublishLinks,
@@ -33,15 +33,11 @@ from services.inference.web.bodies import decode_object, read_body
 from services.inference.web.operations import Operation, Query, json_response
 from services.inference.web.problems import HttpProblem
 from services.inference.web.questions import asked, most
-from tidemill.contracts import DatasetPublished, DeleteDataset, RecipeError, parse_recipe
+from tidemill.contracts import DatasetPublished, DeleteDataset
 from tidemill.contracts.queries import DatasetRow, ListDatasets
 from tidemill.errors import InvalidInput, NotFound, TransientError
 from tidemill.records.schema import RunRecord
 from tidemill.telemetry import current_traceparent, span
-
-_FIELDS = ("name", "recipe", "use_cache", "promote", "append", "licence", "owner")
-_PROVENANCE: TypeAdapter[str] = TypeAdapter(Provenance)
-_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 async def publish(request: Request) -> Response:
@@ -114,7 +110,7 @@ async def _by_address(gateway: Gateway, request: Request) -> DatasetPublished:
         asked = PublishRequest.model_validate(document)
     except ValidationError as invalid:
         raise InvalidInput(sentences(invalid)) from None
-    return _event(gateway, {**asked.model_dump(), "recipe": _checked(asked.recipe)})
+    return _event(gateway, {**asked.model_dump(), "recipe": checked_recipe(asked.recipe)})
 
 
 async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
@@ -123,36 +119,18 @@ async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
     limits = gateway.limits
     try:
         form = await receive_form(
-            request, folder, fields=_FIELDS, max_bytes=limits.upload_bytes, max_files=limits.upload_files
+            request, folder, fields=FIELDS, max_bytes=limits.upload_bytes, max_files=limits.upload_files
         )
         if not form.files:
             raise InvalidInput("no file was sent; add a part named 'file' with a file name")
         if "name" not in form.fields:
             raise InvalidInput("field 'name' is missing; it names the dataset and the model")
-        values = _values(form.fields)
+        values = form_values(form.fields)
         _event(gateway, {**values, "uri": "upload:"})  # a wrong name must not cost an upload to the store
         source = await gateway.store.put(folder, kind="source")
     finally:
         await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
     return _event(gateway, {**values, "source": source})
-
-
-def _values(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of an upload, of which ``name`` is there."""
-    recipe = _checked(_recipe_text(fields.get("recipe")))
-    if parse_recipe(recipe).data.query is not None:
-        raise HttpProblem(400, "invalid-recipe", "data.query is for a database; remove it, since files were sent")
-    values: dict[str, Any] = {"name": fields["name"], "recipe": recipe}
-    for field in ("use_cache", "promote", "append"):
-        if field in fields:
-            values[field] = _flag(field, fields[field])
-    for field in ("licence", "owner"):
-        if fields.get(field, "").strip():
-            try:
-                values[field] = _PROVENANCE.validate_python(fields[field])
-            except ValidationError as invalid:
-                raise InvalidInput(f"field {field!r}: {invalid.errors()[0]['msg']}") from None
-    return values
 
 
 def _event(gateway: Gateway, values: Mapping[str, Any]) -> DatasetPublished:
@@ -162,34 +140,6 @@ def _event(gateway: Gateway, values: Mapping[str, Any]) -> DatasetPublished:
         )
     except ValidationError as invalid:
         raise InvalidInput(sentences(invalid)) from None
-
-
-def _checked(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
-    try:
-        parse_recipe(recipe)
-    except RecipeError as error:
-        raise HttpProblem(400, "invalid-recipe", str(error)) from None
-    return recipe
-
-
-def _recipe_text(text: str | None) -> dict[str, Any] | None:
-    if text is None or not text.strip():
-        return None
-    from services.inference.recipe_text import parse  # YAML takes longer to import than a start should
-
-    try:
-        return parse(text)
-    except InvalidInput as error:
-        raise HttpProblem(400, "invalid-recipe", str(error)) from None
-
-
-def _flag(name: str, text: str) -> bool | None:
-    if name == "promote" and not text.strip():
-        return None
-    try:
-        return _WORDS[text.strip().lower()]
-    except KeyError:
-        raise InvalidInput(f"field {name!r} is {text!r}; send true or false") from None
 
 
 OPERATIONS = (
