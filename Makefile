@@ -16,7 +16,7 @@ STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
 .PHONY: help setup demo test lint test-full faults contracts pins bench-bus bench-stage bench-resume bench-backpressure \
-  bench-serving clean
+  bench-serving bench-pii clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; 
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py
+
+bench-pii: $(STAMP) ## personal data found in labelled texts beside Presidio's patterns, and rows a second of masking
+	$(BIN)/python -m tests.bench.pii
 
 clean: ## what tools left behind; neither the virtual environment nor any platform's data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
