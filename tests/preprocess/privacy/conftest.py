@@ -8,6 +8,7 @@ from typing import Any
 
 import daft
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from services.preprocess.privacy import TOKENS, find, privacy_steps
@@ -26,7 +27,11 @@ def found() -> Found:
     """What is found in a text: pairs of entity and value."""
 
     def look(
-        text: str, entities: Sequence[EntityName] = STRUCTURAL, *, regions: Sequence[str] = REGIONS, reserved: bool = True
+        text: str,
+        entities: Sequence[EntityName] = STRUCTURAL,
+        *,
+        regions: Sequence[str] = REGIONS,
+        reserved: bool = True,
     ) -> list[tuple[str, str]]:
         findings = find(pa.array([text]), entities, regions, reserved=reserved)
         return [(name, findings.value(at)) for at, name in enumerate(findings.entities)]
@@ -55,7 +60,7 @@ def treat() -> Treat:
     ) -> Treated:  # fmt: skip
         if key is not None:
             privacy = {"key": "env:UNUSED_HERE", **privacy}
-        kinds = {name: "text" for name in table.column_names} | dict(kinds or {})
+        kinds = dict.fromkeys(table.column_names, "text") | dict(kinds or {})
         columns = {name: Column.model_validate({"name": name, "kind": kind}) for name, kind in kinds.items()}
         schema = DatasetSchema(task="text-classification", roles=dict(roles or {}), columns=list(columns.values()))
         frame, counts = daft.from_arrow(table), {}
@@ -69,8 +74,8 @@ def treat() -> Treat:
             columns = step.columns_after(columns)
         done = frame.to_arrow()
         for name in [name for name in done.column_names if name.startswith("__gone")]:
-            done = done.filter(pa.compute.invert(done[name]))
-        sums = {what: int(pa.compute.sum(done[name].cast(pa.int64())).as_py() or 0) for what, name in counts.items()}
+            done = done.filter(pc.invert(done[name]))
+        sums = {what: int(pc.sum(done[name].cast(pa.int64())).as_py() or 0) for what, name in counts.items()}
         tokens = done[TOKENS] if TOKENS in done.column_names else None
         return Treated(done.select(list(columns)), {what: n for what, n in sums.items() if n}, columns, tokens)
 

@@ -61,7 +61,7 @@ def phone(regions: Sequence[str]) -> StructuralEntity:
         canonical=partial(_canonical, regions=known),
         generalise=partial(_generalise, regions=known),
         fake=partial(phone_fiction.fake, identify=partial(_identify, regions=known)),
-        reserved=partial(phone_fiction.reserved, identify=partial(_identify, regions=known)),
+        reserved=partial(_reserved, regions=known),
     )
 
 
@@ -162,6 +162,13 @@ def _identify(value: str, regions: tuple[str, ...]) -> tuple[str | None, str]:
     digits = digits_of(body)
     inland: tuple[Plan, str] | None = dialled_within(digits, regions)
     return (inland[0].country_code, inland[1]) if inland else (None, digits)
+
+
+def _reserved(value: str, regions: tuple[str, ...]) -> bool:
+    """Of fiction in any country that it could be a number of."""
+    return any(phone_fiction.reserved(*_identify(value, (region,))) for region in regions) or phone_fiction.reserved(
+        *_identify(value, ())
+    )
 
 
 def _canonical(value: str, regions: tuple[str, ...]) -> str:

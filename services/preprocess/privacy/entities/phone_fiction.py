@@ -17,6 +17,8 @@ _RANGES: dict[str, tuple[tuple[str, int], ...]] = {
     "61": (("25550", 4), ("35550", 4), ("75550", 4), ("85550", 4), ("491570", 3)),  # ACMA
     "86": (("1540000", 4),),  # 154 has not been given to an operator
 }
+_UNASSIGNED = "86"
+"""Whose range is no country's by the numbering plans, so that nobody can say which country such a number is of."""
 _AREAS = ("201", "212", "213", "303", "312", "404", "415", "503", "512", "602", "617", "702", "713", "804", "916")
 _NORTH_AMERICAN = re.compile(r"[2-9][0-9]{2}55501[0-9]{2}")
 """NANP: 555-0100 to 555-0199 in any area."""
@@ -40,10 +42,9 @@ def fake(value: str, draw: Draw, *, identify: Identify) -> str:
     return f"+1 {number}" if abroad or code != "1" else number
 
 
-def reserved(value: str, *, identify: Identify) -> bool:
+def reserved(code: str | None, national: str) -> bool:
     """Whether the number is of a range for fiction."""
-    code, national = identify(value)
-    if code in (None, "1"):
+    if code == "1" or (code is None and _NORTH_AMERICAN.fullmatch(national)):
         return bool(_NORTH_AMERICAN.fullmatch(national))
-    own = _RANGES.get(code or "", ())
+    own = _RANGES.get(code or _UNASSIGNED, ())
     return any(national.startswith(begin) and len(national) == len(begin) + count for begin, count in own)
