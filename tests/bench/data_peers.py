@@ -22,11 +22,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
 from services.preprocess.privacy.entities import SPECIFICITY, structural
 from services.preprocess.privacy.findings import narrow
 from services.preprocess.privacy.overlaps import resolved
 from services.preprocess.privacy.treatment import mask
-
 from tidemill.contracts import parse_recipe
 from tidemill.contracts.privacy import EntityName
 from tidemill.tasks.text_classification.normalization import normalize
