@@ -35,8 +35,8 @@ SAMPLE_EVERY = 0.02
 
 @dataclass(frozen=True)
 class Turn:
-    """One preparation. ``seconds`` of the clock and ``cpu`` of all cores are without imports; ``peak`` resident bytes of
-    the process and its children."""
+    """One preparation. ``seconds`` of the clock and ``cpu`` of all cores are without imports; ``peak``: resident bytes
+    of the process and its children."""
 
     seconds: float
     cpu: float
@@ -118,9 +118,8 @@ def report_speed(turns: dict[str, list[Turn]], rows: int) -> bool:
     for who, wanted in AGAINST.items():
         ratio = median[who] / median[OURS]
         met &= ratio >= wanted
-        print(
-            f"rows a second against {who}: {ratio:.2f} times; target {wanted:.2f}: {'met' if ratio >= wanted else 'MISSED'}"
-        )
+        verdict = "met" if ratio >= wanted else "MISSED"
+        print(f"rows a second against {who}: {ratio:.2f} times; target {wanted:.2f}: {verdict}")
     return met
 
 

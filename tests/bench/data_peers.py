@@ -1,8 +1,8 @@
 """The work of `make bench-data`, in a process of its own: `python -m tests.bench.data_peers <who> <dataset> <folder>`.
 
-``tidemill`` prepares the dataset as the preprocess service does, with its parts and its report. pandas and polars do what
-both have in common: read, normalise, drop empty rows, mask, drop contradictions and duplicates, write one Parquet file.
-Which texts are personal data is said by the same recognisers, a text at a time, as one calls Python from these libraries:
+``tidemill`` prepares the dataset as the preprocess service does, with its parts and its report. The others do what all
+have in common: read, normalise, drop empty rows, mask, drop contradictions and duplicates, write one Parquet file. What
+is personal data is said by the same recognisers, a text at a time, as one calls Python from these libraries:
 
 ``pandas``           maps the function over the column
 ``pandas-filtered``  the same over the texts that its regular expressions let through
