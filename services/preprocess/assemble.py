@@ -17,6 +17,7 @@ from services.preprocess.quality import quality_report
 from services.preprocess.spec import PreprocessResult, PreprocessSpec, ShardInfo
 from services.preprocess.splits import PARTS
 from services.preprocess.tally import StepTally, merged
+from services.preprocess.training_texts import words_of_all
 from services.preprocess.warnings import warnings_of
 from services.preprocess.work import Work, read_json, write_json
 from tidemill.datasets import Column, DatasetSchema
@@ -84,6 +85,7 @@ def _statistics(
         "pairs": pairs,
         "balance": {part: {label: one.labels.get(label, 0) for label in labels} for part, one in figures.items()},
         "split": {**spec.data.split.model_dump(mode="json"), "kept_together": decided["together"]},
+        "tokens": words_of_all([document["words"] for document in applied]),
         "anonymity": decided["anonymity"],
         "features": [f"{fit['name']}: {fit['says']}" for fit in decided["fitted"]],
         "warnings": warnings_of(figures, labels),
