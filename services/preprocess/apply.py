@@ -114,14 +114,13 @@ class _PartFiles:
         names = {name: column.name for name, column in self._kept.items()} | {OWN_ROW: ROW}
         table = taken.rename_columns([names.get(name, name) for name in taken.column_names])
         table = table.cast(compact(table.schema)).combine_chunks()
-        self.figures[part].count(table, self._written("text"), self._written("label") if self._plan.label else None)
+        self.figures[part].count(table, self._label())
         for piece in table.to_batches():
             self._file(part, table.schema).write(piece)
 
-    def _written(self, role: str) -> str | None:
-        """What the column of a role is called in the prepared dataset."""
-        column = self._kept.get(self._plan.roles.get(role, ""))
-        return column.name if column is not None else None
+    def _label(self) -> str | None:
+        """What the column with the class is called in the prepared dataset."""
+        return self._kept[self._plan.label].name if self._plan.label is not None else None
 
     def _file(self, part: str, schema: pa.Schema) -> ShardFile:
         if part not in self._files:
