@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,35 +24,47 @@ from services.preprocess.shard_file import ShardFile
 from services.preprocess.spec import PreprocessSpec, ShardInfo
 from services.preprocess.splits import PARTS
 from services.preprocess.tally import StepTally, shown
+from services.preprocess.training_texts import MoreTexts, TrainingWords, more_texts
 from services.preprocess.work import Work, read_json, write_json
-augment = None
 from tidemill.datasets import Column
 
-_BATCH = 1 << 16
 
-
-def apply(plan: Plan, spec: PreprocessSpec, shard: ShardInfo, work: Work, dataset: Path, engine: Engine) -> None:
+def apply(
+    plan: Plan, spec: PreprocessSpec, shard: ShardInfo, work: Work, dataset: Path, engine: Engine,
+    allowed_hooks: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Write ``dataset/<part>/<number>.parquet`` for each part that the shard has rows of, in the order of the rows, and
-    ``applied``: what was written, counted, and the rows that the report shows."""
+    ``applied``: what was written, counted, and the rows that the report shows.
+
+    Raises:
+        InvalidInput: a hook is not allowed, or failed.
+    """
     known = read_json(work.decisions(shard).with_suffix(".json"))
     fits = restore(plan, known["fitted"])
     frame = begin(engine.read(work.rows(shard)))
     frame, columns, folded = fold_fits(frame, plan.columns, fits)
     decisions = pq.read_table(work.decisions(shard))
-    kept = output_columns(plan, columns)
     tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
-    writer = _PartFiles(plan, spec, shard, dataset, kept)
+    writer = _PartFiles(
+        plan, spec, shard, dataset, output_columns(plan, columns), more_texts(plan, spec, allowed_hooks)
+    )
+    words = TrainingWords(plan, known["words_every"])
     first, examples = 0, dict[str, Any]()
-    for batch in engine.batches(frame.with_column_renamed(OWN_ROW, ROW)):
+    for batch in engine.batches(frame):
         own = decisions.slice(first, batch.num_rows)
         examples |= _shown(batch, known["shown"], plan, shard, first)
         _count_changed(batch, own, folded, tallies)
+        words.take(batch, own)
         writer.write(batch, own)
         first += batch.num_rows
     writer.close()
-    figures = {part: one.model_dump() for part, one in writer.figures.items()}
-    counted = [tally.model_dump() for tally in tallies.values()]
-    write_json(work.applied(shard), {"parts": figures, "tallies": counted, "shown": examples})
+    document = {
+        "parts": {part: one.model_dump() for part, one in writer.figures.items()},
+        "tallies": [tally.model_dump() for tally in tallies.values()],
+        "shown": examples,
+        "words": words.count(),
+    }
+    write_json(work.applied(shard), document)
 
 
 def output_columns(plan: Plan, columns: Mapping[str, Column]) -> dict[str, Column]:
@@ -68,9 +81,11 @@ class _PartFiles:
     """The files of the parts that a shard has rows of."""
 
     def __init__(
-        self, plan: Plan, spec: PreprocessSpec, shard: ShardInfo, dataset: Path, kept: Mapping[str, Column]
-    ) -> None:
+        self, plan: Plan, spec: PreprocessSpec, shard: ShardInfo, dataset: Path, kept: Mapping[str, Column],
+        more_texts: MoreTexts | None,
+    ) -> None:  # fmt: skip
         self._plan, self._spec, self._shard, self._dataset, self._kept = plan, spec, shard, dataset, kept
+        self._more_texts = more_texts
         self._files: dict[str, ShardFile] = {}
         self.figures = {part: PartFigures() for part in parts_of(shard)}
 
@@ -83,23 +98,28 @@ class _PartFiles:
             if len(rows):
                 self._write_part(part, batch, rows, columns["fold"])
 
-    def _write_part(self, part: str, batch: pa.RecordBatch, rows: Any, fold: Any) -> None:
-        taken = batch.select([*self._kept, ROW]).take(pa.array(rows))
-        table = pa.Table.from_batches([taken]).rename_columns([*(c.name for c in self._kept.values()), ROW])
+    def close(self) -> None:
+        """Write what is waiting."""
+        for file in self._files.values():
+            file.close()
+
+    def _write_part(
+        self, part: str, batch: pa.RecordBatch, rows: npt.NDArray[np.int64], fold: npt.NDArray[np.int8]
+    ) -> None:
+        taken = pa.Table.from_batches([batch.select([*self._kept, OWN_ROW]).take(pa.array(rows))])
         if self._spec.data.split.folds is not None and part != "test":
-            table = table.append_column(FOLD, pa.array(fold[rows], pa.int8()))
-        table = table.cast(compact(table.schema))
-        if part == "train" and self._spec.data.augment.text is not None:
-            table = augment(table, self._spec.data.augment.text)
-        self.figures[part].count(table, self._text(), self._label())
-        for piece in table.combine_chunks().to_batches():
+            taken = taken.append_column(FOLD, pa.array(fold[rows], pa.int8()))
+        if part == "train" and self._more_texts is not None:
+            taken = self._more_texts.beside(taken)
+        names = {name: column.name for name, column in self._kept.items()} | {OWN_ROW: ROW}
+        table = taken.rename_columns([names.get(name, name) for name in taken.column_names])
+        table = table.cast(compact(table.schema)).combine_chunks()
+        self.figures[part].count(table, self._label())
+        for piece in table.to_batches():
             self._file(part, table.schema).write(piece)
 
-    def _text(self) -> str | None:
-        text = self._kept.get(self._plan.roles.get("text", ""))
-        return text.name if text is not None else None
-
     def _label(self) -> str | None:
+        """What the column with the class is called in the prepared dataset."""
         return self._kept[self._plan.label].name if self._plan.label is not None else None
 
     def _file(self, part: str, schema: pa.Schema) -> ShardFile:
@@ -108,11 +128,6 @@ class _PartFiles:
             metadata = {SOURCE_PART_KEY: self._shard.part.encode()}
             self._files[part] = ShardFile(path, schema, metadata=metadata, optional=True)
         return self._files[part]
-
-    def close(self) -> None:
-        """Write what is waiting."""
-        for file in self._files.values():
-            file.close()
 
 
 def compact(schema: pa.Schema) -> pa.Schema:
@@ -140,7 +155,7 @@ def _shown(
     for number, place in wanted:
         at = place - first
         if 0 <= at < batch.num_rows:
-            row = batch.column(ROW)[at].as_py()
+            row = batch.column(OWN_ROW)[at].as_py()
             (found[str(number)],) = shown(batch, np.array([at]), shard.part, row - at, plan.shown_columns())
     return found
 

@@ -11,12 +11,12 @@ from services.preprocess.apply import output_columns
 from services.preprocess.decisions.fitting import restore
 from services.preprocess.decisions.rest import parts_of
 from services.preprocess.figures import PartFigures
-from services.preprocess.page import render_page
 from services.preprocess.plan import FOLD, ROW, Plan
-from services.preprocess.quality import quality_report
+from services.preprocess.report.document import DuplicatePair, PreparationStatistics
 from services.preprocess.spec import PreprocessResult, PreprocessSpec, ShardInfo
 from services.preprocess.splits import PARTS
 from services.preprocess.tally import StepTally, merged
+from services.preprocess.training_texts import words_of_all
 from services.preprocess.warnings import warnings_of
 from services.preprocess.work import Work, read_json, write_json
 from tidemill.datasets import Column, DatasetSchema
@@ -25,11 +25,7 @@ from tidemill.datasets import Column, DatasetSchema
 def assemble(
     plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], work: Work, dataset: Path
 ) -> PreprocessResult:
-    """Write ``schema.json``, ``labels.json``, ``features.json``, ``statistics.json`` and the report into ``dataset``.
-
-    Raises:
-        InvalidInput: a part has no row left.
-    """
+    """Write ``schema.json``, ``labels.json``, ``features.json`` and ``statistics.json`` into ``dataset``."""
     decided = read_json(work.root / "summary" / "decided.json")
     applied = [read_json(work.applied(shard)) for shard in shards]
     figures = _figures(shards, applied)
@@ -39,11 +35,8 @@ def assemble(
     _schema(plan, spec, columns).write(dataset)
     write_json(dataset / "labels.json", labels)
     write_json(dataset / "features.json", {"version": 1, "steps": decided["fitted"]})
-    statistics = _statistics(plan, spec, shards, decided, applied, figures, labels)
-    write_json(dataset / "statistics.json", statistics)
-    report = quality_report(plan.task, plan.roles, statistics, {part: one.lengths for part, one in figures.items()})
-    write_json(dataset / "report.json", report)
-    (dataset / "report.html").write_text(render_page(report), encoding="utf-8")
+    statistics = _statistics(spec, shards, decided, applied, figures, labels)
+    write_json(dataset / "statistics.json", statistics.model_dump(mode="json"))
     return PreprocessResult(parts={part: one.rows for part, one in figures.items()}, labels=labels)
 
 
@@ -65,32 +58,31 @@ def _schema(plan: Plan, spec: PreprocessSpec, columns: dict[str, Column]) -> Dat
 
 
 def _statistics(
-    plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], decided: Any, applied: Sequence[Any],
+    spec: PreprocessSpec, shards: Sequence[ShardInfo], decided: Any, applied: Sequence[Any],
     figures: dict[str, PartFigures], labels: Sequence[str],
-) -> dict[str, Any]:  # fmt: skip
+) -> PreparationStatistics:  # fmt: skip
     source: dict[str, int] = {}
     for shard in shards:
         source[shard.part] = source.get(shard.part, 0) + shard.rows
     tallies = [[StepTally.model_validate(tally) for tally in decided["tallies"]]]
     tallies += [[StepTally.model_validate(tally) for tally in document["tallies"]] for document in applied]
     steps = merged(tallies)
-    pairs = _pairs(steps, decided, applied)
-    return {
-        "version": 1,
-        "source": source,
-        "prepared": {part: one.rows for part, one in figures.items()},
-        "source_parts": _source_parts(shards),
-        "steps": [step.model_dump() for step in steps],
-        "pairs": pairs,
-        "balance": {part: {label: one.labels.get(label, 0) for label in labels} for part, one in figures.items()},
-        "split": {**spec.data.split.model_dump(mode="json"), "kept_together": decided["together"]},
-        "anonymity": decided["anonymity"],
-        "features": [f"{fit['name']}: {fit['says']}" for fit in decided["fitted"]],
-        "warnings": warnings_of(figures, labels),
-    }
+    return PreparationStatistics(
+        source=source,
+        prepared={part: one.rows for part, one in figures.items()},
+        source_parts=_source_parts(shards),
+        pairs=_pairs(steps, decided, applied),
+        steps=steps,
+        balance={part: {label: one.labels.get(label, 0) for label in labels} for part, one in figures.items()},
+        split={**spec.data.split.model_dump(mode="json"), "kept_together": decided["together"]},
+        tokens=words_of_all([document["words"] for document in applied]),
+        anonymity=decided["anonymity"],
+        features=[f"{fit['name']}: {fit['says']}" for fit in decided["fitted"]],
+        warnings=warnings_of(figures, labels),
+    )
 
 
-def _pairs(steps: Sequence[StepTally], decided: Any, applied: Sequence[Any]) -> list[dict[str, Any]]:
+def _pairs(steps: Sequence[StepTally], decided: Any, applied: Sequence[Any]) -> list[DuplicatePair]:
     """Pairs of rows of which one removed the other; gives the deciding steps their examples too."""
     rows = {number: row for document in applied for number, row in document["shown"].items()}
     names = {step.number: step for step in steps}
@@ -98,7 +90,7 @@ def _pairs(steps: Sequence[StepTally], decided: Any, applied: Sequence[Any]) -> 
     for pair in decided["pairs"]:
         step, row, of = names[pair["step"]], rows[str(pair["row"])], rows[str(pair["of"])]
         step.show([row])
-        pairs.append({"reason": step.name, "row": row, "of": of, "similarity": pair["similarity"]})
+        pairs.append(DuplicatePair(reason=step.name, row=row, of=of, similarity=pair["similarity"]))
     return pairs
 
 

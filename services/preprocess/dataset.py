@@ -19,6 +19,7 @@ from services.preprocess.plan import Plan, make_plan
 from services.preprocess.privacy import merged, write_vault
 from services.preprocess.shards import list_shards, single_shards
 from services.preprocess.spec import PreprocessResult, PreprocessSpec, ShardInfo, steps_of
+from services.preprocess.training_texts import more_texts
 from services.preprocess.work import Work
 from tidemill.datasets import DatasetSchema
 from tidemill.errors import HandedBack
@@ -33,8 +34,7 @@ def preprocess(
     """Do the part of the work that ``spec.kind`` says; see ``spec`` for the parts and ``stage`` for who gets what.
 
     The prepared dataset is ``output/dataset``: ``<part>/<number>.parquet`` with the number of the ingested shard,
-    ``schema.json``, ``labels.json`` (sorted), ``features.json`` (what was fitted), ``statistics.json``, ``report.json``
-    and ``report.html``. Text classification has the columns ``text`` and ``label`` (strings), other tasks their own;
+    ``schema.json``, ``labels.json`` (sorted), ``features.json`` (what was fitted) and ``statistics.json``. Text classification has the columns ``text`` and ``label`` (strings), other tasks their own;
     all have ``row`` (int64, number of the row in the ingested part from 1) and, with folds, ``fold`` (int8).
 
     Raises:
@@ -62,6 +62,7 @@ class _Preparation:
     def _all(self) -> PreprocessResult:
         source, work = self._inputs["dataset"], Work(self._output / "work")
         shards, plan = list_shards(source), self._plan(source)
+        more_texts(plan, self._spec, self._allowed_hooks)  # a hook that is not there is said at once
         engine = Engine(self._spec.engine, address=self._ray_address)
         done = -1
         if self._inputs.step is not None:
@@ -81,7 +82,7 @@ class _Preparation:
         self._report.progress(0.8, "writing the parts")
         target = self._output / "dataset"
         with span("apply"):
-            engine.each(lambda shard: apply(plan, self._spec, shard, work, target, engine), shards)
+            engine.each(lambda shard: self._write(plan, shard, work, target, engine), shards)
         with span("assemble"):
             self._put_vaults_together(plan, shards, work)
             return assemble(plan, self._spec, shards, work, target)
@@ -134,9 +135,12 @@ class _Preparation:
         work.take(self._inputs["rows"], "rows")
         work.take(self._inputs["decisions"], "decisions")
         plan = self._plan(self._inputs["schema"])
-        apply(plan, self._spec, shard, work, self._output / "dataset", Engine())
+        self._write(plan, shard, work, self._output / "dataset", Engine())
         Work(self._output / "applied").take(work.root / "applied")
         return PreprocessResult()
+
+    def _write(self, plan: Plan, shard: ShardInfo, work: Work, target: Path, engine: Engine) -> None:
+        apply(plan, self._spec, shard, work, target, engine, self._allowed_hooks)
 
     def _assemble(self) -> PreprocessResult:
         work, shards, target = Work(self._output / "work"), list(self._spec.shards), self._output / "dataset"

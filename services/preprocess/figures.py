@@ -6,35 +6,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field
 
-from services.preprocess.lengths import Lengths
-
 
 class PartFigures(BaseModel):
-    """``labels``: rows by class. ``missing``: nulls by column. ``lengths``: of the texts, where the task has one."""
+    """Rows, and rows by class."""
 
     rows: int = 0
     labels: dict[str, int] = Field(default_factory=dict)
-    missing: dict[str, int] = Field(default_factory=dict)
-    lengths: Lengths = Field(default_factory=Lengths)
 
-    def count(self, table: pa.Table, text: str | None, label: str | None) -> None:
-        """Add rows; ``text`` and ``label`` are their columns."""
+    def count(self, table: pa.Table, label: str | None) -> None:
+        """Add rows; ``label`` is the column with the class."""
         self.rows += table.num_rows
-        for name in table.column_names:
-            self.missing[name] = self.missing.get(name, 0) + table[name].null_count
-        if label is not None:
-            for entry in pc.value_counts(table[label].cast(pa.string())).to_pylist():
-                value = "" if entry["values"] is None else entry["values"]
-                self.labels[value] = self.labels.get(value, 0) + entry["counts"]
-        if text is not None:
-            lengths = pc.fill_null(pc.utf8_length(table[text]), 0)
-            self.lengths.count(lengths.combine_chunks().to_numpy(zero_copy_only=False).astype("int64"))
+        if label is None:
+            return
+        for entry in pc.value_counts(table[label].cast(pa.string())).to_pylist():
+            self._add(entry["values"], entry["counts"])
 
     def add(self, other: PartFigures) -> None:
         """Add the rows of another shard."""
         self.rows += other.rows
-        for name, number in other.missing.items():
-            self.missing[name] = self.missing.get(name, 0) + number
         for label, number in other.labels.items():
-            self.labels[label] = self.labels.get(label, 0) + number
-        self.lengths.add(other.lengths)
+            self._add(label, number)
+
+    def _add(self, label: str, number: int) -> None:
+        self.labels[label] = self.labels.get(label, 0) + number

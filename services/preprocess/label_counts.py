@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from services.preprocess.rules import LabelCounts
 from services.preprocess.rules.labels import one_spelling
-from services.preprocess.work import write_json
-from tidemill.errors import CorruptArtifact
+from services.preprocess.work import read_json, write_json
+from tidemill.datasets.profile import PROFILE_FILE, DatasetProfile
 from tidemill.tasks.text_classification.normalization import normalize
 
 _FILE = "label_counts.json"
@@ -17,15 +16,11 @@ _SETTLES = 1 << 40
 
 def read_label_counts(dataset: Path) -> LabelCounts | None:
     """Rows by label by part: those that ``keep_settled`` left, or ingest's; None when there are neither."""
-    for name in (_FILE, "profile.json"):
-        path = dataset / name
-        if not path.exists():
-            continue
-        try:
-            document = json.loads(path.read_bytes())
-            return {part: figures["label_counts"] for part, figures in document["parts"].items()}
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise CorruptArtifact(f"the dataset's {name} cannot be read: {error}") from None
+    if (dataset / _FILE).exists():
+        settled: LabelCounts = read_json(dataset / _FILE)
+        return settled
+    if (dataset / PROFILE_FILE).exists():
+        return {part: figures.label_counts for part, figures in DatasetProfile.read(dataset).parts.items()}
     return None
 
 
@@ -41,10 +36,10 @@ def keep_settled(counts: LabelCounts, folder: Path) -> None:
         return
     involved = {*spelling, *spelling.values()}
     settled = {
-        part: {"label_counts": {label: _weight(label, spelling) for label in labels if normalize(label) in involved}}
+        part: {label: _weight(label, spelling) for label in labels if normalize(label) in involved}
         for part, labels in counts.items()
     }
-    write_json(folder / _FILE, {"parts": settled})
+    write_json(folder / _FILE, settled)
 
 
 def _weight(label: str, spelling: dict[str, str]) -> int:

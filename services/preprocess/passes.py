@@ -112,7 +112,7 @@ def _fold(
 
 
 def _keys(plan: Plan, spec: PreprocessSpec, columns: Mapping[str, Column]) -> dict[str, Expression]:
-    keys: dict[str, Expression] = exact_keys(columns, plan.roles, plan.task)
+    keys: dict[str, Expression] = exact_keys(columns, plan.roles, plan.task, normalised=spec.data.normalize)
     text = plan.roles.get("text")
     if spec.data.near_duplicates is not None and text is not None:
         keys |= near_keys(text, spec.data.near_duplicates)

@@ -16,7 +16,7 @@ from services.preprocess.change import Change, RowStep, Step
 from services.preprocess.fitted import FittedStep
 from services.preprocess.privacy import makes_tokens, needs_key, privacy_steps, read_key
 from services.preprocess.repairs import repairs_for
-from services.preprocess.rules import LabelCounts, row_steps
+from services.preprocess.rules import LabelCounts, fitted_steps, row_steps
 from services.preprocess.spec import PreprocessSpec
 from tidemill.datasets import Column, DatasetSchema
 from tidemill.errors import InvalidInput
@@ -98,10 +98,12 @@ def make_plan(spec: PreprocessSpec, schema: DatasetSchema, labels: LabelCounts |
     cleaning += row_steps(spec.data, _schema(spec.task, roles, repaired), labels)
     cleaned = _after(cleaning, source)
     personal = privacy_steps(spec.privacy, _schema(spec.task, roles, cleaned), key)
+    columns = _after(personal, cleaned)
     numbered = [Planned(number, step) for number, step in enumerate([*cleaning, *personal], 1)]
     return Plan(
         task=spec.task, roles=roles, cleaning=numbered[: len(cleaning)], personal=numbered[len(cleaning) :],
-        fitted=(), source=source, cleaned=cleaned, columns=_after(personal, cleaned),
+        fitted=fitted_steps(spec.data, _schema(spec.task, roles, columns)), source=source, cleaned=cleaned,
+        columns=columns,
         key=key, makes_tokens=makes_tokens(spec.privacy),
     )  # fmt: skip
 

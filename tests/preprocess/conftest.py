@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from services.preprocess.spec import PreprocessResult, PreprocessSpec
 from services.preprocess.stage import preprocess
 from tidemill.contracts import parse_recipe
 from tidemill.datasets import Column, DatasetSchema, PartWriter, read_part
+from tidemill.datasets.profile import DatasetProfile, PartFigures
+from tidemill.datasets.statistics import ColumnStatistics
 from tidemill.jobs.report import Inputs, ProgressReport, SilentReport
 
 Rows = Sequence[tuple[Any, Any]]
@@ -36,14 +39,14 @@ class PreparedFiles:
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
 
     @property
-    def report(self) -> Any:
-        return self.json("report.json")
+    def statistics(self) -> Any:
+        return self.json("statistics.json")
 
     def step(self, name: str) -> Any:
-        return next(step for step in self.report["steps"] if step["name"] == name)
+        return next(step for step in self.statistics["steps"] if step["name"] == name)
 
     def removed(self) -> dict[str, int]:
-        return {step["name"]: step["removed"] for step in self.report["steps"] if step["removed"]}
+        return {step["name"]: step["removed"] for step in self.statistics["steps"] if step["removed"]}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -66,6 +69,20 @@ def write_ingested(
                 writer.write(batch)
     schema = next(iter(parts.values())).schema
     DatasetSchema(task=task, roles=dict(roles), columns=[_column(field, roles) for field in schema]).write(folder)
+    _profile(parts, roles.get("label")).write(folder)
+
+
+def _profile(parts: Mapping[str, pa.Table], label: str | None) -> DatasetProfile:
+    figures = [ColumnStatistics(name) for name in next(iter(parts.values())).column_names]
+    for table in parts.values():
+        for running in figures:
+            running.update(table[running.name].combine_chunks())
+    described = {}
+    for part, table in parts.items():
+        labels = [] if label is None else table[label].cast(pa.string()).drop_null().to_pylist()
+        described[part] = PartFigures(rows=table.num_rows, label_counts=dict(Counter(labels)))
+    rows = sum(table.num_rows for table in parts.values())
+    return DatasetProfile(rows=rows, columns=[one.figures() for one in figures], parts=described)
 
 
 def _column(field: pa.Field, roles: Mapping[str, str]) -> Column:

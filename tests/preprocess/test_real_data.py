@@ -6,13 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from services.ingest.spec import IngestSpec
 from services.ingest.stage import ingest
 from services.preprocess.spec import PreprocessResult
 from services.preprocess.stage import plan_preprocess, preprocess
 from tidemill.contracts import ArtifactRef, DatasetIngested, parse_recipe
+from tidemill.datasets import read_part
 from tidemill.jobs.report import Inputs, SilentReport
 
 
@@ -38,7 +37,7 @@ def test_sms_spam(real_data: Path, tmp_path: Path) -> None:
     assert sum(result.parts.values()) <= 5574 - 403
     assert result.labels == ["ham", "spam"]
     keys = [
-        {text.casefold() for text in pq.read_table(folder / f"{part}.parquet")["text"].to_pylist()}
+        {text.casefold() for text in read_part(folder, part)["text"].to_pylist()}
         for part in ("train", "validation", "test")
     ]
     assert sum(map(len, keys)) == len(set().union(*keys))
@@ -51,4 +50,4 @@ def test_banking77(real_data: Path, tmp_path: Path) -> None:
     # One row of the published test part is an exact duplicate of another.
     assert result.parts["test"] == 3079
     for part in ("train", "validation", "test"):
-        assert len(set(pq.read_table(folder / f"{part}.parquet")["label"].to_pylist())) == 77
+        assert len(set(read_part(folder, part)["label"].to_pylist())) == 77

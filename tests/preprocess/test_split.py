@@ -62,7 +62,7 @@ def test_every_class_has_its_share_of_every_part(prepare) -> None:
     counted = {part: Counter(row["label"] for row in prepared.rows(part)) for part in PARTS}
     assert counted["test"] == {"yes": 8, "no": 8, "maybe": 8, "rare": 1}
     assert counted["validation"] == {"yes": 4, "no": 4, "maybe": 4, "rare": 1}
-    assert prepared.report["warnings"] == ["classes are very uneven: 'rare' has 1 training rows, 'yes' has 28"]
+    assert prepared.statistics["warnings"] == ["classes are very uneven: 'rare' has 1 training rows, 'yes' has 28"]
 
 
 def test_one_more_row_moves_few_others() -> None:
@@ -98,17 +98,17 @@ def test_given_parts_are_kept_and_training_gives_way(prepare) -> None:
     prepared = prepare({"train": train, "validation": validation, "test": test})
     assert prepared.result.parts == {"train": 120, "validation": 2, "test": 3}
     assert prepared.removed() == {"keep parts apart": 3}
-    pair = prepared.json("statistics.json")["pairs"][0]
+    pair = prepared.statistics["pairs"][0]
     assert pair["reason"] == "keep parts apart"
     assert pair["row"] == {"part": "train", "row": 121, "text": "In Test TOO", "label": "yes"}
     assert pair["of"] == {"part": "test", "row": 1, "text": "in test too", "label": "yes"}
-    assert prepared.report["warnings"] == ["the validation part has no row of 1 of 3 labels: 'maybe'"]
+    assert prepared.statistics["warnings"] == ["the validation part has no row of 1 of 3 labels: 'maybe'"]
 
 
 def test_validation_is_cut_from_the_given_training_part(prepare) -> None:
     prepared = prepare({"train": ROWS, "test": [(f"new {text}", label) for text, label in ROWS[:30]]})
     assert prepared.result.parts == {"train": 108, "validation": 12, "test": 30}
-    assert prepared.report["split"]["source_parts"] == {"train": "train", "validation": "train", "test": "test"}
+    assert prepared.statistics["source_parts"] == {"train": "train", "validation": "train", "test": "test"}
 
 
 def test_a_label_that_training_lacks_is_named(prepare) -> None:
@@ -199,7 +199,7 @@ def test_near_duplicates_are_in_one_part(prepare) -> None:
     part_of = {row["row"]: part for part in PARTS for row in prepared.rows(part)}
     assert len(part_of) == 120
     assert all(part_of[2 * number + 1] == part_of[2 * number + 2] for number in range(60))
-    assert prepared.json("statistics.json")["split"]["kept_together"] == 120
+    assert prepared.statistics["split"]["kept_together"] == 120
 
 
 def test_the_same_dataset_gives_the_same_bytes(prepare) -> None:
@@ -207,7 +207,7 @@ def test_the_same_dataset_gives_the_same_bytes(prepare) -> None:
     assert first == contents(prepare(ROWS).folder)
     assert set(first) == {
         "train/00000.parquet", "validation/00000.parquet", "test/00000.parquet", "schema.json", "labels.json",
-        "features.json", "statistics.json", "report.json", "report.html",
+        "features.json", "statistics.json",
     }  # fmt: skip
 
 
@@ -227,6 +227,12 @@ def test_the_stage_takes_only_its_part_of_the_recipe_and_announces_the_parts() -
     assert stage.plan(event, slower) == [job]
     result = stage.result(parts={"train": 5, "validation": 2, "test": 2}, labels=["a", "b"])
     done = JobResult(result, {"dataset": ref("dataset", "4")}, ResourceUsage(), cached=False)
-    announced = stage.join(event, recipe, [done])
+    assert stage.follow is not None
+    (report,) = stage.follow(event, recipe, [[done]])
+    assert report.inputs == {"dataset": event.dataset, "prepared": done.artifacts["dataset"]}
+    reported = JobResult(stage.result(), {"report": ref("report", "5")}, ResourceUsage(), cached=False)
+    assert stage.follow(event, recipe, [[done], [reported]]) == []
+    announced = stage.join(event, recipe, [done, reported])
+    assert announced.report == ref("report", "5")
     assert (announced.ingested, announced.dataset) == (event.dataset, ref("dataset", "4"))
     assert (announced.parts, announced.labels, announced.recipe) == (result.parts, ["a", "b"], event.recipe)

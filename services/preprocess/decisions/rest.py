@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from services.preprocess.splits import PARTS
 from services.preprocess.splits.cutting import check_left
 from services.preprocess.splits.units import TRAIN, mixed
 from services.preprocess.tally import SHOWN_EXAMPLES, StepTally, merged
+from services.preprocess.training_texts import WORDS_OF
 from services.preprocess.work import Work, read_json, read_tallies, write_json
 from tidemill.errors import InvalidInput
 
@@ -134,6 +136,7 @@ def _write(
     part: npt.NDArray[np.int8], fold: npt.NDArray[np.int8], copies: npt.NDArray[np.int32],
 ) -> None:  # fmt: skip
     first = 0
+    every = max(1, math.ceil(int(((removed == 0) & (part == TRAIN)).sum()) / WORDS_OF))
     for shard, count in zip(rows.shards, rows.counts, strict=True):
         own = slice(first, first + count)
         table = pa.table({"removed": removed[own], "part": part[own], "fold": fold[own], "copies": copies[own]})
@@ -142,6 +145,7 @@ def _write(
         pq.write_table(table, path, compression="zstd", compression_level=1)
         document = {
             "fitted": [fit.document() for fit in fits],
+            "words_every": every,
             "shown": [[row, row - first] for row in shown if first <= row < first + count],
         }
         write_json(path.with_suffix(".json"), document)
