@@ -147,7 +147,8 @@ class ColumnStatistics:
         return values.filter(pc.invert(empty)), counts.filter(pc.invert(empty))
 
     def _count(self, values: pa.Array, counts: Sequence[int]) -> None:
-        if self.values is None:
+        if self.values is None or len(values) > MAX_LABELS:
+            self.values = None
             return
         for value, rows in zip(values.to_pylist(), counts, strict=True):
             if value not in self.values:
