@@ -80,6 +80,54 @@ FOLDERS = {
         kinds={"column_2": "integer", "column_3": "category", "column_26": "integer"},
         missing={"column_2": 37, "column_19": 4},
     ),
+    "clinc150": Expected(
+        "data: {files: {data: data_small.json}}",
+        "text-classification",
+        {"train": 7500 + 100, "validation": 3000 + 100, "test": 4500 + 1000},
+        kinds={"column_1": "text", "column_2": "category"},
+    ),
+    "cmrc2018": Expected(
+        "until: prepared",
+        "question-answering",
+        {"data": 1002},
+        kinds={"question": "text", "context": "text", "answers": "nested"},
+    ),
+    "xquad": Expected(
+        """
+        until: prepared
+        data: {files: {data: "xquad.*.json"}}
+        """,
+        "question-answering",
+        {"data": 2 * 1190},
+        kinds={"question": "text", "context": "text", "answers": "nested"},
+    ),
+    "tatoeba_cmn_eng": Expected(
+        """
+        task: translation
+        until: prepared
+        data: {columns: [en, zh], source: en, target: zh}
+        """,
+        "translation",
+        {"data": 32028},
+        kinds={"en": "text", "zh": "text"},
+    ),
+    "tinyshakespeare": Expected("until: prepared", "language-modelling", {"data": 7222}, kinds={"text": "text"}),
+    "pneumoniamnist": Expected(
+        "until: prepared",
+        "image-classification",
+        {"train": 2428, "validation": 270, "test": 468},
+        kinds={"image": "image", "label": "integer"},
+    ),
+    "pii_presidio_synth": Expected(
+        """
+        task: language-modelling
+        until: prepared
+        data: {files: {data: generated_large.json}, text: full_text}
+        """,
+        "language-modelling",
+        {"data": 2109},
+        kinds={"full_text": "text"},
+    ),
 }
 
 

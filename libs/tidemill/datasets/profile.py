@@ -37,7 +37,7 @@ class ColumnFigures(Frozen):
     markers: dict[str, int] = Field(default_factory=dict)
     """Rows by the marker that says 'missing' in them (``?``); in ``missing`` too."""
     padded: int = 0
-    """Rows whose value stood between white space."""
+    """Rows whose value stood between white space; not counted in a task's texts."""
     distinct: int | None = None
     """Distinct values; None when there were more than are counted, or when it is not known after a merge."""
     values: dict[str, int] = Field(default_factory=dict)

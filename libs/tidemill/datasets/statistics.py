@@ -75,14 +75,15 @@ class ColumnStatistics:
             self._update(counted.field("values"), counted.field("counts"))
 
     def figures(self, *, text: bool = False) -> ColumnFigures:
-        """The figures so far. A task's ``text`` column holds texts, whatever they look like, and no markers."""
+        """The figures so far. A task's ``text`` column holds texts, whatever they look like: no markers, and what white
+        space means in them is not for the profile to say."""
         marked = Counter[str]() if text else self._marked
         values = None if self.values is None else self.values + self._marked if text else self.values
         kind = "text" if text and not self._opaque else self.kind
         numbers = self._numbers if kind in ("integer", "number") else None
         return ColumnFigures(
             name=self.name, kind=kind, rows=self._rows, missing=self._empty + marked.total(),
-            markers=dict(sorted(marked.items())), padded=self._padded,
+            markers=dict(sorted(marked.items())), padded=0 if text else self._padded,
             distinct=None if values is None else len(values),
             values=most_frequent(values) if values is not None and self._longest <= _LONGEST_KEPT else {},
             lengths=self._lengths.histogram() if self._is_text else None,
@@ -146,7 +147,8 @@ class ColumnStatistics:
         return values.filter(pc.invert(empty)), counts.filter(pc.invert(empty))
 
     def _count(self, values: pa.Array, counts: Sequence[int]) -> None:
-        if self.values is None:
+        if self.values is None or len(values) > MAX_COUNTED:
+            self.values = None
             return
         for value, rows in zip(values.to_pylist(), counts, strict=True):
             if value not in self.values:
