@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.ingest.kinds import kind_of_type
+from tidemill.datasets.kinds import kind_of_type
 from tidemill.datasets.schema import ColumnKind
 from tidemill.errors import InvalidInput
 
