@@ -84,10 +84,10 @@ class Platform:
 
         ``source`` is a file, an archive, a folder with all that is in it, or a list of files and folders (uploaded, as
         is a ``file://`` of this machine), or a URI that the platform reads (``https://``, ``s3://``,
-        ``hf://datasets/owner/name``, a database's). ``name`` is that of the model, by default the source's; ``recipe`` a
-        mapping or the path of a YAML file. ``promote`` overrides the recipe's ``promotion.enabled``. ``append`` adds the rows to the
-        dataset's last version; otherwise they replace it. ``licence`` and ``owner`` are kept with its provenance.
-        ``sent`` is called while files are uploaded, with the bytes sent so far and the bytes in all.
+        ``hf://datasets/owner/name``, a database's). ``name`` is that of the model, by default the source's; ``recipe``
+        a mapping or the path of a YAML file. ``promote`` overrides the recipe's ``promotion.enabled``. ``append`` adds
+        the rows to the dataset's last version; otherwise they replace it. ``licence`` and ``owner`` are kept with its
+        provenance. ``sent`` is called while files are uploaded, with the bytes sent so far and the bytes in all.
 
         Raises:
             InvalidInput: there is no such file, or the name or the source cannot be used.
