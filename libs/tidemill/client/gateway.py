@@ -71,7 +71,7 @@ class Gateway:
         def send(client: httpx.Client, url: str) -> httpx.Response:
             return client.get(url + path, params=params)
 
-        return self._patiently(send, patience, repeat=True, read=lambda response, _: response.text)
+        return str(self._patiently(send, patience, repeat=True, read=lambda response, _: response.text))
 
     def post(self, path: str, document: Any = None, *, patience: float | None = None) -> Any:
         """The JSON answer to a POST of ``document``; sent again only when it certainly did not arrive."""
