@@ -75,8 +75,8 @@ class Privacy(Section):
     """Where the key of ``hash``, ``fake`` and ``token`` is: ``env:NAME`` or ``file:/path`` on the preprocess service's
     machine; never the key itself."""
     model: str | None = None
-    """A token-classification model for names and addresses, with ``config.json``, ``tokenizer.json`` and ``model.onnx``:
-    a folder on the preprocess service's machine, or a hub id."""
+    """A token-classification model for names and addresses (``config.json``, ``tokenizer.json``, ``model.onnx``): a
+    folder on the preprocess service's machine, or a hub id."""
     anonymity: Anonymity | None = None
 
     @model_validator(mode="after")
