@@ -21,10 +21,11 @@ STRUCTURAL: tuple[EntityName, ...] = (
 """Found by their form and their check digits, without a model."""
 
 Treatment = Literal["keep", "mask", "hash", "generalise", "fake", "token", "drop"]
-"""``mask``: ``<EMAIL>``. ``hash``: a keyed HMAC-SHA256, cut to 16 hex digits. ``generalise``: only the unspecific part
-(a mail's domain, a card's last four digits, a network of an address, a decade of a number). ``fake``: an invented one,
-the same for the same value. ``token``: a reversible token whose value is in the vault. ``drop``: the row goes; for a
-whole column, the column goes."""
+"""``mask``: ``<EMAIL>``; ``<NAME>`` in a column ``name``. ``hash``: a keyed HMAC-SHA256, cut to 16 hex digits.
+``generalise``: only the unspecific part (a mail's domain, a card's last four digits, a network of an address, the range
+of a number, the decade of a date), a mask where there is none. ``fake``: an invented one, the same for the same value,
+from ranges that nobody is given where there are any. ``token``: a reversible token whose value is in the vault.
+``drop``: the row goes; for a whole column, the column goes."""
 
 
 class ColumnPrivacy(Section):
@@ -32,7 +33,7 @@ class ColumnPrivacy(Section):
 
     treatment: Treatment
     step: float | None = Field(default=None, gt=0)
-    """Width of the ranges that ``generalise`` makes of numbers; 10 when absent."""
+    """Width of the ranges that ``generalise`` makes of numbers, and years of those of dates; 10 when absent."""
     keep_characters: int | None = Field(default=None, ge=0)
     """First characters of a text that ``generalise`` leaves, such as 3 of a postcode."""
 
@@ -67,14 +68,15 @@ class Privacy(Section):
     entities: dict[EntityName, Treatment] = Field(default_factory=dict)
     """Where it differs for one kind."""
     columns: dict[str, ColumnPrivacy | Treatment] = Field(default_factory=dict)
-    """Columns that are personal data as a whole."""
+    """Columns that are personal data as a whole; they are not looked through for entities as well."""
     regions: list[str] = Field(default_factory=lambda: ["US", "GB", "CN", "DE"])
     """Countries whose national phone numbers are recognised; international ones always are."""
     key: str | None = None
     """Where the key of ``hash``, ``fake`` and ``token`` is: ``env:NAME`` or ``file:/path`` on the preprocess service's
     machine; never the key itself."""
     model: str | None = None
-    """A token-classification model for names and addresses: a local folder or a hub id."""
+    """A token-classification model for names and addresses (``config.json``, ``tokenizer.json``, ``model.onnx``): a
+    folder on the preprocess service's machine, or a hub id."""
     anonymity: Anonymity | None = None
 
     @model_validator(mode="after")

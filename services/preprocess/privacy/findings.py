@@ -23,6 +23,8 @@ _NARROW |= dict.fromkeys([*range(0x2010, 0x2016), 0x2212], ord("-"))
 _NARROW |= dict.fromkeys([0xA0, 0x3000, 0x202F, *range(0x2000, 0x200B)], ord(" "))
 _WIDE = re.compile(f"[{''.join(re.escape(chr(code)) for code in sorted(_NARROW))}]")
 
+_FREQUENT = frozenset({"email", "phone"})
+
 Integers = npt.NDArray[np.int64]
 
 
@@ -76,12 +78,10 @@ def found_by(
     held = texts.drop_null() if len(present) < len(texts) else texts
     strings: list[str] = held.to_pylist()
     found = list(also)
-    for cue, sharing in _by_cue(known).items():
-        at = np.flatnonzero(pc.match_substring_regex(held, cue).to_numpy(zero_copy_only=False))
-        if len(at):
-            scanned = _Joined(present[at], [strings[one] for one in at.tolist()])
-            for entity in sharing:
-                found.extend(scanned.matches(entity, reserved=reserved))
+    for at, sharing in _candidates(held, known):
+        scanned = _Joined(present[at], [strings[one] for one in at.tolist()])
+        for entity in sharing:
+            found.extend(scanned.matches(entity, reserved=reserved))
     found = resolved(found)
     rows = np.fromiter((one[0] for one in found), np.int64, len(found))
     return Findings(
@@ -123,8 +123,24 @@ class _Joined:
         )  # fmt: skip
 
 
-def _by_cue(known: Sequence[StructuralEntity]) -> dict[str, list[StructuralEntity]]:
+def _candidates(
+    texts: pa.Array, known: Sequence[StructuralEntity]
+) -> Iterator[tuple[Integers, list[StructuralEntity]]]:
+    """Indices of the texts with the cue of some entities, and these entities.
+
+    Of the kinds that are rare, most texts have none: one pattern says so for all of them together.
+    """
     sharing: dict[str, list[StructuralEntity]] = {}
     for entity in known:
         sharing.setdefault(entity.cue, []).append(entity)
-    return sharing
+    rare = [cue for cue, entities in sharing.items() if not any(one.name in _FREQUENT for one in entities)]
+    any_rare = _matching(texts, "|".join(f"(?:{cue})" for cue in rare)) if rare else np.zeros(0, np.int64)
+    few = texts.take(pa.array(any_rare))
+    for cue, entities in sharing.items():
+        at = any_rare[_matching(few, cue)] if cue in rare else _matching(texts, cue)
+        if len(at):
+            yield at, entities
+
+
+def _matching(texts: pa.Array, pattern: str) -> Integers:
+    return np.flatnonzero(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False))

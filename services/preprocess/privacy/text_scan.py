@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from services.preprocess.privacy.entities import SPECIFICITY, Entity, StructuralEntity, structural, with_model
 from services.preprocess.privacy.findings import Findings, found_by
 from services.preprocess.privacy.model import TokenClassifier, classifier
 from services.preprocess.privacy.treatment import mask, needed, replacement
 from services.preprocess.privacy.vault import ENTRY, sealed
-from tidemill.contracts.privacy import EntityName, Treatment
+from tidemill.contracts.privacy import STRUCTURAL, EntityName, Treatment
 
 EDIT = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("length", pa.int32())])
 """Characters ``start`` to ``end`` of the text as it was are ``length`` others now."""
@@ -169,3 +170,11 @@ def _replaced(findings: Findings, new: Sequence[str], first: int, last: int) -> 
 
 def _written(findings: Findings, at: int) -> str:
     return findings.texts[at][findings.starts[at] : findings.ends[at]]
+
+
+def masked(texts: pa.Array, regions: Sequence[str]) -> pa.Array:
+    """``texts`` (strings) with all that is recognised by its form masked: for what is shown of rows that were removed
+    before their personal data was treated. Raises InvalidInput when a region is not a country.
+    """
+    shown = TextScan(dict.fromkeys(STRUCTURAL, "mask"), tuple(regions))(texts).field("text")
+    return pc.coalesce(shown, texts.cast(pa.string()))

@@ -106,6 +106,7 @@ def test_words_around_a_number_say_what_it_is(found, text, expected):
         "Part L01X00T47",
         "Item 4155552671 is out",
         "Lot 467 3395",
+        "电话书 ISBN 4-04-425305-6",
     ],
 )
 def test_without_such_words_the_same_numbers_are_nothing(found, text):

@@ -8,7 +8,7 @@ import cloudpickle
 import pyarrow as pa
 import pytest
 
-from services.preprocess.privacy import find, privacy_steps
+from services.preprocess.privacy import find, masked, privacy_steps
 from services.preprocess.privacy.text_scan import TextScan
 from tidemill.contracts.privacy import STRUCTURAL, Privacy
 from tidemill.datasets import Column, DatasetSchema
@@ -180,3 +180,8 @@ def test_answers_move_with_the_context_they_point_into(treat):
         new[at : at + len(text)] for text, at in zip(moved[0]["text"], moved[0]["answer_start"], strict=True)
     ] == moved[0]["text"]
     assert moved[1] == {"text": ["no"], "answer_start": [0]}
+
+
+def test_what_a_report_shows_of_raw_rows_can_be_masked():
+    shown = masked(pa.array(["call 415-555-2671", None, "fine"]), ["US"])
+    assert shown.to_pylist() == ["call <PHONE>", None, "fine"]

@@ -28,6 +28,7 @@ _WORDS = re.compile(
     r"telefon|handy|rufnummer|mobil|anruf|durchwahl|erreich|t[eé]l[eé]phone|tel[eé]fono|"
     r"电话|電話|手机|手機|致电|拨打|撥打|联系|聯繫|传真|座机|热线|来电|短信|号码|微信"
 )
+_OTHER_NUMBERS = re.compile(r"(?i)\b(?:isbn|issn|doi)\b")
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _SSN_FORM = re.compile(r"[0-9]{3}([ -])[0-9]{2}\1[0-9]{4}")
 _DATE = re.compile(
@@ -73,6 +74,8 @@ def _check(found: re.Match[str], regions: tuple[str, ...]) -> Span | None:
         return None
     if _NORTH_AMERICAN.fullmatch(value) or ("CN" in regions and _CHINESE_MOBILE.fullmatch(value)):
         return (found.start(), found.end(), 2)
+    if near(found, _OTHER_NUMBERS, before=14, after=0):
+        return None
     if (sure := _sure(value, found, regions)) is not None:
         return (found.start(), found.end(), sure)
     cuts = [gap.span() for gap in _SPACES.finditer(value)][:6]
