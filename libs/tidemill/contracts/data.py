@@ -102,7 +102,7 @@ class Data(Section):
     outliers: Outliers | None = None
     drop_duplicates: bool = True
     """Drop examples that occurred before; texts with contradicting labels are reported and dropped."""
-    near_duplicates: NearDuplicates | None = None
+    near_duplicates: NearDuplicates | None = NearDuplicates()
     split: Split = Split()
     balance: Balance = Balance()
     features: Features = Features()

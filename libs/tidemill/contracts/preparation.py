@@ -87,14 +87,15 @@ class TextRules(Section):
 
 
 class NearDuplicates(Section):
-    """Texts that share most of their word shingles (MinHash with banding); off unless the section is there."""
+    """Texts that share most of their word shingles (MinHash with banding). They never cross parts, unless the recipe
+    says ``near_duplicates: null`` or ``across: keep``; within a part they stay, unless it says ``within: drop``."""
 
     threshold: float = Field(default=0.8, ge=0.3, le=1.0)
     """Jaccard similarity of the shingle sets above which two texts are near duplicates."""
     shingle: int = Field(default=3, ge=1, le=20)
     """Words of a shingle; characters in a text without spaces between words."""
     permutations: int = Field(default=128, ge=16, le=512)
-    within: Literal["drop", "keep"] = "drop"
+    within: Literal["drop", "keep"] = "keep"
     """Near duplicates within one part: all but the first go, or all stay."""
     across: Literal["group", "drop", "keep"] = "group"
     """Across parts: those of a dataset that is cut here come into the same part; of given parts, the training and
