@@ -13,14 +13,16 @@ import pyarrow.parquet as pq
 
 ROW_GROUP = 1 << 16
 ROW_GROUP_BYTES = 1 << 26
-"""Of binary values, such as images: a row group ends with the row that reaches it."""
+"""Of texts and of binary values, such as images: a row group ends with the row that reaches it."""
+SHARD_BYTES = 1 << 29
+"""Of the same: a shard ends with the row group that reaches it, however few rows it has."""
 
 
 class PartWriter:
     """Writes batches of one part into ``<dataset>/<part>/<number>.parquet``; the same rows are always the same bytes.
 
-    How rows come in batches does not matter: a row group has ``ROW_GROUP`` rows, or fewer when their binary values
-    have ``ROW_GROUP_BYTES``; a shard has ``shard_rows``.
+    How rows come in batches does not matter: a row group has ``ROW_GROUP`` rows, or fewer when their values have
+    ``ROW_GROUP_BYTES``; a shard has ``shard_rows``, or fewer when they have ``SHARD_BYTES``.
     """
 
     def __init__(self, dataset: Path, part: str, *, shard_rows: int, first: int = 0) -> None:
@@ -29,6 +31,7 @@ class PartWriter:
         self._number = first
         self._writer: pq.ParquetWriter | None = None
         self._in_shard = 0
+        self._bytes_in_shard = 0
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._waiting_bytes = 0
@@ -41,7 +44,7 @@ class PartWriter:
         while batch.num_rows:
             room = min(ROW_GROUP, self._shard_rows - self._in_shard) - self._waiting_rows
             taken = batch.slice(0, room)
-            sizes = np.cumsum(_binary_bytes(taken)) + self._waiting_bytes
+            sizes = np.cumsum(_bytes_of(taken)) + self._waiting_bytes
             taken = taken.slice(0, int(np.searchsorted(sizes, ROW_GROUP_BYTES)) + 1)
             self._waiting.append(taken)
             self._waiting_rows += taken.num_rows
@@ -81,8 +84,9 @@ class PartWriter:
             )
         self._writer.write_table(table, row_group_size=ROW_GROUP)
         self._in_shard += self._waiting_rows
+        self._bytes_in_shard += self._waiting_bytes
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
-        if self._in_shard >= self._shard_rows:
+        if self._in_shard >= self._shard_rows or self._bytes_in_shard >= SHARD_BYTES:
             self._end_shard()
 
     def _end_shard(self) -> None:
@@ -90,14 +94,14 @@ class PartWriter:
             self._writer.close()
             self._writer = None
             self._number += 1
-            self._in_shard = 0
+            self._in_shard = self._bytes_in_shard = 0
 
 
-def _binary_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """Bytes of the binary values of each row."""
+def _bytes_of(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Bytes of the texts and the binary values of each row."""
     sizes = np.zeros(batch.num_rows, dtype=np.int64)
     for column in batch.columns:
-        if _is_binary(column.type):
+        if _is_binary(column.type) or pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
     return sizes
 

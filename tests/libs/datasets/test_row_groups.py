@@ -37,3 +37,13 @@ def test_texts_make_row_groups_of_the_usual_size(tmp_path: Path) -> None:
     assert written(tmp_path / "a", rows, 70_000, 100_000) == written(tmp_path / "b", rows, 999, 100_000)
     metadata = pq.ParquetFile(tmp_path / "a" / "data" / "00000.parquet").metadata
     assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [1 << 16, 70_000 - (1 << 16)]
+
+
+def test_a_shard_ends_where_its_values_are_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "ROW_GROUP_BYTES", 100)
+    monkeypatch.setattr(writing, "SHARD_BYTES", 250)
+    rows = pa.record_batch({"text": pa.array(["字" * 20] * 7)})  # 60 bytes each
+    shards = [written(tmp_path / str(step), rows, step, 1000) for step in (1, 2, 7)]
+    assert shards[0] == shards[1] == shards[2]
+    counts = [pq.ParquetFile(path).metadata.num_rows for path in sorted((tmp_path / "2" / "data").glob("*.parquet"))]
+    assert counts == [6, 1]
