@@ -12,6 +12,7 @@ from services.ingest.spec import IngestResult, IngestSpec
 from tidemill.contracts import DatasetIngested, DatasetPublished, Recipe
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.stage.definition import Job, JobResult, Stage
+from tidemill.stage.versions import claim_version
 
 REVISION = 2
 
@@ -30,6 +31,7 @@ def ingest_stage(
         plan=partial(plan_ingest, max_cell=max_cell),
         work=ingest,
         join=join_ingest,
+        resolve=claim_version,
         preload=("services.ingest.dataset", "services.ingest.snapshot"),
         snapshot=partial(snapshot, policy=policy),
     )
