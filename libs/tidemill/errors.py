@@ -33,6 +33,9 @@ class PermanentError(TidemillError):
 class InvalidInput(PermanentError):
     """What a person or a program handed in is wrong; names the file, row or field and what to do."""
 
+    evidence: ArtifactRef | None = None
+    """A report that shows what is wrong; kept with the outcome of the run that it fails."""
+
 
 class NotFound(PermanentError):
     """The named thing does not exist; says how to see the ones that do."""

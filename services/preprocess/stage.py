@@ -132,10 +132,12 @@ def join_preprocess(event: DatasetIngested, recipe: Recipe, results: Results) ->
     done = next(result for result in reversed(results) if result.result.parts)
     reported = results[-1]
     if reported.result.broken:
-        raise InvalidInput(
+        refusal = InvalidInput(
             f"the prepared dataset does not pass the quality gate: {'; '.join(reported.result.broken)}; see "
             f"`tidemill datasets report {event.run_id}`, then clean the data or change data.quality in the recipe"
         )
+        refusal.evidence = reported.artifacts["report"]
+        raise refusal
     return DatasetPrepared(
         project=event.project,
         run_id=event.run_id,

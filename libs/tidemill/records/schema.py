@@ -103,6 +103,8 @@ class OutcomeRecord(Frozen):
     stage: StageName | None = None
     """Where it failed or was cancelled."""
     error: str | None = None
+    evidence: ArtifactRef | None = None
+    """A report that shows what is wrong: the data report of a dataset that did not pass its quality gate."""
     name: str | None = None
     version: int | None = None
     promoted: bool = False

@@ -22,6 +22,7 @@ from tidemill.errors import (
     Cancelled,
     CorruptArtifact,
     HandedBack,
+    InvalidInput,
     PermanentError,
     TransientError,
 )
@@ -98,7 +99,8 @@ class FailurePolicy:
         elif isinstance(error, WorkersLost):
             await fail(error=message, kind="exhausted", delivery=delivery)
         elif kind == "permanent":
-            await fail(error=message, kind="permanent", delivery=delivery)
+            evidence = error.evidence if isinstance(error, InvalidInput) else None
+            await fail(error=message, kind="permanent", delivery=delivery, evidence=evidence)
         elif kind == "transient":
             delay = growing_delay(len(attempts))
             log.warning("run %s: %s: %s; again in %.1f s", run_id, self._stage, message, delay)

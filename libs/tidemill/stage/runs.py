@@ -14,7 +14,7 @@ from tidemill.bus import Bus, RunStates, RunStatus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.run_states import NoEntry
-from tidemill.contracts import Cost, DatasetPublished, FailureKind, RunFailed, StageName
+from tidemill.contracts import ArtifactRef, Cost, DatasetPublished, FailureKind, RunFailed, StageName
 from tidemill.records import RecordStore
 from tidemill.records.schema import OutcomeRecord, RunRecord
 from tidemill.telemetry import current_traceparent
@@ -86,12 +86,13 @@ class Runs:
         delivery: Delivery | None = None,
         cost: Cost | None = None,
         passed: bool = False,
+        evidence: ArtifactRef | None = None,
     ) -> None:
         """End ``epoch`` of the run as failed and keep ``delivery``, the stage's event, in the dead letters.
 
         What was found wrong in an earlier epoch says nothing about a run that was retried. A run that a limit ends has
         no ``delivery`` to keep, and ``cost``, what it had cost by then. A stage that the run has passed does not fail
-        it, unless ``passed`` says that what it had made is lost.
+        it, unless ``passed`` says that what it had made is lost. ``evidence`` is kept for whoever asks why.
 
         Safe to repeat: everything is written once, the KV entry last, so a crash in between is completed by the
         redelivery. A run that ended otherwise in the meantime stays as it is.
@@ -107,8 +108,9 @@ class Runs:
                 run_id=run_id, project=project, epoch=epoch,
             )  # fmt: skip
         outcome = OutcomeRecord(
-            epoch=epoch, state="failed", ended_at=datetime.now(UTC), stage=stage, error=error, reason=kind, cost=cost
-        )
+            epoch=epoch, state="failed", ended_at=datetime.now(UTC), stage=stage, error=error, reason=kind, cost=cost,
+            evidence=evidence,
+        )  # fmt: skip
         # Again: keeping the letter took its time, and a model that is being registered by now is not taken back.
         if not await self._can_fail(project, run_id, epoch, stage, error, passed=passed):
             return

@@ -52,6 +52,9 @@ async def _report_of(gateway: Gateway, run_id: str) -> ArtifactRef:
     event = await _announced(gateway, run_id, "preprocess")
     if isinstance(event, DatasetPrepared) and event.report is not None:
         return event.report
+    for outcome in reversed(await gateway.records.outcomes(gateway.project, run_id)):
+        if outcome.evidence is not None:  # its dataset was prepared, and did not pass the quality gate
+            return outcome.evidence
     raise NotFound(f"run {run_id!r} has no data report yet; there is one when its dataset is prepared")
 
 
