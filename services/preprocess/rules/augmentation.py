@@ -28,9 +28,9 @@ _IS_CHARACTER = re.compile(_CHARACTER)
 def augment_texts(table: pa.Table, rule: TextAugmentation, column: str, hook: TextHook | None = None) -> pa.Table:
     """The changed copies alone: ``rule.copies`` of each row of ``table``, row by row, other columns as they are.
 
-    ``table`` has the column ``__row`` (number of the row in its part). With ``hook`` the first copy of every text is its
-    back-translation, unless that is blank or the text itself. A copy is never empty, and equal to its text only where
-    nothing can be changed (one word; ``swap`` and ``delete`` of 0). Rows without a text have no copies.
+    ``table`` has the column ``__row`` (number of the row in its part). With ``hook`` the first copy of every text is
+    its back-translation, unless that is blank or the text itself. A copy is never empty, and equal to its text only
+    where nothing can be changed (one word; ``swap`` and ``delete`` of 0). Rows without a text have no copies.
 
     Raises:
         InvalidInput: the hook failed; names it.

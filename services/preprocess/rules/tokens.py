@@ -13,6 +13,7 @@ from typing import Any
 
 import daft
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from daft import col
@@ -20,16 +21,19 @@ from daft import functions as fn
 
 from services.preprocess.rules.stop_words import all_stop_words
 
-_CHARACTERS = r"\p{Han}\p{Hiragana}\p{Katakana}"
-WORD = (
-    rf"[{_CHARACTERS}]"
-    r"|[\p{L}\p{M}\p{N}--\p{Han}--\p{Hiragana}--\p{Katakana}]+"
-    r"(?:['’][\p{L}\p{M}--\p{Han}--\p{Hiragana}--\p{Katakana}]+)*"
+_BETWEEN_WORDS = (
+    (r"[^\p{L}\p{M}\p{N}'’]+", " "),
+    (r"['’]+([^\p{L}]|$)", " ${1}"),
+    (r"(^|[^\p{L}\p{M}\p{N}])['’]+", "${1} "),
+    (r"([\p{Han}\p{Hiragana}\p{Katakana}])", " ${1} "),
 )
+"""Replacements in this order leave words with white space between them. (Daft's ``regexp_extract_all`` would be one
+step, and takes a hundred times as long with classes of Unicode.)"""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _MOST_FREQUENT = 25
-_WORDPIECE_CHARACTERS = 6
-"""Characters of a word piece of an English vocabulary of 30,000, as measured on the texts in ``shared/data``."""
+_WORDPIECE_CHARACTERS = 7
+"""Characters of a word up to which it is one piece. With 7 the estimate is within 9 % of MiniLM's tokenizer on the SMS
+(too few), banking77 (3 % too many) and Tatoeba's English and Chinese (equal)."""
 
 
 class TokenStatistics:
@@ -48,17 +52,22 @@ class TokenStatistics:
         texts = pc.drop_null(texts).cast(pa.large_string())
         if not len(texts):
             return
+        spaced = fn.lower(col("text"))
+        for pattern, replacement in _BETWEEN_WORDS:
+            spaced = fn.regexp_replace(spaced, pattern, replacement)
         frame = daft.from_arrow(pa.table({"text": texts})).select(
-            fn.regexp_extract_all(fn.lower(col("text")), WORD).alias("words"),
+            spaced.alias("words"),
             fn.length(col("text")).alias("characters"),
             fn.regexp_count(col("text"), r"[^\x00-\x7f]").alias("non_ascii"),
             fn.regexp_count(col("text"), r"[\p{P}\p{S}]").alias("signs"),
         )
-        found = frame.to_arrow()
-        self._add_lengths(found)
-        counted = pc.value_counts(pc.list_flatten(found["words"]))
-        for entry in counted.to_pylist():
-            self.words[entry["values"]] += entry["counts"]
+        found = frame.to_arrow().combine_chunks()
+        words = pc.ascii_split_whitespace(found["words"].combine_chunks())
+        self._add_lengths(found, words)
+        counted = pc.value_counts(words.flatten())
+        for word, count in zip(*(counted.field(name).to_pylist() for name in ("values", "counts")), strict=True):
+            if word:
+                self.words[word] += count
 
     def merge(self, other: TokenStatistics) -> None:
         """Add the texts of another shard."""
@@ -103,13 +112,15 @@ class TokenStatistics:
             **{f"{unit}_per_text": _quantiles(counts) for unit, counts in self.lengths.items()},
         }
 
-    def _add_lengths(self, found: pa.Table) -> None:
-        words = found["words"].combine_chunks()
+    def _add_lengths(self, found: pa.Table, words: pa.ListArray) -> None:
         ends = words.offsets.to_numpy()
-        pieces = np.ceil(pc.utf8_length(words.flatten()).to_numpy() / _WORDPIECE_CHARACTERS)
-        sums = np.concatenate([[0.0], np.cumsum(pieces)])
-        tokens = sums[ends[1:] - ends[0]] - sums[ends[:-1] - ends[0]] + found["signs"].to_numpy() + 2
-        by_unit = {"words": np.diff(ends), "characters": found["characters"].to_numpy(), "tokens": tokens}
+        letters = pc.utf8_length(words.flatten()).to_numpy()
+        pieces = _sums(np.ceil(letters / _WORDPIECE_CHARACTERS), ends)
+        by_unit = {
+            "words": _sums(letters > 0, ends),
+            "characters": found["characters"].to_numpy(),
+            "tokens": pieces + found["signs"].to_numpy() + 2,
+        }
         for unit, lengths in by_unit.items():
             values, counts = np.unique(lengths.astype(np.int64), return_counts=True)
             self.lengths[unit].update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
@@ -122,6 +133,12 @@ def token_statistics(texts: pa.Array | pa.ChunkedArray) -> dict[str, Any]:
     statistics = TokenStatistics()
     statistics.update(texts)
     return statistics.summary()
+
+
+def _sums(values: npt.NDArray[Any], ends: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """The sum of the values of each list: float64 [lists]."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return sums[ends[1:] - ends[0]] - sums[ends[:-1] - ends[0]]  # type: ignore[no-any-return]
 
 
 def _quantiles(counts: Counter[int]) -> dict[str, int]:
