@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from services.preprocess.change import Change, RowStep
 from services.preprocess.fitted import FittedStep
 from services.preprocess.rules.answers import change_answers
+from services.preprocess.rules.augmentation import augment_texts
 from services.preprocess.rules.bounds import bounds
 from services.preprocess.rules.categories import encode_categories
 from services.preprocess.rules.coercion import coerce_types
 from services.preprocess.rules.columns import Roles, check_rules
 from services.preprocess.rules.date_parts import date_parts
 from services.preprocess.rules.filling import fill_missing
+from services.preprocess.rules.hooks import TextHook, find_hook
 from services.preprocess.rules.html import remove_html
 from services.preprocess.rules.incomplete import drop_empty_rows
 from services.preprocess.rules.labels import LabelCounts, normalise_labels, unify_labels
@@ -26,6 +28,7 @@ from services.preprocess.rules.outliers import outliers
 from services.preprocess.rules.scaling import scale_numbers
 from services.preprocess.rules.stopping import remove_stop_words
 from services.preprocess.rules.texts import lowercase, normalise_texts, text_length
+from services.preprocess.rules.tokens import TokenStatistics, token_statistics
 from tidemill.contracts.data import Data
 from tidemill.datasets import Column, DatasetSchema
 
@@ -102,3 +105,15 @@ def _in_order(data: Data, schema: DatasetSchema, labels: LabelCounts | None) -> 
 
 def _does_something(change: Change) -> bool:
     return bool(change.columns or change.counts or change.fails or change.dropped_columns) or change.remove is not None
+
+
+__all__ = [
+    "LabelCounts",
+    "TextHook",
+    "TokenStatistics",
+    "augment_texts",
+    "find_hook",
+    "fitted_steps",
+    "row_steps",
+    "token_statistics",
+]

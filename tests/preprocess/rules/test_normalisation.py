@@ -27,32 +27,28 @@ awkward = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.one_of(st.text(), st.text(awkward), st.text(st.characters(max_codepoint=0x3FF))), min_size=20))
 def test_the_expression_is_the_function_that_serving_uses(texts: list[str]) -> None:
     assert through_daft([*texts, None]) == [*map(normalize, texts), None]
 
 
+@pytest.mark.full
 def test_every_character_alone_and_between_others_is_normalised_as_in_serving() -> None:
     every = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
-    # Chunks with one character in front of and behind each: enough to see compositions with the one before.
     texts = [*every, *(f"a{character} {character}e" for character in every)]
     assert through_daft(texts) == [normalize(text) for text in texts]
 
 
 def test_characters_that_are_called_stable_are() -> None:
-    compositions = {
-        unicodedata.normalize("NFD", chr(code))[-1]
-        for code in range(sys.maxunicode + 1)
-        if not 0xD800 <= code < 0xE000
-        and unicodedata.decomposition(chr(code))
-        and "<" not in unicodedata.decomposition(chr(code))
-    } | {unicodedata.normalize("NFD", chr(code))[-1] for code in range(0xAC00, 0xD7A4)}
+    pairs = [unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1)]
+    second = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and "<" not in pair[0]}
+    second |= {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}  # vowels and finals of Hangul
     for code in itertools.chain.from_iterable(range(first, last + 1) for first, last in STABLE):
         character = chr(code)
         assert unicodedata.combining(character) == 0, hex(code)
         assert unicodedata.is_normalized("NFC", character), hex(code)
-        assert character not in compositions or not unicodedata.combining(character), hex(code)
+        assert character not in second, hex(code)
         assert code == 0x20 or normalize(character) == character, hex(code)
 
 
