@@ -18,6 +18,7 @@ from daft import DataFrame, DataType, Expression, col, lit
 from daft.functions import columns_sum, when
 
 from services.preprocess.change import REMOVED, Change
+from services.preprocess.python_calls import with_columns
 from services.preprocess.tally import StepTally, shown
 from tidemill.datasets import Column
 from tidemill.errors import InvalidInput
@@ -64,7 +65,7 @@ def fold(
         goes = col(REMOVED).is_null() & change.remove.fill_null(False)
         hidden[REMOVED] = when(goes, lit(number).cast(DataType.int16())).otherwise(col(REMOVED))
     if new or hidden:
-        frame = frame.with_columns(new | hidden)
+        frame = with_columns(frame, new | hidden)
     if change.dropped_columns:
         frame = frame.exclude(*change.dropped_columns)
     step = Folded(number, name, says, f"{prefix}_changed" if changed is not None else None, counts, fails)
