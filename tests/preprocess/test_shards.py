@@ -114,9 +114,7 @@ async def test_appended_data_leaves_the_cleaning_of_old_shards_as_it_was(tmp_pat
 def test_how_rows_lie_in_shards_does_not_show_in_the_rows(tmp_path: Path) -> None:
     found = []
     for shard_rows in (1000, 1700, 10_000):
-        write_ingested(
-            tmp_path / "ingested", {"data": texts(3500)}, "text-classification", TEXT, shard_rows=shard_rows
-        )
+        write_ingested(tmp_path / "ingested", {"data": texts(3500)}, "text-classification", TEXT, shard_rows=shard_rows)
         prepared = prepare_folder(tmp_path, "text-classification", TEXT, None)
         found.append({part: prepared.rows(part) for part in ("train", "validation", "test")})
     assert found[0] == found[1] == found[2]
