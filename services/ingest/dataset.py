@@ -35,7 +35,9 @@ from tidemill.tasks import check_labels, check_until, resolve_task, task_schema
 from tidemill.telemetry import span
 
 
-def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport) -> IngestResult:
+def ingest(
+    spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport, *, unpacking: UnpackLimits
+) -> IngestResult:
     """Read the data files in ``inputs["source"]`` into ``output/dataset`` and freeze the recipe in ``output/recipe``.
 
     ``dataset`` gets ``<part>/00000.parquet`` and on (``data``, or the given parts), ``schema.json`` and
@@ -52,7 +54,7 @@ def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressRepor
     grown = base if spec.append else None
     recipe = grown.filled_in(spec.recipe) if grown is not None else spec.recipe
     with span("unpack"):
-        folder = unpack(inputs["source"], output / "unpacked", UnpackLimits(), report)
+        folder = unpack(inputs["source"], output / "unpacked", unpacking, report)
     with span("open"):
         tables = open_parts(folder, recipe.data, Limits(spec.max_cell))
     where = " and ".join(table.path.name for part in tables.values() for table in part[:3])

@@ -29,7 +29,7 @@ def ingest_stage(
         result=IngestResult,
         outputs={"dataset": "dataset", "recipe": "recipe", "report": "report", "quarantine": "quarantine"},
         plan=partial(plan_ingest, max_cell=max_cell),
-        work=ingest,
+        work=partial(ingest, max_bytes=policy.max_bytes, max_files=policy.max_files),
         join=join_ingest,
         resolve=claim_version,
         preload=("services.ingest.dataset", "services.ingest.snapshot"),
@@ -63,11 +63,19 @@ def plan_ingest(event: DatasetPublished, recipe: Recipe, *, max_cell: int = 1_00
     return [Job(spec=IngestSpec(recipe=recipe, append=append, max_cell=max_cell), inputs=inputs)]
 
 
-def ingest(spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport) -> IngestResult:
-    """Read the source into a Parquet dataset and freeze the recipe; see ``services.ingest.dataset.ingest``."""
-    from services.ingest import dataset
+def ingest(
+    spec: IngestSpec, inputs: Inputs, output: Path, report: ProgressReport, *,
+    max_bytes: int = 10 * 1024**3, max_files: int = 200_000,
+) -> IngestResult:  # fmt: skip
+    """Read the source into a Parquet dataset and freeze the recipe; see ``services.ingest.dataset.ingest``.
 
-    return dataset.ingest(spec, inputs, output, report)
+    ``max_bytes`` and ``max_files`` bound what may come out of its archives.
+    """
+    from services.ingest import dataset
+    from services.ingest.archives import UnpackLimits
+
+    limits = UnpackLimits(max_bytes=max_bytes, max_files=max_files)
+    return dataset.ingest(spec, inputs, output, report, unpacking=limits)
 
 
 def join_ingest(event: DatasetPublished, recipe: Recipe, results: Sequence[JobResult[IngestResult]]) -> DatasetIngested:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import importlib.util
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ import daft
 import pyarrow as pa
 from daft import DataFrame
 
-from tidemill.errors import InvalidInput
+from tidemill.errors import InvalidInput, TransientError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,6 +35,7 @@ class Engine:
 
         Raises:
             InvalidInput: the cluster is asked for but ray is not installed, or nobody said where it is.
+            TransientError: the cluster cannot be reached.
         """
         self._at_once = SHARDS_AT_ONCE if kind == "ray" else 1
         if kind == "ray":
@@ -71,6 +71,16 @@ def _connect(address: str | None) -> None:
             "data.engine: ray needs a cluster: set TIDEMILL_PREPROCESS_RAY_ADDRESS where the preprocess service runs, "
             "or say data.engine: local"
         )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    try:
+        if not ray.is_initialized():
+            # What a node prints is its own log's; a progress bar on every node would be all there is in the job's.
+            environment = {"env_vars": {"DAFT_PROGRESS_BAR": "0"}}
+            ray.init(address=address, log_to_driver=False, logging_level="warning", runtime_env=environment)
+    except (ConnectionError, ValueError) as error:
+        raise TransientError(f"the Ray cluster at {address} cannot be reached: {error}") from None
     if daft.get_or_infer_runner_type() != "ray":
         daft.set_runner_ray(address, noop_if_initialized=True)
+    # Daft starts what plans its frames with the first one; several threads at once would each start one of their own.
+    daft.range(1).to_arrow()

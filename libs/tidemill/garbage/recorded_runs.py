@@ -27,7 +27,8 @@ Reference = tuple[str, str | None]
 """A digest, and the artifact's kind where the record tells."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_DATASET: frozenset[str | None] = frozenset({"source", "dataset"})
+DATASET_KINDS: frozenset[str | None] = frozenset({"source", "dataset", "report", "quarantine", "vault"})
+"""What a deleted dataset leaves nothing of."""
 _MODEL: frozenset[str | None] = frozenset({"model", "checkpoint"})
 
 
@@ -47,13 +48,16 @@ class RecordedRun:
         """What the run still refers to, without what was deleted on purpose; None when it counts no more."""
         if self.outcome is None:
             return self.references
-        finished = self.outcome.state == "finished" and self.outcome.version is not None
-        version_gone = finished and (self.outcome.name or self.name, self.outcome.version) in deleted.versions
+        finished = self.outcome.state == "finished"
+        has_version = finished and self.outcome.version is not None
+        version_gone = has_version and (self.outcome.name or self.name, self.outcome.version) in deleted.versions
         dataset_gone = self.run_id in deleted.runs
         forgotten = forget_before is not None and self.outcome.ended_at < forget_before
-        if (forgotten or dataset_gone) and (version_gone or not finished):
+        if forgotten and (version_gone or not finished):
             return None
-        dropped = (_MODEL if version_gone else frozenset()) | (_DATASET if dataset_gone else frozenset())
+        if dataset_gone and (version_gone or not has_version):
+            return None
+        dropped = (_MODEL if version_gone else frozenset()) | (DATASET_KINDS if dataset_gone else frozenset())
         return {reference for reference in self.references if reference[1] not in dropped}
 
 

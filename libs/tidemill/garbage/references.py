@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from tidemill.artifacts.objects import Objects, StoredObject
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.garbage.deletions import deletions, living_versions
 from tidemill.garbage.policy import Policy
-from tidemill.garbage.recorded_runs import RecordedRun, read_runs, references_in
+from tidemill.garbage.recorded_runs import DATASET_KINDS, RecordedRun, read_runs, references_in
 from tidemill.progress import Progress
 from tidemill.records import RecordStore, keys
 from tidemill.records.documents import from_json
@@ -78,18 +78,18 @@ class _Project:
         for references in counting.values():
             found.digests.update(digest for digest, _ in references or ())
         for version in living_versions(chain, deleted):
-            gone = ("source", "dataset") if version.run_id in deleted.runs else ()
+            gone = DATASET_KINDS if version.run_id in deleted.runs else frozenset()
             document = version.event.model_dump(mode="json")
             found.digests.update(digest for digest, kind in references_in(document) if kind not in gone)
         results = [one async for one in self._objects.entries(f"{keys.project_folder(self._project)}/results")]
-        found.digests |= await self._results(results, runs, counting)
+        found.digests |= await self._results(results, runs, counting, deleted.runs)
         found.digests |= await self._checkpoints(results)
         waiting = [run.created_at for run in runs if run.outcome is None and not run.ingested]
         if waiting:
             found.sources_since = min([*waiting, *([found.sources_since] if found.sources_since else [])])
 
     async def _results(
-        self, results: list[StoredObject], runs: list[RecordedRun], counting: Mapping[str, object]
+        self, results: list[StoredObject], runs: list[RecordedRun], counting: Mapping[str, object], deleted: Set[str]
     ) -> set[str]:
         """Artifacts of jobs whose run has not finished, which will take them, and of young ones, which are a cache."""
         unfinished = {run.run_id: run for run in runs if run.outcome is None or run.outcome.state != "finished"}
@@ -101,8 +101,9 @@ class _Project:
 
         async def read(one: StoredObject) -> set[str]:
             record = from_json(await self._objects.read(one.key), ResultRecord, one.key)
-            cached = one.modified >= kept_since and counting.get(record.run_id) is not None
-            if not cached and record.run_id not in going_on:
+            run_id = record.run_id
+            cached = one.modified >= kept_since and counting.get(run_id) is not None and run_id not in deleted
+            if not cached and run_id not in going_on:
                 return set()
             return {ref.digest for ref in record.artifacts.values()}
 

@@ -1,14 +1,11 @@
 """Which language a text is in, as far as that can be told: by script for Chinese, Japanese and Korean, else by langid.
 
-py3langid is a naive Bayes classifier over byte n-grams (Lui and Baldwin 2011, 2012). A text is taken for another
-language only on evidence: short texts, numbers and emoji have none.
+A text is taken for another language only on evidence: short texts, numbers and emoji have none.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +14,7 @@ from daft import functions as fn
 
 from services.preprocess.change import REMOVED, Change, RowStep, Step
 from services.preprocess.rules.columns import Roles, listed
+from services.preprocess.rules.identification import identifier, probability_of
 from tidemill.datasets import Column
 from tidemill.errors import InvalidInput
 
@@ -34,7 +32,7 @@ def languages(kept: Sequence[str], roles: Roles) -> RowStep:
     Raises:
         InvalidInput: langid does not know a language.
     """
-    unknown = [code for code in kept if code not in _identifier().labels]
+    unknown = [code for code in kept if code not in identifier().labels]
     if unknown:
         raise InvalidInput(
             f"data.text_rules.languages: {unknown[0]!r} is no language that can be told; use ISO 639-1 codes such as "
@@ -71,20 +69,7 @@ def _elsewhere(text: Expression, kept: Sequence[str]) -> Expression:
 @func.batch(return_dtype=DataType.bool(), use_process=False)
 def _in_another(text: Series, asked: Series, kept: list[str]) -> pa.Array:
     array, mask = text.to_arrow(), asked.to_arrow().fill_null(False)
-    identifier = _identifier()
-    limit = len(set(kept)) / len(identifier.labels) / EVIDENCE
-    found = []
-    for value in array.filter(mask).to_pylist():
-        probabilities = dict(identifier.rank(value[:_LOOKED_AT]))
-        found.append(sum(probabilities[language] for language in kept) < limit)
+    limit = len(set(kept)) / len(identifier().labels) / EVIDENCE
+    texts = [value[:_LOOKED_AT] for value in array.filter(mask).to_pylist()]
+    found = probability_of(kept, texts) < limit
     return pc.replace_with_mask(pa.array([False] * len(array), pa.bool_()), mask, pa.array(found, pa.bool_()))
-
-
-@functools.cache
-def _identifier() -> Any:
-    """The model, read once in a process (0.8 s)."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages([code for code in identifier.labels if len(code) == 2])
-    return identifier

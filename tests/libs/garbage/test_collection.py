@@ -131,6 +131,19 @@ async def test_old_runs_without_a_version_can_be_forgotten(house: House) -> None
     assert all([await house.whole(ref) for ref in [*retried.artifacts, *done.artifacts]])
 
 
+async def test_a_run_that_ended_with_its_prepared_dataset_is_never_forgotten_and_can_be_deleted(house: House) -> None:
+    prepared = await (await (await house.publish("prepared")).ingest()).prepare()
+    shard = await prepared.result("c" * 64, "shard 1")
+    await prepared.end("finished")
+    await house.collect_twice(forget_older_than=timedelta(days=1))
+    assert all([await house.whole(ref) for ref in [*prepared.artifacts, shard]])
+    gone = DatasetDeleted(name="prepared", runs=(prepared.run_id,))
+    await house.records.append_decision("default", lambda _: gone)
+    await house.collect_twice()
+    left = [ref for ref in [*prepared.artifacts, shard] if await house.store.exists(ref)]
+    assert left == []
+
+
 async def test_a_deleted_version_frees_what_no_other_name_refers_to(either_house: House) -> None:
     house = either_house
     first = await (await house.publish("a", "data a")).finish("one", 1)

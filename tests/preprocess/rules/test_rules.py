@@ -65,7 +65,7 @@ def test_every_step_says_what_it_does_in_words() -> None:
     [
         (
             {"bounds": {"agee": {"minimum": 0}}},
-            "data.bounds names the column 'agee', which is not there; did you mean 'age'",
+            "data.bounds names the column 'agee'.*did you mean 'age'",
         ),
         ({"missing": {"columns": {"work": "drop"}}}, "data.missing.columns names the column 'work'.*'workclass'"),
         ({"types": {"columns": {"zzz": "date"}}}, "data.types.columns names.*its columns are age, workclass, class"),
