@@ -58,8 +58,9 @@ def ingest(
     with span("open"):
         tables = open_parts(folder, recipe.data, Limits(spec.max_cell))
     where = " and ".join(table.path.name for part in tables.values() for table in part[:3])
-    with span("read and write"), BadRowKeeper(recipe.data.on_bad_row, output / "quarantine") as bad:
-        taken = _take(tables, recipe.data, output / "dataset", bad, report, where, grown)
+    policy, discreet = recipe.data.on_bad_row, recipe.privacy.protects
+    with span("read and write"), BadRowKeeper(policy, output / "quarantine", discreet=discreet) as bad:
+        taken = _take(tables, recipe, output / "dataset", bad, report, where, grown)
         bad.check(sum(taken.rows.values()), where)
     recipe = _with_writing(recipe, tables)
     task, recipe = _resolved(recipe, taken, where, grown)
@@ -86,19 +87,21 @@ def ingest(
 
 
 def _take(
-    tables: Tables, data: Data, dataset: Path, bad: BadRowKeeper, report: ProgressReport, where: str, grown: Base | None
-) -> Taken:
+    tables: Tables, recipe: Recipe, dataset: Path, bad: BadRowKeeper, report: ProgressReport, where: str,
+    grown: Base | None,
+) -> Taken:  # fmt: skip
+    data, discreet = recipe.data, recipe.privacy.protects
     first = next(iter(tables.values()))[0]
     expected = ExpectedColumns(data, typed=list(first.kinds))
     expected.check_present(first.columns, where)
     if grown is None:
         following: Mapping[str, int] = {}
-        schema = OneSchema(first.columns)
+        schema = OneSchema(first.columns, discreet=discreet)
         columns = [_statistics(name, data, first.kinds.get(name), name not in first.kinds) for name in first.columns]
     else:
         grown.check_fits(first.columns, list(tables), where)
         following = grown.place(dataset)
-        schema = OneSchema(grown.columns, grown.arrow_schema(), whose="the dataset's last version")
+        schema = OneSchema(grown.columns, grown.arrow_schema(), whose="the dataset's last version", discreet=discreet)
         columns = [_statistics(one.name, data, one.kind, one.strings) for one in grown.schema.columns]
     taking = Taking(dataset, columns, schema=schema, expected=expected, bad=bad, report=report)
     return taking.take(tables, shard_rows=data.shard_rows, first=following)

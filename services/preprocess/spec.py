@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tidemill.contracts import Frozen, Recipe
 from tidemill.contracts.data import Data
-from tidemill.contracts.privacy import Privacy
+from tidemill.contracts.privacy import ColumnPrivacy, Privacy, Treatment
 
 Kind = Literal["all", "shards", "map", "decide", "apply", "assemble", "report"]
 
@@ -83,11 +83,6 @@ class PreprocessSpec(Frozen):
             named += [*self.privacy.anonymity.quasi_identifiers, self.privacy.anonymity.sensitive]
         return tuple(sorted({name for name in named if name is not None}))
 
-    @property
-    def deidentifies(self) -> bool:
-        """Whether personal data is looked for, or columns are personal data as a whole."""
-        return bool(self.privacy.looked_for or self.privacy.columns)
-
 
 class Step(Frozen):
     """What a step of the job for ``all`` depends on, beside the steps before it."""
@@ -120,7 +115,7 @@ def steps_of(spec: PreprocessSpec) -> tuple[Step, ...]:
     cleaning = {"task": spec.task, "roles": spec.roles, "data": only(spec.data, CLEANING)}
     keys = {"decided_on": spec.decided_on, "data": only(spec.data, DUPLICATES)}
     personal = spec.privacy.model_copy(update={"anonymity": None})
-    if spec.deidentifies:
+    if spec.privacy.protects:
         passes = [Step(name="clean", **cleaning), Step(name="deidentify", **keys, privacy=personal, key=spec.key)]
     else:
         both = {**cleaning, "data": only(spec.data, (*CLEANING, *DUPLICATES)), "decided_on": spec.decided_on}
@@ -145,11 +140,20 @@ class PreprocessResult(Frozen):
 
 
 def report_spec(task: str, recipe: Recipe) -> PreprocessSpec:
-    """What the report depends on beside the datasets: the quality gate, and what counts as personal data."""
-    looked_for = Privacy(
-        detect=list(recipe.privacy.looked_for), regions=recipe.privacy.regions, model=recipe.privacy.model
-    )
-    return PreprocessSpec(kind="report", task=task, data=only(recipe.data, ("quality",)), privacy=looked_for)
+    """What the report depends on beside the datasets: the quality gate, what counts as personal data, and which columns
+    are treated as a whole, however."""
+    treated: dict[str, ColumnPrivacy | Treatment] = dict.fromkeys(treated_columns(recipe.privacy), "mask")
+    protected = Privacy(
+        detect=list(recipe.privacy.looked_for), columns=treated, regions=recipe.privacy.regions,
+        model=recipe.privacy.model,
+    )  # fmt: skip
+    return PreprocessSpec(kind="report", task=task, data=only(recipe.data, ("quality",)), privacy=protected)
+
+
+def treated_columns(privacy: Privacy) -> list[str]:
+    """The columns that are treated as a whole: those that are named and not kept as they are."""
+    rules = {name: rule if isinstance(rule, str) else rule.treatment for name, rule in privacy.columns.items()}
+    return [name for name, treatment in rules.items() if treatment != "keep"]
 
 
 def map_spec(spec: PreprocessSpec, shard: ShardInfo) -> PreprocessSpec:

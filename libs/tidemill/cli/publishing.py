@@ -68,13 +68,15 @@ def publish(
         if wait:
             follow(platform, run, as_json=as_json, hint=_where(data_dir, url))
             return
+        trains = document.get("until") != "prepared"
         if as_json:
             print_document(
                 {
                     "run_id": run.run_id,
                     "state": "running",
-                    "model": run.name,
-                    "endpoint": platform.predict_url(run.name),
+                    "dataset": run.name,
+                    "model": run.name if trains else None,
+                    "endpoint": platform.predict_url(run.name) if trains else None,
                 }
             )
             return

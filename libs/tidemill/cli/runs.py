@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tidemill.cli.screen import DataDirOption, JsonOption, Misused, UrlOption, print_document, screen
+
+if TYPE_CHECKING:
+    from tidemill.contracts.queries import RunView
 
 commands = typer.Typer(help="The runs: list, show, watch, cancel, retry.", no_args_is_help=True)
 
@@ -75,18 +78,18 @@ def show(
     from rich.markup import escape
 
     from tidemill.cli.figures import ago
-    from tidemill.cli.summary import summary
+    from tidemill.cli.summary import serves, summary
     from tidemill.client import connect
 
     with connect(url, data_dir) as platform:
         view = platform.run(run).show()
         endpoint = platform.predict_url(view.model or view.name)
     if as_json:
-        print_document(view.model_dump(mode="json") | {"endpoint": endpoint if view.state == "finished" else None})
+        print_document(view.model_dump(mode="json") | {"endpoint": endpoint if serves(view) else None})
         return
     console = screen()
     about = f"run [bold]{view.run_id}[/bold] of dataset [bold]{escape(view.name)}[/bold], began {ago(view.created_at)}"
-    console.print(about + (f"; {view.rows:,} rows, {len(view.labels)} labels" if view.rows else ""))
+    console.print(about + _contents(view))
     if view.state == "running":
         for stage in view.stages:
             how_far = f"{stage.fraction:.0%} " if stage.fraction is not None else ""
@@ -171,6 +174,13 @@ def retry(
         print_document({"run_id": run, "state": "running"})
     else:
         screen().print(f"run {run} starts again from where it stopped; follow it: tidemill runs watch {run}")
+
+
+def _contents(view: RunView) -> str:
+    if not view.rows:
+        return ""
+    labels = f", {len(view.labels)} labels" if view.labels else ""
+    return f"; {view.rows:,} rows{labels}"
 
 
 def _stage_time(text: str) -> tuple[str, str]:

@@ -19,14 +19,17 @@ _TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weigh
 
 
 def as_document(view: RunView, endpoint: str) -> dict[str, Any]:
-    """The document of ``publish --wait --json``. ``metrics`` are on the test part everywhere."""
-    done = view.state == "finished"
+    """The document of ``publish --wait --json``. ``metrics`` are on the test part everywhere.
+
+    A run that ends with its prepared dataset has neither ``model`` nor ``endpoint``.
+    """
     return {
         "run_id": view.run_id,
         "state": view.state,
-        "model": view.model or view.name,
+        "dataset": view.name,
+        "model": None if ends_prepared(view) else view.model or view.name,
         "version": view.version,
-        "endpoint": endpoint if done else None,
+        "endpoint": endpoint if serves(view) else None,
         "promoted": view.promoted,
         "reason": view.reason,
         "error": view.error,
@@ -56,6 +59,16 @@ def as_document(view: RunView, endpoint: str) -> dict[str, Any]:
     }
 
 
+def serves(view: RunView) -> bool:
+    """Whether the run has ended with a version of a model, which can be called."""
+    return view.state == "finished" and view.version is not None
+
+
+def ends_prepared(view: RunView) -> bool:
+    """Whether the run has ended with its prepared dataset, as its recipe wanted it (``until: prepared``)."""
+    return view.state == "finished" and view.version is None
+
+
 def _variant(figures: VariantFigures | None) -> dict[str, Any] | None:
     if figures is None:
         return None
@@ -79,8 +92,10 @@ def summary(view: RunView, endpoint: str, hint: str = "") -> RenderableType:
         parts += ["", _time(view)]
     if view.usage.attempts:
         parts += ["", f"[dim]{account(view)}[/dim]"]
-    if view.state == "finished":
+    if serves(view):
         parts += ["", _calling(endpoint)]
+    elif ends_prepared(view):
+        parts += ["", f"[dim]what was done to the data:[/dim] tidemill datasets report {view.run_id}{hint}"]
     elif view.state in ("failed", "cancelled"):
         parts += ["", f"[dim]start it again where it stopped:[/dim] tidemill runs retry {view.run_id}{hint}"]
     return Group(*parts)
@@ -102,7 +117,7 @@ def _headline(view: RunView) -> str:
     took = f" in {duration(view.seconds)}" if view.seconds is not None else ""
     if view.state == "finished":
         if view.version is None:
-            return f"[green]finished[/green]{took}: dataset {name} {escape(view.reason)}"
+            return f"[green]finished[/green]{took}: dataset {name}, {escape(view.reason)}"
         place = "[green]is the champion and serves[/green]" if view.promoted else "[yellow]is not the champion[/yellow]"
         reason = f" ({escape(view.reason)})" if view.reason else ""
         return f"[green]finished[/green]{took}: {name} version {view.version} {place}{reason}"

@@ -92,6 +92,11 @@ class Privacy(Section):
         return self
 
     @property
+    def protects(self) -> bool:
+        """Whether personal data is looked for, or columns are personal data as a whole."""
+        return bool(self.looked_for or self.columns)
+
+    @property
     def looked_for(self) -> tuple[EntityName, ...]:
         """The entities that are looked for, in the order in which they are tried."""
         if isinstance(self.detect, list):

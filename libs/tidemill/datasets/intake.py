@@ -31,7 +31,7 @@ class FileRead(Frozen):
 
 
 class BadRowExample(Frozen):
-    """One bad row; ``content`` is cut."""
+    """One bad row; ``content`` is cut, and empty where the recipe protects personal data."""
 
     file: str
     row: int

@@ -8,17 +8,22 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.ingest.intake.discretion import without_values
 from tidemill.datasets.kinds import kind_of_type
 from tidemill.errors import InvalidInput
 
 
 class OneSchema:
-    """The schema of the first batch, or the one that is given; ``columns`` is the order of the columns."""
+    """The schema of the first batch, or the one that is given; ``columns`` is the order of the columns. A ``discreet``
+    one shows no value in errors."""
 
-    def __init__(self, columns: Sequence[str], schema: pa.Schema | None = None, *, whose: str = "") -> None:
+    def __init__(
+        self, columns: Sequence[str], schema: pa.Schema | None = None, *, whose: str = "", discreet: bool = False
+    ) -> None:
         self._columns = list(columns)
         self.schema = schema
         self._whose = whose
+        self._discreet = discreet
 
     def fit(self, rows: pa.RecordBatch, path: Path) -> pa.RecordBatch:
         """``rows`` with the columns in their order and their types.
@@ -47,6 +52,8 @@ class OneSchema:
             return column.cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             reason = str(error).splitlines()[0]
+            if self._discreet:
+                reason = without_values(reason)
             raise InvalidInput(
                 f"{path.name}, column {field.name!r}: {_named(column.type)} cannot become {_named(field.type)}, as "
                 f"{self._whose} has it ({reason}); write all files with the same types"

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from services.ingest.intake.discretion import without_values
 from services.ingest.intake.quarantine import Quarantine
 from tidemill.datasets.intake import BadRowExample, BadRowFigures, BadRowKind
 from tidemill.errors import InvalidInput
@@ -28,10 +29,14 @@ _VARIABLE = re.compile(r"""'[^']*'|"[^"]*"|\d[\d,.]*""")
 
 
 class BadRowKeeper:
-    """The ``BadRows`` of one dataset. ``folder`` gets ``rows.parquet`` when there are any to put aside."""
+    """The ``BadRows`` of one dataset. ``folder`` gets ``rows.parquet`` when there are any to put aside.
 
-    def __init__(self, policy: Policy, folder: Path) -> None:
+    A ``discreet`` one shows no value in errors and figures; the rows that are put aside are as they were.
+    """
+
+    def __init__(self, policy: Policy, folder: Path, *, discreet: bool = False) -> None:
         self._policy = policy
+        self._discreet = discreet
         self._quarantine = Quarantine(folder) if policy == "quarantine" else None
         self._kinds: Counter[str] = Counter()
         self._examples: dict[str, list[BadRowExample]] = {}
@@ -45,8 +50,9 @@ class BadRowKeeper:
         """See ``services.ingest.tables.BadRows``."""
         content = content.encode("utf-8", "replace").decode()
         place = reason if reason.startswith(path.name) else f"{path.name}, {reason}"
+        told = without_values(place) if self._discreet else place
         if self._policy == "fail":
-            raise InvalidInput(f"{place}; or set data.on_bad_row: quarantine (or drop), which leaves such rows out")
+            raise InvalidInput(f"{told}; or set data.on_bad_row: quarantine (or drop), which leaves such rows out")
         self._by_file[path] += 1
         if row >= self._next.get(path, 1):
             self._ahead.setdefault(path, set()).add(row)
@@ -56,7 +62,8 @@ class BadRowKeeper:
         self._kinds[kind] += 1
         examples = self._examples.setdefault(kind, [])
         if len(examples) < _EXAMPLES:
-            examples.append(BadRowExample(file=path.name, row=row, reason=place, content=shortened(content)))
+            kept = "" if self._discreet else shortened(content)
+            examples.append(BadRowExample(file=path.name, row=row, reason=told, content=kept))
         if self._quarantine is not None:
             self._quarantine.add(path.name, row, place, content)
 

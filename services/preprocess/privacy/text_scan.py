@@ -172,9 +172,15 @@ def _written(findings: Findings, at: int) -> str:
     return findings.texts[at][findings.starts[at] : findings.ends[at]]
 
 
-def masked(texts: pa.Array, regions: Sequence[str]) -> pa.Array:
-    """``texts`` (strings) with all that is recognised by its form masked: for what is shown of rows that were removed
-    before their personal data was treated. Raises InvalidInput when a region is not a country.
+def masked(
+    texts: pa.Array, regions: Sequence[str], *, also: Sequence[EntityName] = (), model: str | None = None
+) -> pa.Array:
+    """``texts`` (strings) with all that is recognised by its form masked, and what the model finds of ``also``: for
+    what is shown of rows as they were before their personal data was treated.
+
+    Raises:
+        InvalidInput: a region is not a country, the model cannot be used.
     """
-    shown = TextScan(dict.fromkeys(STRUCTURAL, "mask"), tuple(regions))(texts).field("text")
+    scan = TextScan(dict.fromkeys((*STRUCTURAL, *also), "mask"), tuple(regions), model=model)
+    shown = scan(texts).field("text")
     return pc.coalesce(shown, texts.cast(pa.string()))

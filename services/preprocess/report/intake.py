@@ -6,7 +6,7 @@ from html import escape
 
 from services.preprocess.report.document import DataReport
 from services.preprocess.report.tables import Markup, listed, table
-from tidemill.datasets.intake import BadRowKind, FileRead, IntakeReport, Repair
+from tidemill.datasets.intake import BadRowExample, BadRowKind, FileRead, IntakeReport, Repair
 
 _SHOWN_FILES = 50
 
@@ -65,9 +65,13 @@ def _writing(one: FileRead) -> str:
     return ", ".join(words)
 
 
+def _content(one: BadRowExample) -> str:
+    return f": {escape(one.content)}" if one.content else ""
+
+
 def _reason(kind: BadRowKind) -> Markup:
     quotes = "".join(
-        f"<blockquote>{escape(one.file)}, row {one.row}: {escape(one.content)}<br><small>{escape(one.reason)}</small>"
+        f"<blockquote>{escape(one.file)}, row {one.row}{_content(one)}<br><small>{escape(one.reason)}</small>"
         "</blockquote>"
         for one in kind.examples
     )

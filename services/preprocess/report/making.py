@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from services.preprocess.privacy import find
+from services.preprocess.report.discretion import Discretion
 from services.preprocess.report.document import DataReport, PreparationStatistics
 from services.preprocess.report.gate import judge
 from services.preprocess.report.page import render_page
@@ -38,6 +39,8 @@ def make_report(
 ) -> DataReport:  # fmt: skip
     """Write ``report.json`` and ``report.html`` into the folder ``into``; memory does not grow with the dataset.
 
+    ``privacy`` names what is looked for, and the columns that are treated as a whole. Neither is shown as it came in.
+
     Raises:
         CorruptArtifact: a file of one of the datasets cannot be read.
         HandedBack: the worker wants to leave.
@@ -45,12 +48,14 @@ def make_report(
     schema = DatasetSchema.read(prepared)
     statistics = _statistics(prepared)
     after, left = _measured(prepared, schema, statistics, privacy, progress)
+    roles = DatasetSchema.read(ingested).roles
+    discretion = Discretion(privacy, roles.get("label"))
     report = DataReport(
         task=schema.task,
-        roles=DatasetSchema.read(ingested).roles,
-        intake=IntakeReport.read(intake) if intake is not None else None,
+        roles=roles,
+        intake=discretion.intake(IntakeReport.read(intake)) if intake is not None else None,
         statistics=statistics,
-        before=DatasetProfile.read(ingested),
+        before=discretion.profile(DatasetProfile.read(ingested)),
         after=after,
         personal_left=left,
     )
@@ -75,7 +80,7 @@ def _measured(
     columns = [column for column in schema.columns if column.name not in _OWN]
     figures = [ColumnStatistics(column.name, kind=column.kind, strings=False) for column in columns]
     looked_for = [entity for entity in privacy.looked_for if entity in STRUCTURAL]
-    texts = [column.name for column in columns if column.kind == "text"] if looked_for else []
+    texts = [column.name for column in columns if column.kind in ("text", "category")] if looked_for else []
     left: Counter[str] = Counter(dict.fromkeys(looked_for, 0))
     rows, done = sum(statistics.prepared.values()), 0
     for batch in _batches(prepared, columns):
