@@ -61,7 +61,7 @@ class BadRowKeeper:
             self._quarantine.add(path.name, row, place, content)
 
     def begin(self, path: Path) -> None:
-        """A table at ``path`` is about to be read; its rows are numbered from 1, also when one was read there before."""
+        """A table at ``path`` is about to be read: its rows count from 1, also when one was read there before."""
         self._next[path] = 1
         self._ahead.pop(path, None)
 

@@ -100,9 +100,9 @@ class Taking:
             self._report.progress(done + share * batch.fraction, f"{writer.rows:,} rows of {table.path.name}")
             if self._report.stop_requested:
                 raise HandedBack("the worker is leaving in the middle of reading a dataset")
-        writing = table.writing
+        writing, bad_rows = table.writing, self._bad.of_file(table.path) - bad_before
         return FileRead(
-            name=table.path.name, part=part, rows=writer.rows - before, bad_rows=self._bad.of_file(table.path) - bad_before,
+            name=table.path.name, part=part, rows=writer.rows - before, bad_rows=bad_rows,
             format=writing.format, encoding=writing.encoding, delimiter=writing.delimiter, quoted=writing.quoted,
             header=writing.header,
         )  # fmt: skip
