@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from daft import col
 
 from services.preprocess.change import ROW as OWN_ROW
 from services.preprocess.decisions.fitting import fold_fits, restore
@@ -41,8 +42,11 @@ def apply(
     """
     known = read_json(work.decisions(shard).with_suffix(".json"))
     fits = restore(plan, known["fitted"])
-    frame = begin(engine.read(work.rows(shard)))
-    frame, columns, folded = fold_fits(frame, plan.columns, fits)
+    # Fitted steps scale and encode; people are shown rows as they were before.
+    shown_as = {name: f"__shown_{place}" for place, name in enumerate(plan.shown_columns())}
+    frame = engine.read(work.rows(shard))
+    frame = frame.with_columns({shown_as[name]: col(column) for name, column in plan.shown_columns().items()})
+    frame, columns, folded = fold_fits(begin(frame), plan.columns, fits)
     decisions = pq.read_table(work.decisions(shard))
     tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
     writer = _PartFiles(
@@ -52,7 +56,7 @@ def apply(
     first, examples = 0, dict[str, Any]()
     for batch in engine.batches(frame):
         own = decisions.slice(first, batch.num_rows)
-        examples |= _shown(batch, known["shown"], plan, shard, first)
+        examples |= _shown(batch, known["shown"], shown_as, shard, first)
         _count_changed(batch, own, folded, tallies)
         words.take(batch, own)
         writer.write(batch, own)
@@ -68,7 +72,7 @@ def apply(
 
 
 def output_columns(plan: Plan, columns: Mapping[str, Column]) -> dict[str, Column]:
-    """The columns of the prepared dataset, by the name that they have before; text classification names them by role."""
+    """The columns of the prepared dataset, by the name they have before; text classification names them by role."""
     if plan.task == "text-classification":
         return {
             plan.roles[role]: Column(name=role, kind=kind, strings=True)
@@ -148,7 +152,7 @@ def _compact(kind: pa.DataType) -> pa.DataType:
 
 
 def _shown(
-    batch: pa.RecordBatch, wanted: Sequence[tuple[int, int]], plan: Plan, shard: ShardInfo, first: int
+    batch: pa.RecordBatch, wanted: Sequence[tuple[int, int]], shown_as: Mapping[str, str], shard: ShardInfo, first: int
 ) -> dict[str, Any]:
     """The rows of the batch that the report shows, by their number over all shards."""
     found = {}
@@ -156,7 +160,7 @@ def _shown(
         at = place - first
         if 0 <= at < batch.num_rows:
             row = batch.column(OWN_ROW)[at].as_py()
-            (found[str(number)],) = shown(batch, np.array([at]), shard.part, row - at, plan.shown_columns())
+            (found[str(number)],) = shown(batch, np.array([at]), shard.part, row - at, shown_as)
     return found
 
 

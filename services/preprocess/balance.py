@@ -35,4 +35,5 @@ def copies_of(labels: Ints, rank: npt.NDArray[np.uint64], balance: Balance) -> n
     wanted = np.maximum(counts, least)
     own = np.maximum(counts, 1)
     more: npt.NDArray[np.bool_] = place < (wanted % own)[labels]
-    return ((wanted // own)[labels] + more).astype(np.int32)
+    repeated: npt.NDArray[np.int32] = ((wanted // own)[labels] + more).astype(np.int32)
+    return repeated

@@ -34,8 +34,10 @@ def preprocess(
     """Do the part of the work that ``spec.kind`` says; see ``spec`` for the parts and ``stage`` for who gets what.
 
     The prepared dataset is ``output/dataset``: ``<part>/<number>.parquet`` with the number of the ingested shard,
-    ``schema.json``, ``labels.json`` (sorted), ``features.json`` (what was fitted) and ``statistics.json``. Text classification has the columns ``text`` and ``label`` (strings), other tasks their own;
-    all have ``row`` (int64, number of the row in the ingested part from 1) and, with folds, ``fold`` (int8).
+    ``schema.json``, ``labels.json`` (sorted), ``features.json`` (what was fitted) and ``statistics.json``. Text
+    classification has the columns ``text`` and ``label`` (strings), other tasks their own; all have ``row`` (int64,
+    number of the row in the ingested part from 1) and, with folds, ``fold`` (int8). Reversible tokens of personal data
+    are in ``output/vault``.
 
     Raises:
         InvalidInput: the dataset cannot be prepared as the recipe says; names row and column.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,7 +54,7 @@ class Engine:
         return frame.to_arrow_iter(results_buffer_size=_BUFFERED)
 
     def each(self, work: Callable[[T], R], shards: Sequence[T]) -> list[R]:
-        """``work`` on every shard: in turn on this machine, which a single frame keeps busy, side by side on a cluster."""
+        """``work`` on every shard: in turn on this machine, which one frame keeps busy, side by side on a cluster."""
         if self._at_once == 1 or len(shards) == 1:
             return [work(shard) for shard in shards]
         with ThreadPoolExecutor(self._at_once) as pool:
@@ -77,7 +78,7 @@ def _connect(address: str | None) -> None:
         if not ray.is_initialized():
             # What a node prints is its own log's; a progress bar on every node would be all there is in the job's.
             environment = {"env_vars": {"DAFT_PROGRESS_BAR": "0"}}
-            ray.init(address=address, log_to_driver=False, logging_level="warning", runtime_env=environment)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, runtime_env=environment)
     except (ConnectionError, ValueError) as error:
         raise TransientError(f"the Ray cluster at {address} cannot be reached: {error}") from None
     if daft.get_or_infer_runner_type() != "ray":

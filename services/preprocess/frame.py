@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from daft import DataFrame, DataType, Expression, col, lit
-from daft.functions import columns_sum, when
+from daft.functions import when
 
 from services.preprocess.change import REMOVED, Change
+from services.preprocess.python_calls import with_columns
 from services.preprocess.tally import StepTally, shown
 from tidemill.datasets import Column
 from tidemill.errors import InvalidInput
@@ -64,7 +67,7 @@ def fold(
         goes = col(REMOVED).is_null() & change.remove.fill_null(False)
         hidden[REMOVED] = when(goes, lit(number).cast(DataType.int16())).otherwise(col(REMOVED))
     if new or hidden:
-        frame = frame.with_columns(new | hidden)
+        frame = with_columns(frame, new | hidden)
     if change.dropped_columns:
         frame = frame.exclude(*change.dropped_columns)
     step = Folded(number, name, says, f"{prefix}_changed" if changed is not None else None, counts, fails)
@@ -83,7 +86,7 @@ def _changed(columns: Mapping[str, Column], change: Change, frame: DataFrame) ->
         differ.append(~value.eq_null_safe(col(name)) if same_type else value.is_null() != col(name).is_null())
     if not differ:
         return None
-    return differ[0] if len(differ) == 1 else columns_sum(*(one.cast(DataType.int64()) for one in differ)) > 0
+    return reduce(or_, differ)
 
 
 def _aliased(change: Change) -> list[Expression]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.preprocess.rules import LabelCounts
-from services.preprocess.rules.labels import one_spelling
+from services.preprocess.rules.labels import LabelCounts, one_spelling
 from services.preprocess.work import read_json, write_json
 from tidemill.datasets.profile import PROFILE_FILE, DatasetProfile
 from tidemill.tasks.text_classification.normalization import normalize

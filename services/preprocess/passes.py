@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from daft import DataFrame, DataType, Expression, col, lit
+from daft import DataFrame, DataType, Expression, lit
 from daft.functions import monotonically_increasing_id
 
 from services.preprocess.change import PART, REMOVED, ROW

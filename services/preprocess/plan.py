@@ -16,16 +16,15 @@ from services.preprocess.change import Change, RowStep, Step
 from services.preprocess.fitted import FittedStep
 from services.preprocess.privacy import makes_tokens, needs_key, privacy_steps, read_key
 from services.preprocess.repairs import repairs_for
-from services.preprocess.rules import LabelCounts, fitted_steps, row_steps
+from services.preprocess.rules import fitted_steps, row_steps
+from services.preprocess.rules.labels import LabelCounts
 from services.preprocess.spec import PreprocessSpec
 from tidemill.datasets import Column, DatasetSchema
 from tidemill.errors import InvalidInput
 
 ROW, FOLD = "row", "fold"
 """Columns that a prepared dataset has beside its own."""
-CLASSES = frozenset(
-    ("text-classification", "tabular-classification", "image-classification", "audio-classification")
-)
+CLASSES = frozenset(("text-classification", "tabular-classification", "image-classification", "audio-classification"))
 """Tasks whose label is one of a few classes."""
 _LONG = frozenset(("text", "image", "audio", "nested"))
 

@@ -15,6 +15,6 @@ class PreprocessSettings(StageSettings):
 
     ray_address: str | None = None
     """Of the Ray cluster that ``data.engine: ray`` computes on (``10.0.0.1:6379``, ``ray://…``, or ``auto`` for the one
-    that this machine belongs to). Its nodes need Tidemill, and see this machine's scratch folder under the same path."""
+    that this machine belongs to). Its nodes need Tidemill, and see this service's ``data_dir`` under the same path."""
     allowed_hooks: list[str] = Field(default_factory=list)
     """Modules, and functions as ``module:function``, that a recipe may name; as JSON: ``["house.translate"]``."""

@@ -36,8 +36,8 @@ def list_shards(dataset: Path) -> list[ShardInfo]:
 
 
 def single_shards(dataset: Path, shards: list[ShardInfo], output: Path) -> None:
-    """Link each shard with what describes it into ``output/shard-<name>``, and that alone into ``output/schema``: what a
-    job reads then stays the same when shards are appended."""
+    """Link each shard with what describes it into ``output/shard-<name>``, and that alone into ``output/schema``: what
+    a job reads then stays the same when shards are appended."""
     for shard in shards:
         own = Work(output / f"shard-{shard.name}")
         own.take_file(dataset / shard.file, shard.file)

@@ -1,9 +1,9 @@
 """Preprocess as a stage: what it takes, what it leaves, what it announces. The work itself is in ``dataset``.
 
 A dataset of few rows is one job. A large one is prepared in rounds: its shards are made artifacts of their own, each is
-cleaned by a job, one job decides about all rows, each shard is written by a job, one puts the parts together. The data
-report is a job of its own behind it, since it looks at the version before, which the dataset knows nothing of. A shard's
-cleaning has the shard alone as its input, so that appended data leaves what is known of the others as it is.
+cleaned by a job, one job decides about all rows, each shard is written by a job, one puts the parts together. A shard's
+cleaning has the shard alone as its input, so that appended data leaves what is known of the others as it is. The data
+report is a job of its own behind it all, since it looks at the version before, which the dataset knows nothing of.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def preprocess_stage(
 
 
 def plan_preprocess(event: DatasetIngested, recipe: Recipe) -> list[Job[PreprocessSpec]]:
-    """One job for all of a dataset, or, for one that has more rows than a shard, one that makes artifacts of its shards.
+    """One job for all of a dataset; of one that has more rows than a shard, one that makes artifacts of its shards.
 
     On a Ray cluster it is always one job: the cluster takes the shards side by side.
     """

@@ -92,6 +92,8 @@ def _column(field: pa.Field, roles: Mapping[str, str]) -> Column:
         return Column(name=field.name, kind="category" if label or not long else "text", strings=True)
     if pa.types.is_binary(field.type):
         return Column(name=field.name, kind="image")
+    if pa.types.is_nested(field.type):
+        return Column(name=field.name, kind="nested")
     return Column(name=field.name, kind="integer" if pa.types.is_integer(field.type) else "number")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from services.preprocess.privacy import reveal
 from services.preprocess.spec import PreprocessResult, PreprocessSpec
 from services.preprocess.stage import preprocess_stage
 from tests.preprocess.conftest import contents, prepare_folder, write_ingested
@@ -25,13 +26,13 @@ class InRounds:
     """Works the jobs of the stage by hand, as its workers do, with artifacts in a store."""
 
     def __init__(self, folder: Path, store: Any) -> None:
-        self._folder = folder
-        self._store = store
+        self.folder = folder
+        self.store = store
         self.worked: list[Job[PreprocessSpec]] = []
 
     async def prepare(self, ingested: Path, task: str, parts: dict[str, int], recipe: Recipe) -> Any:
         stage = preprocess_stage()
-        dataset = await self._store.put(ingested, kind="dataset")
+        dataset = await self.store.put(ingested, kind="dataset")
         event = DatasetIngested(
             run_id="r1", name="x", recipe=dataset, source=dataset, dataset=dataset, task=task,
             rows=sum(parts.values()), parts=parts,
@@ -46,13 +47,13 @@ class InRounds:
 
     async def _work(self, job: Job[PreprocessSpec], outputs: Any) -> JobResult[PreprocessResult]:
         self.worked.append(job)
-        folder = self._folder / f"job-{len(self.worked)}"
-        paths = {name: await self._store.fetch(ref, folder / name) for name, ref in job.inputs.items()}
+        folder = self.folder / f"job-{len(self.worked)}"
+        paths = {name: await self.store.fetch(ref, folder / name) for name, ref in job.inputs.items()}
         output = folder / "output"
         spec = PreprocessSpec.model_validate_json(job.spec.model_dump_json())
         result = preprocess_stage().work(spec, Inputs(paths), output, SilentReport())
         made = {
-            path.name: await self._store.put(path, kind="dataset")
+            path.name: await self.store.put(path, kind="dataset")
             for path in sorted(output.iterdir())
             if any(path.match(pattern) for pattern in outputs)
         }
@@ -87,11 +88,34 @@ async def test_one_job_and_one_for_each_shard_leave_the_same(tmp_path: Path, in_
     recipe = parse_recipe({"data": data, "until": "prepared"})
     rows = {part: table.num_rows for part, table in parts.items()}
     announced = await in_rounds.prepare(tmp_path / "ingested", "text-classification", rows, recipe)
-    assert announced.dataset == await in_rounds._store.put(alone.folder, kind="dataset")
+    assert announced.dataset == await in_rounds.store.put(alone.folder, kind="dataset")
     assert announced.parts == alone.result.parts
     assert announced.labels == ["maybe", "no", "yes"]
     assert announced.final
     assert len(in_rounds.worked) == 4 + 2 * (5 if given else 4)  # the last one is the report
+
+
+async def test_shards_share_one_vault_of_tokens_and_one_spelling_of_labels(
+    tmp_path: Path, in_rounds: InRounds
+) -> None:
+    train, test = texts(1800), texts(600, 5000)
+    dotted = pa.array([f"{label}." for label in test["kind"].to_pylist()])
+    parts = {"train": train, "test": test.set_column(1, "kind", dotted)}
+    write_ingested(tmp_path / "ingested", parts, "text-classification", TEXT, shard_rows=1000)
+    (tmp_path / "key").write_text("a key of thirty-two characters..")
+    privacy = {"detect": ["email"], "treatment": "token", "key": f"file:{tmp_path / 'key'}"}
+    alone = prepare_folder(tmp_path, "text-classification", TEXT, privacy)
+    assert alone.result.labels == ["maybe", "no", "yes"]
+    recipe = parse_recipe({"data": {**TEXT, "shard_rows": 1000}, "privacy": privacy})
+    rows = {"train": 1800, "test": 600}
+    announced = await in_rounds.prepare(tmp_path / "ingested", "text-classification", rows, recipe)
+    assert announced.dataset == await in_rounds.store.put(alone.folder, kind="dataset")
+    assert announced.vault is not None
+    vault = await in_rounds.store.fetch(announced.vault, tmp_path / "fetched")
+    assert contents(vault) == contents(tmp_path / "output" / "vault")
+    token = alone.texts("train")[0].split(" mail ")[1]
+    assert token.startswith("<EMAIL")
+    assert reveal(vault, token, b"a key of thirty-two characters..").endswith("@b.org")
 
 
 async def test_appended_data_leaves_the_cleaning_of_old_shards_as_it_was(tmp_path: Path, in_rounds: InRounds) -> None:
@@ -99,7 +123,7 @@ async def test_appended_data_leaves_the_cleaning_of_old_shards_as_it_was(tmp_pat
 
     async def cleaned(table: pa.Table) -> list[tuple[str, dict[str, ArtifactRef]]]:
         in_rounds.worked.clear()
-        shutil.rmtree(in_rounds._folder, ignore_errors=True)
+        shutil.rmtree(in_rounds.folder, ignore_errors=True)
         write_ingested(tmp_path / "ingested", {"data": table}, "text-classification", TEXT, shard_rows=1000)
         await in_rounds.prepare(tmp_path / "ingested", "text-classification", {"data": table.num_rows}, recipe)
         return [(job.spec.model_dump_json(), dict(job.inputs)) for job in in_rounds.worked if job.spec.kind == "map"]
@@ -114,9 +138,7 @@ async def test_appended_data_leaves_the_cleaning_of_old_shards_as_it_was(tmp_pat
 def test_how_rows_lie_in_shards_does_not_show_in_the_rows(tmp_path: Path) -> None:
     found = []
     for shard_rows in (1000, 1700, 10_000):
-        write_ingested(
-            tmp_path / "ingested", {"data": texts(3500)}, "text-classification", TEXT, shard_rows=shard_rows
-        )
+        write_ingested(tmp_path / "ingested", {"data": texts(3500)}, "text-classification", TEXT, shard_rows=shard_rows)
         prepared = prepare_folder(tmp_path, "text-classification", TEXT, None)
         found.append({part: prepared.rows(part) for part in ("train", "validation", "test")})
     assert found[0] == found[1] == found[2]

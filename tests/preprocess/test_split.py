@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from services.preprocess.splits import PARTS, Rows, cut
 from services.preprocess.stage import preprocess_stage
+from tests.preprocess.conftest import contents
 from tidemill.contracts import ArtifactRef, DatasetIngested, Recipe, ResourceUsage
 from tidemill.contracts.data import Data
 from tidemill.contracts.preparation import Split
 from tidemill.errors import InvalidInput
-from tests.preprocess.conftest import contents
 from tidemill.stage.definition import JobResult
 
 ROWS = [(f"文本 number {number}", ("yes", "no", "maybe")[number % 3]) for number in range(120)]

@@ -291,12 +291,7 @@ class Worker(Generic[E, S, R]):
         self, command: JobCommand, lease: Lease, outcome: JobOutcome[R], output: Path, attempt: AttemptInHand
     ) -> ResultRecord:
         outputs: Mapping[str, ArtifactKind] = {SOURCE: "source"} if command.snapshot else self._stage.outputs
-        made = {
-            path.name: kind
-            for pattern, kind in outputs.items()
-            for path in sorted(output.glob(pattern))
-            if path.is_dir()
-        }
+        made = await asyncio.to_thread(_made, outputs, output)
         refs = await asyncio.gather(*(self._store.put(output / name, kind=kind) for name, kind in made.items()))
         artifacts = dict(zip(made, refs, strict=True))
         await self._leases.renew(lease)  # fencing: an owner that was paused and lost its lease does not commit
@@ -344,3 +339,10 @@ def _parse(delivery: Delivery) -> JobCommand:
         return JobCommand.model_validate_json(delivery.body)
     except ValidationError as invalid:
         raise PermanentError(f"{delivery.subject}: not a job: {invalid.errors()[0]['msg']}") from None
+
+
+def _made(outputs: Mapping[str, ArtifactKind], output: Path) -> dict[str, ArtifactKind]:
+    """The directories that a job left, by name."""
+    return {
+        path.name: kind for pattern, kind in outputs.items() for path in sorted(output.glob(pattern)) if path.is_dir()
+    }

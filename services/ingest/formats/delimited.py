@@ -26,7 +26,7 @@ from tidemill.errors import InvalidInput
 
 _SAMPLE = 1 << 18
 _STEP = 256
-_ENOUGH = 1_000
+_ENOUGH = 200
 """Bad rows after which it is clear how well a dialect fits."""
 
 
@@ -125,15 +125,17 @@ class DelimitedFile:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _sniff(self, format: Literal["csv", "tsv"], data: Data) -> Sniffed:
-        lines, size = [], 0
+        lines: list[str] = []
+        size, truncated = 0, False
         with open_text(self.path, self._encoding, newline="") as (file, _):
             rest = bounded_lines(file, self._encoding, self._limits.max_line)
             for line in rest:
-                lines.append(line)
                 size += len(line)
-                if size >= _SAMPLE:
+                # One endless line says nothing, and every way of reading the sample would have to read it.
+                truncated = bool(lines) and size > _SAMPLE
+                if truncated:
                     break
-            truncated = next(rest, None) is not None
+                lines.append(line)
         sniffed = sniff(lines, truncated=truncated, format=format, data=data)
         if sniffed is None:
             raise InvalidInput(f"{self.path.name} holds no row that can be read; check its encoding and its quotes")
@@ -170,7 +172,10 @@ class DelimitedFile:
                 return plain if plain.bad == 0 else found
             return found
         # Sorting is stable, and the one that was found comes first.
-        return min((found, *map(self._fit, sniffed.otherwise)), key=lambda fit: (fit.bad, fit.share))
+        return min(
+            (found, *map(self._fit, sniffed.otherwise)),
+            key=lambda fit: (fit.bad, fit.share if fit.bad >= _ENOUGH else 0.0),
+        )
 
     def _fit(self, dialect: Dialect) -> _Fit:
         width = len(self.columns)

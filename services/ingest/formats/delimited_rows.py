@@ -21,6 +21,10 @@ class BadRow:
     content: str
 
 
+_LOOK_CLOSER = frozenset(("\ufeff", " ", "\t"))
+"""First characters of a first cell that could be a byte order mark, or a column name with space around it."""
+
+
 class _TooLong(Exception):
     """A line is longer than a line may be."""
 
@@ -67,14 +71,15 @@ def read_rows(
 
     ``damaged`` names the encoding if there are bytes that do not decode (see ``undecodable``).
     """
-    # The module has one limit for the whole process, which other readers may be relying on.
-    csv.field_size_limit(max(csv.field_size_limit(), limits.max_line))
     width, names = len(columns), list(columns) if header and len(columns) > 1 else None
+    suspicious = columns[0] if names else None
     feed = _Lines(lines, limits.max_line)
     reader = csv.reader(feed, **dialect.options())
     skip = header
     while True:
         feed.begin_row()
+        # The module has one limit for the whole process; another reader may have set its own since the last row.
+        csv.field_size_limit(limits.max_line)
         try:
             row = next(reader)
         except StopIteration:
@@ -94,6 +99,14 @@ def read_rows(
                 yield _bad(feed, f"{feed.place()}: {_unclosed(dialect)}", limits)
             else:
                 yield _bad(feed, f"{feed.place()}: {_ragged(len(row), columns, dialect)}", limits)
+        elif (
+            damaged is None
+            and len(feed.of_row) == 1
+            and len(feed.of_row[0]) <= limits.max_cell
+            and row[0] != suspicious
+            and row[0][:1] not in _LOOK_CLOSER
+        ):
+            yield row
         elif (reason := _wrong(row, columns, names, feed, limits, damaged)) is not None:
             yield _bad(feed, reason, limits)
         else:

@@ -21,6 +21,7 @@ _DELIMITERS = {"csv": ",;\t|", "tsv": "\t"}
 _NUMBER = re.compile(r"^\s*[-+]?(\d[\d,]*)?\.?\d+([eE][-+]?\d+)?\s*$")
 _NAME = re.compile(r"^[^\W\d][\w .\-/()#%?]{0,39}$")
 _LONGEST_NAME = 60
+_ANY_FIELD = 1 << 30
 _FEW = 0.2
 """A column whose share of distinct values is below this holds categories."""
 
@@ -122,18 +123,18 @@ def sniff(lines: Sequence[str], *, truncated: bool, format: Literal["csv", "tsv"
     if plain is not None and doubtful and plain.consistent == 1.0 and len(best.rows) < len(plain.rows):
         # Taking quotes for quoting joins lines that are whole rows by themselves.
         best, others = plain, [best]
-    # Where most fields are enclosed, quotes are quoting: taken for text, they would stand in every value.
-    otherwise = tuple(other.dialect for other in others if other.dialect.quoted or not _encloses_fields(other))
+    otherwise = tuple(other.dialect for other in others if other.dialect.quoted or not _encloses_fields(other.rows))
     return Sniffed(best.dialect, best.width, best.rows, best.consistent, otherwise, doubtful)
 
 
 def _may_be_text(plain: _Reading) -> bool:
     """Whether quotes could be plain characters: tabs need no quoting, and not every field is enclosed in quotes."""
-    return plain.dialect.delimiter == "\t" and not _encloses_fields(plain)
+    return plain.dialect.delimiter == "\t" and not _encloses_fields(plain.rows)
 
 
-def _encloses_fields(plain: _Reading) -> bool:
-    cells = [cell for row in plain.rows for cell in row]
+def _encloses_fields(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether most fields of ``rows``, which were read with quotes as text, have quotes around them."""
+    cells = [cell for row in rows for cell in row]
     return 2 * sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells) >= len(cells)
 
 
@@ -147,11 +148,16 @@ def _read(lines: Sequence[str], dialect: Dialect, truncated: bool) -> _Reading |
         return None
     widths = Counter(map(len, rows))
     width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
+    if not dialect.quoted and _encloses_fields(rows):
+        # Taken for text, quotes around fields would stand in every value.
+        well_formed = False
     return _Reading(dialect, rows, width, count / len(rows), well_formed)
 
 
 def _rows(lines: Sequence[str], dialect: Dialect, truncated: bool, *, strict: bool) -> tuple[list[list[str]], bool]:
     rows: list[list[str]] = []
+    # The module has one limit for the whole process. A sample is bounded already.
+    csv.field_size_limit(_ANY_FIELD)
     try:
         rows.extend(row for row in csv.reader(iter(lines), **dialect.options(strict=strict)) if any(row))
     except csv.Error as error:

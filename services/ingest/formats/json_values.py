@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
-_DELICATE = re.compile(r"[\d.]{17}|\d[eE][-+]?\d{3}|NaN|Infinity")
-"""Digits beyond what orjson keeps, and words that Python writes for numbers that are none."""
+_DELICATE = re.compile(r"\d[eE][-+]?\d{3}|NaN|Infinity")
+"""Exponents that a double may not have, and words that Python writes for numbers that are none."""
+_LONG = re.compile(r"-?\d[\d.eE+-]{15,}")
+"""What could be a number with more digits than orjson keeps."""
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _ADVICE_DEPTH = "nested too deeply"
 
@@ -42,7 +44,7 @@ EXACT = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_c
 
 def decode(text: str) -> Any:
     """The value that ``text`` holds. Raises JsonProblem."""
-    if _DELICATE.search(text) is None:
+    if _DELICATE.search(text) is None and all(map(_keeps_its_digits, _LONG.findall(text))):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError as error:
@@ -55,6 +57,14 @@ def decode(text: str) -> Any:
         raise JsonProblem(_ADVICE_DEPTH) from None
     refuse_half_pairs(text, value)
     return value
+
+
+def _keeps_its_digits(number: str) -> bool:
+    """Whether a number is the same after it was a double, or a 64-bit integer."""
+    try:
+        return repr(float(number)) == number if "." in number else -(1 << 63) <= int(number) < 1 << 63
+    except ValueError:
+        return False
 
 
 def refuse_half_pairs(text: str, value: Any) -> None:

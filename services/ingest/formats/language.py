@@ -46,6 +46,8 @@ _SCRIPTS = (
     _Script("cp866", _CYRILLIC, 0.6, letters=0.85),
 )
 _LATIN = ("cp1252", "cp1250")
+_ONLY_IN = {"cp1252": "àèêñùòìåæøãõïûÀÈÊÑÅÆØ", "cp1250": "ąćęłńśźżčěřšťůďňőűĄĆĘŁŃŚŹŻČĚŘŠŤŮĎŇŐŰ"}
+"""Letters of western and of central European languages that stand for other bytes in the other encoding."""
 _LATIN_EVIDENCE = 24
 """Bytes above 0x7f below which one western encoding cannot be told from another."""
 _ALONE = re.compile(r"(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
@@ -80,11 +82,13 @@ def _share_of_frequent(sample: bytes, script: _Script) -> float:
 def _latin(sample: bytes) -> list[str]:
     from charset_normalizer import from_bytes
 
-    coherence = {match.encoding: match.coherence for match in from_bytes(sample, cp_isolation=list(_LATIN))}
+    matches = from_bytes(sample, cp_isolation=list(_LATIN))
+    coherence = {match.encoding: match.coherence for match in matches}
     best = [encoding for encoding in coherence if coherence[encoding] == max(coherence.values())]
-    readings = {sample.decode(encoding, errors="replace") for encoding in best}
-    if len(readings) != 1:
-        return []
+    text = {encoding: sample.decode(encoding, errors="replace") for encoding in _LATIN}
+    if len(best) > 1:
+        # Words do not tell them apart; letters that only one of the languages uses may.
+        score = {encoding: sum(map(text[encoding].count, _ONLY_IN[encoding])) for encoding in _LATIN}
+        best = [encoding for encoding in best if score[encoding] == max(score.values())]
     # German is the same bytes in all of them.
-    same = [encoding for encoding in _LATIN if sample.decode(encoding, errors="replace") in readings]
-    return same[:1]
+    return [encoding for encoding in _LATIN if {text[each] for each in best} == {text[encoding]}][:1]

@@ -39,6 +39,7 @@ def check_plain(stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int
     kinds[[ord(dialect.delimiter), 10, 13]] = _DELIMITER, _LF, _CR
     if dialect.quoted:
         kinds[ord('"')] = _QUOTE
+    matters = bytes((kinds > 0).astype(np.uint8))
     rest, joined, ended, begun = b"", False, False, False
     while not ended:
         chunk = stream.read(_CHUNK)
@@ -49,7 +50,8 @@ def check_plain(stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int
         repeated = header and (b"\n" + header in text or (begun and text.startswith(header)))
         if _BOM in text or repeated:
             return None
-        checked = _check_rows(np.frombuffer(text, np.uint8), kinds, width, max_cell)
+        places = np.flatnonzero(np.frombuffer(text.translate(matters), bool))
+        checked = _check_rows(np.frombuffer(text, np.uint8), places, kinds, width, max_cell)
         if checked is None:
             return None
         end, joins = checked
@@ -60,11 +62,11 @@ def check_plain(stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int
     return Plain(joined) if not rest else None
 
 
-def _check_rows(text: NDArray[Any], kinds: NDArray[Any], width: int, max_cell: int) -> tuple[int, bool] | None:
-    """Where the last whole row of ``text`` ends, and whether line breaks are inside of fields; None if not plain."""
-    found = kinds[text]
-    places = np.flatnonzero(found)
-    kind = found[places]
+def _check_rows(
+    text: NDArray[Any], places: NDArray[Any], kinds: NDArray[Any], width: int, max_cell: int
+) -> tuple[int, bool] | None:
+    """Where the last whole row of ``text``, which has bytes that matter at ``places``, ends, and whether line breaks are inside of fields; None if not plain."""
+    kind = kinds[text[places]]
     is_quote = kind == _QUOTE
     inside = (np.cumsum(is_quote) & 1).astype(bool)
     ends = np.flatnonzero((kind == _LF) & ~inside)

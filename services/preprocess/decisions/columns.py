@@ -48,7 +48,8 @@ class AllRows:
 
     def row_numbers(self) -> Ints:
         """The number of each row in its part: int64 [rows]."""
-        return self.column(ROW).to_numpy()
+        numbers: Ints = self.column(ROW).to_numpy()
+        return numbers
 
     def codes(self, name: str) -> tuple[Ints, list[str]]:
         """A column as places in its sorted values, written as text; a missing value is one, ``""``, if there is any."""
@@ -67,7 +68,7 @@ class AllRows:
         """A number for each value of a column; rows without one have each their own: int64 [rows]."""
         column = self.column(name).cast(pa.string()).combine_chunks()
         encoded = column.dictionary_encode()
-        numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        numbers: Ints = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         alone = numbers < 0
         numbers[alone] = len(encoded.dictionary) + np.arange(int(alone.sum()))
         return numbers
@@ -100,8 +101,8 @@ def _as_times(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float64]:
                 continue
             return _as_times(read, name)
         raise InvalidInput(
-            f"data.split.time is the column {name!r}, which has values that are neither dates as 2026-11-24 nor numbers; "
-            f"give it a type (data.types.columns: {{{name}: date}}) or split in another way"
+            f"data.split.time is the column {name!r}, which has values that are neither dates as 2026-11-24 nor "
+            f"numbers; give it a type (data.types.columns: {{{name}: date}}) or split in another way"
         )
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return pc.fill_null(column.cast(pa.float64(), safe=False), np.nan).to_numpy()  # type: ignore[no-any-return]

@@ -104,7 +104,7 @@ class Fitting:
         return pa.Table.from_batches(pieces, schema)
 
     def _batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """The short columns of all rows behind the steps fitted so far, with the number of the first row of each batch."""
+        """The short columns of all rows behind the steps fitted so far; each batch with the number of its first row."""
         first, columns = 0, self._short()
         for shard in self.shards:
             frame = begin(self.engine.read(self.work.keys(shard)).select(*columns))

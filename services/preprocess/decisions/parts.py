@@ -16,7 +16,8 @@ from services.preprocess.work import Work
 
 
 def decide_parts(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], work: Work) -> None:
-    """Leave ``cut/part.npy`` (int8 [rows]: 0 training, 1 validation, 2 test) and ``cut/fold.npy`` (int8 [rows], from 1).
+    """Leave ``cut/part.npy`` (int8 [rows]: 0 training, 1 validation, 2 test) and ``cut/fold.npy`` (int8 [rows]: from 1,
+    0: in none).
 
     Raises:
         InvalidInput: the rows cannot be cut as the recipe says.

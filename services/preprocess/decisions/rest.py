@@ -1,10 +1,9 @@
-"""What is decided last: fitted values, small groups of people, balance; and the files that say of every row what becomes of it."""
+"""What is decided last: fitted values, small groups of people, balance. Writes what becomes of every row."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,18 +68,20 @@ def decide_rest(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], w
     copies = _copies(plan, spec, rows, removed, part)
     tallies = merged([read_tallies(work.keys(shard)) for shard in shards])
     tallies += _decided(spec, fits, removed, copies)
-    pairs = read_json(work.folder("found") / "pairs.json")
+    pairs, examples = read_json(work.folder("found") / "pairs.json"), _examples(removed)
     write_json(
         work.folder("summary") / "decided.json",
         {
             "tallies": [tally.model_dump() for tally in tallies],
             "fitted": [fit.document() for fit in fits],
             "pairs": pairs,
+            "examples": examples,
             "together": _together(work, removed),
             "anonymity": measured,
         },
     )
-    _write(rows, fits, _shown(pairs, removed), removed, part, fold, copies)
+    shown = {pair[side] for pair in pairs for side in ("row", "of")} | {example["row"] for example in examples}
+    _write(rows, fits, sorted(shown), removed, part, fold, copies)
 
 
 def _copies(
@@ -118,9 +119,7 @@ def _decided(
         says = f"the largest class of the training part is at most {balance.max_ratio:g} times the smallest"
         left_out, added = int((copies == 0).sum()), int((copies - 1).clip(0).sum())
         counts = {"rows added": added} if added else {}
-        tallies.append(
-            StepTally(number=BALANCE, name=balance.method, says=says, removed=left_out, counts=counts)
-        )
+        tallies.append(StepTally(number=BALANCE, name=balance.method, says=says, removed=left_out, counts=counts))
     return tallies
 
 
@@ -152,12 +151,13 @@ def _write(
         first += count
 
 
-def _shown(pairs: Sequence[dict[str, Any]], removed: npt.NDArray[np.int16]) -> list[int]:
-    """Numbers of rows that the report shows: those of pairs, and some that each other decision removed."""
-    rows = {pair[side] for pair in pairs for side in ("row", "of")}
-    for number in np.unique(removed[removed >= FITTED]):
-        rows.update(np.flatnonzero(removed == number)[:SHOWN_EXAMPLES].tolist())
-    return sorted(rows)
+def _examples(removed: npt.NDArray[np.int16]) -> list[dict[str, int]]:
+    """Some of the rows that fitted steps and the suppression of small groups removed."""
+    return [
+        {"step": int(number), "row": row}
+        for number in np.unique(removed[removed >= FITTED])
+        for row in np.flatnonzero(removed == number)[:SHOWN_EXAMPLES].tolist()
+    ]
 
 
 def parts_of(shard: ShardInfo) -> tuple[str, ...]:

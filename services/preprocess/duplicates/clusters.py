@@ -55,10 +55,8 @@ def near_clusters(
 
     Of texts with the same tokens only the first is compared. ``scratch``: where temporary files go.
     """
-    high, low = (keys.column(name) for name in TEXT)
-    among = among & ((high != 0) | (low != 0))
-    same = equal_rows(high, low, among, part)
-    del high, low
+    among = among & ((keys.column(TEXT[0]) != 0) | (keys.column(TEXT[1]) != 0))
+    same = equal_rows(lambda half: keys.column(TEXT[half]), among, part)
     distinct = np.flatnonzero(among & (same == np.arange(keys.rows)))
     group = same.copy()
     with ExitStack() as open_files:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from services.preprocess.duplicates.clusters import Clusters, near_clusters
 from services.preprocess.duplicates.files import KeyFiles
 from services.preprocess.duplicates.found import Duplicates, Pair, Reason, Rules
-from services.preprocess.duplicates.groups import Mask, Rows, equal_rows, roots, unite
+from services.preprocess.duplicates.groups import Mask, Rows, equal_rows, in_company, roots, unite
 from services.preprocess.duplicates.keys import CONTENT, EXAMPLE, LEAKAGE
 
 Parts = npt.NDArray[np.int8]
@@ -53,7 +53,7 @@ def find_duplicates(
             decision.remove_repeated(clusters.group, Reason.NEAR_DUPLICATE, clusters)
         if over_parts:
             unite(group, np.arange(keys.rows), clusters.group)
-    roots(group, np.arange(keys.rows))
+            roots(group, np.arange(keys.rows))
     return Duplicates(decision.removed, group, tuple(decision.pairs))
 
 
@@ -84,11 +84,14 @@ class _Decision:
 
     def remove_repeated(self, group: Rows, reason: Reason, clusters: Clusters | None = None) -> None:
         """All but the first row of each group in each part."""
-        first = np.arange(len(group))
+        gone = np.zeros(len(group), dtype=np.bool_)
+        together = self.stays & in_company(group)
+        first = np.zeros(len(group), dtype=np.int64)
         for number in np.unique(self._part):
-            rows = np.flatnonzero(self.stays & (self._part == number))
-            first[rows] = _first_of(group, rows)[group[rows]]
-        self._remove(self.stays & (first != np.arange(len(group))), reason, lambda rows: first[rows], clusters)
+            rows = np.flatnonzero(together & (self._part == number))
+            own = _first_of(group, rows)[group[rows]]
+            first[rows], gone[rows] = own, own != rows
+        self._remove(gone, reason, lambda rows: first[rows], clusters)
 
     def remove_from_earlier_parts(self, group: Rows, reason: Reason, clusters: Clusters | None = None) -> None:
         """The rows whose group has a row in a later part."""
@@ -113,14 +116,15 @@ class _Decision:
 
 
 def _equal(keys: KeyFiles, names: tuple[str, str], among: Mask, part: Parts | None = None) -> Rows:
-    return equal_rows(keys.column(names[0]), keys.column(names[1]), among, part)
+    return equal_rows(lambda half: keys.column(names[half]), among, part)
 
 
 def _reached(part: Parts, group: Rows, staying: Mask) -> Parts:
     """The latest part that the rows of each group are in, at the group's first row."""
     reached = np.zeros(len(part), dtype=np.int8)
-    for number in np.unique(part):
-        reached[group[staying & (part == number)]] = number
+    for number in np.unique(part[staying]):
+        if number:
+            reached[group[staying & (part == number)]] = number
     return reached
 
 

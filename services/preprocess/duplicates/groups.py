@@ -5,40 +5,89 @@ A group is known by its first row, so that an array of groups holds for every ro
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Keys = npt.NDArray[np.uint64]
+
+_AT_ONCE = 1 << 18
+"""Rows that are looked up at once."""
 
 
-def equal_rows(
-    high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64], among: Mask, part: npt.NDArray[np.int8] | None = None
-) -> Rows:
-    """The group of each row that is ``among``, by its 128-bit key and, when given, its part; others are alone."""
+def equal_rows(column: Callable[[int], Keys], among: Mask, part: npt.NDArray[np.int8] | None = None) -> Rows:
+    """The group of each row that is ``among``, by its key and, when given, its part; others are alone.
+
+    ``column(0)`` and ``column(1)`` read the halves of the 128-bit keys: memory holds one at a time, and of rows that
+    have half a key in common alone both.
+    """
     group = np.arange(len(among))
-    for number in (None,) if part is None else np.unique(part):
-        rows = np.flatnonzero(among if part is None else among & (part == number))
+    high = column(0)
+    shared = [_repeated(high, rows) for rows in _by_part(among, part)]
+    highs = [high[rows] for rows in shared]
+    del high
+    low = column(1)
+    lows = [low[rows] for rows in shared]
+    del low
+    for rows, first, second in zip(shared, highs, lows, strict=True):
         if len(rows):
-            order, begins = _runs(high[rows], low[rows])
-            rows, starts = rows[order], np.flatnonzero(begins)
-            sizes = np.diff(starts, append=len(rows))
-            group[rows] = np.repeat(np.minimum.reduceat(rows, starts), sizes)
+            order, begins = _runs(first, second)
+            own, starts = rows[order], np.flatnonzero(begins)
+            sizes = np.diff(starts, append=len(own))
+            group[own] = np.repeat(np.minimum.reduceat(own, starts), sizes)
     return group
 
 
-def _runs(high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> tuple[Rows, Mask]:
+def in_company(group: Rows) -> Mask:
+    """The rows that are not alone in their group."""
+    company: Mask = group != np.arange(len(group))
+    company[group[company]] = True
+    return company
+
+
+def _by_part(among: Mask, part: npt.NDArray[np.int8] | None) -> Iterator[Mask]:
+    if part is None:
+        yield among
+    else:
+        for number in np.unique(part):
+            yield among & (part == number)
+
+
+def _repeated(values: Keys, among: Mask) -> Rows:
+    """The rows of ``among`` whose value another of them has, ascending."""
+    ascending = np.sort(values[among])
+    often = ascending[1:][ascending[1:] == ascending[:-1]]
+    del ascending
+    if not len(often):
+        return np.zeros(0, dtype=np.int64)
+    found = [
+        first + np.flatnonzero(among[first : first + _AT_ONCE] & _are_in(values[first : first + _AT_ONCE], often))
+        for first in range(0, len(values), _AT_ONCE)
+    ]
+    return np.concatenate(found)
+
+
+def _are_in(values: Keys, ascending: Keys) -> Mask:
+    place = np.searchsorted(ascending, values)
+    place[place == len(ascending)] = 0
+    found: Mask = ascending[place] == values
+    return found
+
+
+def _runs(high: Keys, low: Keys) -> tuple[Rows, Mask]:
     """An order in which equal keys stand together, and where in it another key begins."""
     order = np.argsort(high)
     begins = _changes(high[order])
-    changes = _changes(low[order])
-    if np.any(changes & ~begins):  # half of a key agrees by chance, or because somebody made it so
+    if np.any(_changes(low[order]) & ~begins):  # half of a key agrees by chance, or because somebody made it so
         order = np.lexsort((low, high))
         return order, _changes(high[order]) | _changes(low[order])
     return order, begins
 
 
-def _changes(values: npt.NDArray[np.uint64]) -> Mask:
+def _changes(values: Keys) -> Mask:
     begins = np.ones(len(values), dtype=np.bool_)
     begins[1:] = values[1:] != values[:-1]
     return begins

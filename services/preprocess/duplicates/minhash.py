@@ -26,7 +26,7 @@ TEXT = ("__tokens_a", "__tokens_b")
 """128-bit key of the tokens as a whole, uint64 each; 0 and 0 for a text that has none."""
 BANDS = "__bands"
 """Fixed-size binary: a little-endian uint32 for each band."""
-TOKENS = "__tokens"
+TOKENS = "__shingles"
 """List of uint32: a hash of each token in the text's order."""
 
 _MISSED = 0.98

@@ -85,6 +85,8 @@ def _fitted_rules(data: Data) -> set[str]:
 def _in_order(data: Data, schema: DatasetSchema, labels: LabelCounts | None) -> list[RowStep]:
     roles, text = Roles.of(schema), data.text_rules
     steps: list[RowStep] = [strip_spaces(roles), missing_markers(data.missing, roles)]
+    if {"answers", "context"} <= schema.roles.keys():
+        steps += [change_answers(schema.roles["answers"], schema.roles["context"], data)]
     steps += [remove_html(roles)] if text.strip_html else []
     steps += [normalise_texts(roles)] if data.normalize else []
     if roles.label is not None:
@@ -96,7 +98,6 @@ def _in_order(data: Data, schema: DatasetSchema, labels: LabelCounts | None) -> 
     steps += [lowercase(roles)] if text.lowercase else []
     if text.remove_stop_words:
         steps += [remove_stop_words(text.remove_stop_words, roles, schema.roles.get("context"))]
-    steps += [change_answers(schema.roles["answers"], data)] if "answers" in schema.roles else []
     steps += [drop_empty_rows(roles)]
     if text.min_characters or text.max_characters is not None:
         steps += [text_length(text, roles)]

@@ -112,4 +112,4 @@ def test_answers_stay_words_of_their_context(prepare) -> None:
         text_rules={"strip_html": True, "lowercase": True, "remove_stop_words": ["en"]},
     )  # fmt: skip
     assert outcome["c"] == ["anna b. sang", "in rom"]
-    assert outcome["a"] == [{"text": ["anna b."], "answer_start": [3]}, None]
+    assert outcome["a"] == [{"text": ["anna b."], "answer_start": [0]}, None]
