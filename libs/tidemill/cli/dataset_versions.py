@@ -39,7 +39,7 @@ def versions(
     for title in ("from", "licence", "owner", "taken in", "run"):
         table.add_column(title, overflow="fold")
     for one in found:
-        rows = f"{one.rows:,}" if one.rows is not None else "[dim]not yet[/dim]"
+        rows = f"{one.rows:,}" if one.rows is not None else "[dim]not taken in[/dim]"
         table.add_row(
             str(one.version), rows, escape(_origin(one)), escape(one.licence or ""), escape(one.owner or ""),
             ago(one.at), one.run_id,

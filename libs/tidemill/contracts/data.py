@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,12 @@ FormatName = Literal[
 ]  # fmt: skip
 
 PartName = Literal["data", "train", "validation", "test"]
+
+
+_OF_PREPARATION = {
+    "normalize", "text_rules", "missing", "types", "bounds", "outliers", "drop_duplicates", "near_duplicates", "split",
+    "balance", "features", "augment", "quality", "engine",
+}  # fmt: skip
 
 
 class Schema(Section):
@@ -112,6 +118,12 @@ class Data(Section):
     """Where preparation computes: on the worker, or on the Ray cluster of TIDEMILL_PREPROCESS_RAY_ADDRESS."""
     shard_rows: int = Field(default=500_000, ge=1_000, le=10_000_000)
     """Rows of one file of the dataset; a dataset of several is prepared as one job each, on any free replica."""
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What decides how a source is read, as JSON: another reading of the same source is another dataset."""
+        words = self.model_dump(mode="json", exclude=_OF_PREPARATION)
+        return words | {"markers": self.missing.markers, "decimal_comma": self.types.decimal_comma}
 
     @model_validator(mode="after")
     def _columns_mean_no_header(self) -> Data:

@@ -69,7 +69,7 @@ class StageRecord(Frozen):
 class DatasetVersionRecord(Frozen):
     """A version of a dataset: where it comes from. Claimed when the first run of it is planned, before it is read.
 
-    A run of the same source as the version before makes no version of its own.
+    A run of the same source, read in the same way, as the version before, which was taken in, makes none of its own.
     """
 
     name: Name
@@ -81,6 +81,8 @@ class DatasetVersionRecord(Frozen):
     """Its rows are those of ``previous`` and then those of ``source``."""
     previous: ArtifactRef | None = None
     """The ingested dataset of the version before."""
+    reading: str = ""
+    """Hash of what the recipe says about reading the source."""
     uri: str | None = None
     licence: str | None = None
     owner: str | None = None

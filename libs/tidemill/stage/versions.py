@@ -6,6 +6,8 @@ the run of the version before has taken its rows in, or has ended without: appen
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime
 
 from tidemill.artifacts import ArtifactStore
@@ -21,8 +23,8 @@ async def claim_version(
 ) -> DatasetPublished:
     """``event`` with ``version`` and ``previous`` filled in; the same whenever it is asked of the same run.
 
-    The source of the version before makes no new version, unless it is appended. A version before whose dataset is
-    not there any more counts as none.
+    The source of the version before, read as it was and with the same provenance, makes no new version, unless it is
+    appended. A version before whose dataset is not there any more counts as none.
 
     Raises:
         TransientError: the run appends, and the run of the version before is still at it.
@@ -69,8 +71,6 @@ async def _claim(
     while True:
         numbers = await records.dataset_version_numbers(event.project, event.name)
         last = await records.dataset_version(event.project, event.name, numbers[-1]) if numbers else None
-        if last is not None and not event.append and not last.append and last.source.digest == source.digest:
-            return last
         previous = await _before(event, numbers, records, store)
         version = DatasetVersionRecord(
             name=event.name,
@@ -79,13 +79,32 @@ async def _claim(
             source=source,
             append=event.append and previous is not None,
             previous=previous,
+            reading=_reading(recipe),
             uri=event.uri,
             licence=recipe.data.licence or event.licence,
             owner=recipe.data.owner or event.owner,
             at=datetime.now(UTC),
         )
+        if last is not None and not event.append and await _makes_the_same(version, last, event.project, records):
+            return last
         if await records.create_dataset_version(event.project, version):
             return version
+
+
+async def _makes_the_same(
+    version: DatasetVersionRecord, last: DatasetVersionRecord, project: str, records: RecordStore
+) -> bool:
+    """Whether ``last`` is what ``version`` would be; one whose run has not taken it in, and may fail, is none yet."""
+    if last.append or last.source.digest != version.source.digest:
+        return False
+    if (last.reading, last.licence, last.owner) != (version.reading, version.licence, version.owner):
+        return False
+    return await records.stage(project, last.run_id, "ingest") is not None
+
+
+def _reading(recipe: Recipe) -> str:
+    words = json.dumps({"task": recipe.task, **recipe.data.reading}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(words.encode()).hexdigest()
 
 
 async def _before(

@@ -79,6 +79,26 @@ async def test_the_same_source_again_is_the_same_version(versions: Versions) -> 
     assert len(await versions.records.dataset_versions("default", NAME)) == 1
 
 
+async def test_the_same_source_read_otherwise_is_another_version(versions: Versions) -> None:
+    await versions.ingest(await versions.claim(await versions.publish("one")))
+    for number, recipe in enumerate(({"columns": ["a"]}, {"on_bad_row": "drop"}, {"owner": "we"}), 2):
+        claimed = await versions.claim(await versions.publish("one"), parse_recipe({"data": recipe}))
+        assert claimed.version == number
+        await versions.ingest(claimed)
+    prepared_otherwise = parse_recipe({"data": {"owner": "we", "split": {"seed": 3}}, "training": {"epochs": 2}})
+    assert (await versions.claim(await versions.publish("one"), prepared_otherwise)).version == 4
+
+
+async def test_a_version_that_was_never_taken_in_does_not_stand_for_its_source(versions: Versions) -> None:
+    broken = await versions.claim(await versions.publish("one"))
+    await versions.fail(broken)
+    good = await versions.claim(await versions.publish("one"))
+    assert good.version == 2
+    dataset = await versions.ingest(good)
+    more = await versions.claim(await versions.publish("more", append=True))
+    assert (more.version, more.previous) == (3, dataset)
+
+
 async def test_a_run_that_is_planned_again_keeps_its_version_whatever_came_since(versions: Versions) -> None:
     one, two = await versions.publish("one"), await versions.publish("two")
     claimed = await versions.claim(one)
