@@ -172,10 +172,7 @@ class DelimitedFile:
                 return plain if plain.bad == 0 else found
             return found
         # Sorting is stable, and the one that was found comes first.
-        return min(
-            (found, *map(self._fit, sniffed.otherwise)),
-            key=lambda fit: (fit.bad, fit.share if fit.bad >= _ENOUGH else 0.0),
-        )
+        return min((found, *map(self._fit, sniffed.otherwise)), key=_badness)
 
     def _fit(self, dialect: Dialect) -> _Fit:
         width = len(self.columns)
@@ -194,6 +191,10 @@ class DelimitedFile:
                 if bad >= _ENOUGH:
                     break
         return _Fit(dialect, None, bad, bad / max(1, rows), joined=counted.filled > rows + self._header)
+
+
+def _badness(fit: _Fit) -> tuple[int, float]:
+    return fit.bad, fit.share if fit.bad >= _ENOUGH else 0.0
 
 
 class _Counted:
