@@ -19,7 +19,7 @@ from services.ingest.formats.dialect import Dialect, Sniffed, has_header, sniff
 from services.ingest.formats.encoding import detect_encoding
 from services.ingest.formats.plainness import Plain, check_plain
 from services.ingest.formats.text import bounded_lines, open_text, open_utf8
-from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns
+from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns, check_width
 from tidemill.contracts.data import Data
 from tidemill.datasets.schema import ColumnKind
 from tidemill.errors import InvalidInput
@@ -139,6 +139,7 @@ class DelimitedFile:
         sniffed = sniff(lines, truncated=truncated, format=format, data=data)
         if sniffed is None:
             raise InvalidInput(f"{self.path.name} holds no row that can be read; check its encoding and its quotes")
+        check_width(sniffed.width, self.path)
         return sniffed
 
     def _decide_header(self, sniffed: Sniffed, data: Data, header: bool | None) -> bool:
