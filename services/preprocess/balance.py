@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tidemill.contracts.preparation import Balance
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 
 def copies_of(labels: Ints, rank: npt.NDArray[np.uint64], balance: Balance) -> npt.NDArray[np.int32]:

@@ -18,6 +18,7 @@ from services.preprocess.engine import Engine
 from services.preprocess.frame import STAYS, Folded, begin, count, fold, removed_by
 from services.preprocess.plan import Plan, Planned
 from services.preprocess.privacy import TOKENS, collected, write_vault
+from services.preprocess.python_calls import with_columns
 from services.preprocess.shard_file import ShardFile
 from services.preprocess.spec import PreprocessSpec, ShardInfo
 from services.preprocess.tally import StepTally
@@ -57,7 +58,7 @@ def key(plan: Plan, spec: PreprocessSpec, source: Path, shard: ShardInfo, work: 
     frame, columns, folded = _fold(frame, columns, plan.personal)
     tallies = known | _tallies(plan.personal)
     keys = _keys(plan, spec, columns)
-    frame = frame.with_columns(keys)
+    frame = with_columns(frame, keys)
     short = plan.short_columns(spec.decided_on)
     _write(engine, frame, [*earlier, *folded], tallies, [*columns, ROW], [*keys, ROW, *short], plan, shard, work)
     write_tallies(work.keys(shard), list(tallies.values()))

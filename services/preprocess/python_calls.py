@@ -18,13 +18,20 @@ _BATCH = 1 << 16
 
 def with_columns(frame: DataFrame, columns: Mapping[str, Expression]) -> DataFrame:
     """``frame`` with ``columns``, whose expressions all see ``frame`` as it is."""
-    calls = {name: expression for name, expression in columns.items() if _Calls().visit(expression)}
+    calls = {name: expression for name, expression in columns.items() if _calls_python(expression)}
     if not calls:
         return frame.with_columns(dict(columns))
     names = {name: f"__called_{place}" for place, name in enumerate(calls)}
     called = frame.with_columns({names[name]: call for name, call in calls.items()}).into_batches(_BATCH)
     rest = {name: expression for name, expression in columns.items() if name not in calls}
     return called.with_columns(rest | {name: col(names[name]) for name in calls}).exclude(*names.values())
+
+
+def _calls_python(expression: Expression) -> bool:
+    try:
+        return _Calls().visit(expression)
+    except ValueError:  # a kind of expression that cannot be visited: being careful costs little
+        return True
 
 
 class _Calls(ExpressionVisitor[bool]):

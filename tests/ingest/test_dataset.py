@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from services.ingest import dataset as ingest_dataset
 from services.ingest.spec import IngestSpec
@@ -111,6 +113,30 @@ def test_how_a_reader_cuts_batches_makes_no_difference(ingest_files, monkeypatch
 
     monkeypatch.setattr(ingest_dataset, "open_parts", cut)
     assert ingest_files({"reviews.csv": REVIEWS}, {"shard_rows": 1000}).digests == whole.digests
+
+
+broken = st.sampled_from(
+    [b"\x00", b"\xff", b'"', b"\n", b"\r", b",", b"\xe5\xa5", b"\xef\xbb\xbf", b"NaN", b"1e999", b""]
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(places=st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 30), broken), max_size=12))
+def test_however_rows_are_broken_every_one_is_kept_put_aside_or_refused(
+    ingest_files, places: list[tuple[int, int, bytes]]
+) -> None:
+    rows = bytearray("".join(f'{n},"some, text {n} 好",{"ab"[n % 2]}\n' for n in range(60)).encode())
+    for place, length, instead in places:
+        rows[place : place + length] = instead
+    data = {"label": "label", "on_bad_row": "quarantine", "expected": {"columns": {"age": "integer"}}}
+    try:
+        read = ingest_files({"x.csv": b"age,text,label\n" + bytes(rows)}, data)
+    except InvalidInput:  # more than half of it is bad, or no class is left to tell from another
+        return
+    assert len(read.quarantined) == read.result.bad_rows == read.report.bad_rows.rows
+    assert len(read.rows()) == read.result.rows >= read.result.bad_rows
+    ages = {row["age"].strip() for row in read.rows()} - {"", "NaN"}
+    assert all(age.lstrip("+-").isdecimal() for age in ages)
 
 
 def test_what_was_read_and_how_is_in_the_report(ingest_files) -> None:

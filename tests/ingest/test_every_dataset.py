@@ -128,6 +128,22 @@ FOLDERS = {
         {"data": 2109},
         kinds={"full_text": "text"},
     ),
+    "bccd": Expected(
+        "until: prepared",
+        "object-detection",
+        {"train": 205, "validation": 87, "test": 72},
+        kinds={"image": "image", "objects": "nested"},
+    ),
+    "fsdd_subset": Expected(
+        """
+        until: prepared
+        data: {path_pattern: "{label}_{speaker}_{index}.wav"}
+        """,
+        "audio-classification",
+        {"data": 900},
+        kinds={"audio": "audio", "speaker": "category", "index": "integer"},
+        labels={str(digit): 90 for digit in range(10)},
+    ),
 }
 
 

@@ -95,9 +95,7 @@ async def test_one_job_and_one_for_each_shard_leave_the_same(tmp_path: Path, in_
     assert len(in_rounds.worked) == 4 + 2 * (5 if given else 4)  # the last one is the report
 
 
-async def test_shards_share_one_vault_of_tokens_and_one_spelling_of_labels(
-    tmp_path: Path, in_rounds: InRounds
-) -> None:
+async def test_shards_share_one_vault_of_tokens_and_one_spelling_of_labels(tmp_path: Path, in_rounds: InRounds) -> None:
     train, test = texts(1800), texts(600, 5000)
     dotted = pa.array([f"{label}." for label in test["kind"].to_pylist()])
     parts = {"train": train, "test": test.set_column(1, "kind", dotted)}

@@ -30,7 +30,9 @@ def _pixels() -> pa.Array:
 
 TASKS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "tabular-regression": ({"x": [float(n) for n in range(N)], "y": [n * 2.0 for n in range(N)]}, {"label": "y"}),
-    "image-classification": ({"image": _pixels(), "label": ["a", "b"] * (N // 2)}, {"image": "image", "label": "label"}),
+    "image-classification": (
+        {"image": _pixels(), "label": ["a", "b"] * (N // 2)}, {"image": "image", "label": "label"},
+    ),
     "translation": (
         {"en": [f"sentence {n}" for n in range(N)], "zh": [f"句子{n}" for n in range(N)]},
         {"source": "en", "target": "zh"},
@@ -71,7 +73,9 @@ def test_the_same_image_is_in_one_part(prepare_table) -> None:
 
 
 def test_columns_that_have_our_names_get_others(prepare_table) -> None:
-    table = pa.table({"row": [float(n) for n in range(N)], "fold": [n % 3 for n in range(N)], "y": [n / 7 for n in range(N)]})
+    table = pa.table(
+        {"row": [float(n) for n in range(N)], "fold": [n % 3 for n in range(N)], "y": [n / 7 for n in range(N)]}
+    )
     prepared = prepare_table(table, "tabular-regression", {"label": "y"}, split={"folds": 3})
     first = prepared.rows("train")[0]
     assert set(first) == {"row_", "fold_", "y", "row", "fold"}

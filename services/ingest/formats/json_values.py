@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-_DELICATE = re.compile(r"\d[eE][-+]?\d{3}|NaN|Infinity")
-"""Exponents that a double may not have, and words that Python writes for numbers that are none."""
+_WHOLE = frozenset((str, int, bool, type(None)))
+"""Types that orjson gives only to values that it keeps whole."""
+_AFTER_NUMBER = frozenset((",", "}", "]", " ", "\n", "\r", "\t", ""))
 _LONG = re.compile(r"-?\d[\d.eE+-]{15,}")
 """What could be a number with more digits than orjson keeps."""
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
@@ -44,11 +45,19 @@ EXACT = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_c
 
 def decode(text: str) -> Any:
     """The value that ``text`` holds. Raises JsonProblem."""
-    if _DELICATE.search(text) is None and all(map(_keeps_its_digits, _LONG.findall(text))):
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise JsonProblem(error.msg, error.colno) from None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # It may be one of the things that only the standard library takes.
+        return _decode_exactly(text)
+    if type(value) is dict:
+        delicate = [each for each in value.values() if type(each) not in _WHOLE]
+        if all(type(each) is float and _stands_in(text, each) for each in delicate):
+            return value
+    return value if all(map(_keeps_its_digits, _LONG.findall(text))) else _decode_exactly(text)
+
+
+def _decode_exactly(text: str) -> Any:
     try:
         value = EXACT.decode(text)
     except json.JSONDecodeError as error:
@@ -57,6 +66,13 @@ def decode(text: str) -> Any:
         raise JsonProblem(_ADVICE_DEPTH) from None
     refuse_half_pairs(text, value)
     return value
+
+
+def _stands_in(text: str, number: float) -> bool:
+    """Whether ``number`` was written in ``text`` with just the digits that a double needs."""
+    digits = repr(number)
+    at = text.find(digits)
+    return at >= 0 and text[at + len(digits) : at + len(digits) + 1] in _AFTER_NUMBER
 
 
 def _keeps_its_digits(number: str) -> bool:

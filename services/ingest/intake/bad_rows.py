@@ -67,6 +67,11 @@ class BadRowKeeper:
         if self._quarantine is not None:
             self._quarantine.add(path.name, row, place, content)
 
+    def begin(self, path: Path) -> None:
+        """A table at ``path`` is about to be read: its rows count from 1, also when one was read there before."""
+        self._next[path] = 1
+        self._ahead.pop(path, None)
+
     def numbers_of(self, path: Path, rows: int) -> npt.NDArray[np.int64]:
         """The numbers in ``path``, from 1, of the next ``rows`` good rows of its reader; those in between are bad.
 

@@ -89,7 +89,8 @@ class Taking:
         return Taken(files, rows, self._schema.schema, self._columns, counted)
 
     def _take_file(self, part: str, table: TableFile, writer: PartWriter, done: float, share: float) -> FileRead:
-        before = writer.rows
+        before, bad_before = writer.rows, self._bad.of_file(table.path)
+        self._bad.begin(table.path)
         for batch in table.batches(self._bad):
             numbers = self._bad.numbers_of(table.path, batch.rows.num_rows)
             kept = self._expected.kept(self._schema.fit(batch.rows, table.path), numbers, table.path, self._bad)
@@ -99,9 +100,9 @@ class Taking:
             self._report.progress(done + share * batch.fraction, f"{writer.rows:,} rows of {table.path.name}")
             if self._report.stop_requested:
                 raise HandedBack("the worker is leaving in the middle of reading a dataset")
-        writing = table.writing
+        writing, bad_rows = table.writing, self._bad.of_file(table.path) - bad_before
         return FileRead(
-            name=table.path.name, part=part, rows=writer.rows - before, bad_rows=self._bad.of_file(table.path),
+            name=table.path.name, part=part, rows=writer.rows - before, bad_rows=bad_rows,
             format=writing.format, encoding=writing.encoding, delimiter=writing.delimiter, quoted=writing.quoted,
             header=writing.header,
         )  # fmt: skip

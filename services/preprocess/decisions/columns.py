@@ -20,7 +20,7 @@ from services.preprocess.splits import PARTS
 from services.preprocess.work import Work
 from tidemill.errors import CorruptArtifact, InvalidInput
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,15 @@ class AllRows:
 
     def codes(self, name: str) -> tuple[Ints, list[str]]:
         """A column as places in its sorted values, written as text; a missing value is one, ``""``, if there is any."""
-        encoded = [self._read(shard, name).cast(pa.string()).combine_chunks() for shard in self.shards]
-        encoded = [pc.fill_null(one, "").dictionary_encode() for one in encoded]
+        encoded = [_encoded(self._read(shard, name)) for shard in self.shards]
         names = sorted({value for one in encoded for value in one.dictionary.to_pylist()})
         place = {value: number for number, value in enumerate(names)}
         codes = [
-            np.array([place[value] for value in one.dictionary.to_pylist()], np.int64)[one.indices.to_numpy()]
+            np.array([place[value] for value in one.dictionary.to_pylist()], np.int32)[one.indices.to_numpy()]
             for one in encoded
             if len(one)
         ]
-        return (np.concatenate(codes) if codes else np.zeros(0, np.int64)), names
+        return (np.concatenate(codes) if codes else np.zeros(0, np.int32)), names
 
     def groups(self, name: str) -> Ints:
         """A number for each value of a column; rows without one have each their own: int64 [rows]."""
@@ -86,6 +85,10 @@ class AllRows:
             return pq.read_table(self.work.keys(shard), columns=[name])[name]
         except (OSError, KeyError, pa.ArrowException) as error:
             raise CorruptArtifact(f"column {name} of the keys of {shard.file} cannot be read: {error}") from None
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    return pc.fill_null(column.cast(pa.string()), "").combine_chunks().dictionary_encode()
 
 
 def _as_times(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float64]:

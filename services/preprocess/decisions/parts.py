@@ -12,6 +12,7 @@ from services.preprocess.duplicates.keys import LEAKAGE
 from services.preprocess.plan import Plan
 from services.preprocess.spec import PreprocessSpec, ShardInfo
 from services.preprocess.splits import Rows, cut
+from services.preprocess.splits.units import ranks
 from services.preprocess.work import Work
 
 
@@ -31,9 +32,9 @@ def decide_parts(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], 
         Rows(
             part=rows.parts(),
             stay=np.load(found / "removed.npy") == 0,
-            group=np.load(found / "group.npy"),
-            key=(keys.column(LEAKAGE[0]), keys.column(LEAKAGE[1])),
-            numbers=rows.row_numbers(),
+            group=np.load(found / "group.npy").astype(np.int32),
+            rank=ranks(keys.column(LEAKAGE[0]), keys.column(LEAKAGE[1]), split.seed),
+            numbers=lambda chosen: rows.row_numbers()[chosen],
             labels=labels,
             names=names,
             groups=rows.groups(split.group) if split.method == "group" and split.group is not None else None,

@@ -31,7 +31,7 @@ from services.preprocess.plan import (
 from services.preprocess.spec import PreprocessSpec, ShardInfo
 from services.preprocess.splits import PARTS
 from services.preprocess.splits.cutting import check_left
-from services.preprocess.splits.units import TRAIN, mixed
+from services.preprocess.splits.units import TRAIN, ranks
 from services.preprocess.tally import SHOWN_EXAMPLES, StepTally, merged
 from services.preprocess.training_texts import WORDS_OF
 from services.preprocess.work import Work, read_json, read_tallies, write_json
@@ -93,8 +93,8 @@ def _copies(
     if plan.label is None:
         raise InvalidInput(f"data.balance evens out classes, and {plan.task} has none; remove it from the recipe")
     training = np.flatnonzero((removed == 0) & (part == TRAIN))
-    key = KeyFiles([rows.work.keys(shard) for shard in rows.shards]).column(LEAKAGE[0])[training]
-    rank = mixed(key ^ mixed(np.full(1, spec.data.balance.seed, np.int64).view(np.uint64)))
+    keys = KeyFiles([rows.work.keys(shard) for shard in rows.shards])
+    rank = ranks(keys.column(LEAKAGE[0])[training], keys.column(LEAKAGE[1])[training], spec.data.balance.seed)
     copies[training] = copies_of(rows.codes(plan.label)[0][training], rank, spec.data.balance)
     return copies
 

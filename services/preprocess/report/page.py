@@ -28,7 +28,8 @@ h3 small { color: var(--soft); font-weight: 400; } p.lead { margin: 0.3rem 0 1.6
 .card { padding: 0.9rem 1rem; border-radius: 10px; background: var(--card); }
 .card b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; } .card span { color: var(--soft); }
 table { width: 100%; border-collapse: collapse; } th { color: var(--soft); font-weight: 500; text-align: left; }
-th, td { padding: 0.45rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
+th, td { padding: 0.45rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+td { overflow-wrap: break-word; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td small { color: var(--soft); } details { margin-top: 0.3rem; color: var(--soft); } summary { cursor: pointer; }
 blockquote { margin: 0.35rem 0; padding-left: 0.7rem; border-left: 3px solid var(--line); overflow-wrap: anywhere; }

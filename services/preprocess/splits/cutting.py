@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +33,16 @@ from tidemill.errors import InvalidInput
 class Rows:
     """All rows; those that do not ``stay`` are gone already. Arrays have a value for each.
 
-    ``part``: 0 training or not cut yet, 1 validation, 2 test. ``group``: what has to stay together. ``key``: what a row
-    is, as two halves of a hash. ``numbers``: of the row in its ingested part. ``labels``: places in ``names``.
+    ``part``: 0 training or not cut yet, 1 validation, 2 test. ``group``: what has to stay together. ``rank``: a seeded
+    hash of what a row is. ``numbers``: those of rows in their ingested part, for messages. ``labels``: places in
+    ``names``.
     """
 
     part: npt.NDArray[np.int8]
     stay: Bools
     group: Ints
-    key: tuple[Ranks, Ranks]
-    numbers: Ints
+    rank: Ranks
+    numbers: Callable[[Ints], Ints]
     labels: Ints | None = None
     names: Sequence[str] = ()
     groups: Ints | None = None
@@ -75,7 +76,7 @@ def cut(rows: Rows, split: Split, given: Sequence[str]) -> Cut:
     elif rows.labels is not None:
         check_classes(rows.labels[rows.stay], rows.names)
     part = rows.part.copy()
-    cut_rows = np.flatnonzero(rows.stay & (rows.part == TRAIN))
+    cut_rows = np.flatnonzero(rows.stay & (rows.part == TRAIN)).astype(np.int32)
     if "validation" not in given:
         units = _units(rows, cut_rows, split)
         part[cut_rows] = units.row_values(_parts(units, rows, split, shares))
@@ -99,7 +100,7 @@ def _parts(units: Units, rows: Rows, split: Split, shares: dict[int, float]) -> 
         return drawn(units, shares, "groups")
     if split.method == "random" or rows.labels is None:
         return drawn(units, shares, rows.what)
-    return stratified(units, rows.labels[units.rows], rows.names, shares, rows.numbers[units.rows], rows.what)
+    return stratified(units, rows.labels[units.rows], rows.names, shares, rows.numbers, rows.what)
 
 
 def _units(rows: Rows, chosen: Ints, split: Split) -> Units:
@@ -107,7 +108,7 @@ def _units(rows: Rows, chosen: Ints, split: Split) -> Units:
     if split.method == "group":
         assert rows.groups is not None, "the column of split.group was read"
         group = joined(group, rows.groups[chosen], chosen)
-    return make_units(chosen, group, rows.key, split.seed)
+    return make_units(chosen, group, rows.rank)
 
 
 def _folds(rows: Rows, part: npt.NDArray[np.int8], split: Split) -> npt.NDArray[np.int8]:

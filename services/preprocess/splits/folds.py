@@ -19,11 +19,11 @@ def deal_folds(units: Units, labels: Ints | None, folds: int, what: str) -> npt.
         raise InvalidInput(f"data.split.folds is {folds}, but there are only {len(units.sizes)} different {what}")
     fold = np.empty(len(units.sizes), np.int8)
     if labels is None:
-        filled = np.cumsum(units.sizes[units.order])
+        filled = np.cumsum(units.sizes[units.order], dtype=np.int64)
         middle = filled - units.sizes[units.order] / 2
         fold[units.order] = np.minimum(middle * folds // filled[-1], folds - 1) + 1
         return fold
-    label = np.zeros(len(units.sizes), np.int64)
+    label = np.zeros(len(units.sizes), np.int32)
     label[units.of] = labels
     by_label = units.order[np.argsort(label[units.order], kind="stable")]
     fold[by_label] = np.arange(len(by_label)) % folds + 1

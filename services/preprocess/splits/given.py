@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ from tidemill.errors import InvalidInput
 
 
 def check_given(
-    part: npt.NDArray[np.int8], stay: Bools, labels: Ints | None, names: Sequence[str], numbers: Ints,
+    part: npt.NDArray[np.int8], stay: Bools, labels: Ints | None, names: Sequence[str],
+    numbers: Callable[[Ints], Ints],
     given: Sequence[str],
 ) -> None:  # fmt: skip
     """Raise InvalidInput when a given part has no row left, or a label that training lacks."""
@@ -32,9 +33,9 @@ def check_given(
         )
     strange = np.flatnonzero(stay & ~np.isin(labels, known))
     if len(strange):
-        row = strange[0]
+        row, (number,) = strange[0], numbers(strange[:1])
         raise InvalidInput(
-            f"the {PARTS[part[row]]} part, row {numbers[row]}: label {names[labels[row]]!r} does not occur in the "
+            f"the {PARTS[part[row]]} part, row {number}: label {names[labels[row]]!r} does not occur in the "
             f"training part ({len(known)} labels: {listed([names[place] for place in known])}), after rows that it "
             "shares with other parts were removed; correct the label or add training rows of that class"
         )

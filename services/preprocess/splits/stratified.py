@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,12 @@ from tidemill.errors import InvalidInput
 
 
 def stratified(
-    units: Units, labels: Ints, names: Sequence[str], shares: Mapping[int, float], numbers: Ints, what: str
+    units: Units,
+    labels: Ints,
+    names: Sequence[str],
+    shares: Mapping[int, float],
+    numbers: Callable[[Ints], Ints],
+    what: str,
 ) -> npt.NDArray[np.int8]:
     """The part of every unit: one of ``shares``, or training for the rest.
 
@@ -26,8 +31,8 @@ def stratified(
     """
     label, mixed = _label_of(units, labels)
     part = np.full(len(units.sizes), TRAIN, np.int8)
-    ordered = units.order[~mixed[units.order]]
-    by_label = ordered[np.argsort(label[ordered], kind="stable")]
+    by_label = units.order[~mixed[units.order]]
+    by_label = by_label[np.argsort(label[by_label], kind="stable")]
     begins = np.searchsorted(label[by_label], np.arange(len(names) + 1))
     rows = np.bincount(labels, minlength=len(names))
     in_train = np.zeros(len(names), np.bool_)
@@ -36,10 +41,10 @@ def stratified(
     needed = len(shares) + 1
     if (distinct[rows > 0] < needed).any():
         small = np.flatnonzero((rows > 0) & (distinct < needed))
-        raise _too_small(small, labels, names, numbers, distinct, needed, what)
+        raise _too_small(small, labels, names, lambda of_it: numbers(units.rows[of_it]), distinct, needed, what)
     for place in range(len(names)):
         own = by_label[begins[place] : begins[place + 1]]
-        _draw(own, np.cumsum(units.sizes[own]), int(rows[place]), shares, not in_train[place], part)
+        _draw(own, np.cumsum(units.sizes[own], dtype=np.int64), int(rows[place]), shares, not in_train[place], part)
     return part
 
 
@@ -59,7 +64,7 @@ def _draw(
 
 def _label_of(units: Units, labels: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """A label of each unit, and whether its rows have others too."""
-    first = np.zeros(len(units.sizes), np.int64)
+    first = np.zeros(len(units.sizes), np.int32)
     first[units.of] = labels
     mixed = np.zeros(len(units.sizes), np.bool_)
     mixed[units.of[labels != first[units.of]]] = True
@@ -67,11 +72,17 @@ def _label_of(units: Units, labels: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
 
 
 def _too_small(
-    small: Ints, labels: Ints, names: Sequence[str], numbers: Ints, distinct: Ints, needed: int, what: str
+    small: Ints,
+    labels: Ints,
+    names: Sequence[str],
+    numbers: Callable[[Ints], Ints],
+    distinct: Ints,
+    needed: int,
+    what: str,
 ) -> InvalidInput:
     def described(place: int) -> str:
-        of_it = numbers[labels == place]
-        shown = ", ".join(str(number) for number in of_it[:3]) + ("…" if len(of_it) > 3 else "")
+        of_it = np.flatnonzero(labels == place)
+        shown = ", ".join(str(number) for number in numbers(of_it[:3])) + ("…" if len(of_it) > 3 else "")
         found = f"1 row (row {shown})" if len(of_it) == 1 else f"{len(of_it)} rows (rows {shown})"
         return f"{names[place]!r} has {found}" + (
             f" of {distinct[place]} different {what}" if len(of_it) >= needed else ""

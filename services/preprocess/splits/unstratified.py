@@ -38,7 +38,7 @@ def _dealt(order: Ints, sizes: Ints, shares: Mapping[int, float], what: str) -> 
             "your own (data.files)"
         )
     part = np.full(len(sizes), TRAIN, np.int8)
-    filled, position, total = np.cumsum(sizes[order]), 0, int(sizes.sum())
+    filled, position, total = np.cumsum(sizes[order], dtype=np.int64), 0, int(sizes.sum())
     left = len(shares)
     for number, share in shares.items():
         wanted = max(1, math.floor(total * share + 0.5)) + (int(filled[position - 1]) if position else 0)

@@ -130,3 +130,5 @@ def test_good_rows_have_their_numbers_in_the_file(tmp_path: Path) -> None:
     assert bad.numbers_of(FILE, 0).tolist() == []
     assert bad.numbers_of(FILE, 2).tolist() == [11, 12]
     assert bad.numbers_of(Path("/data/other.csv"), 1).tolist() == [1]
+    bad.begin(FILE)
+    assert bad.numbers_of(FILE, 2).tolist() == [1, 2]

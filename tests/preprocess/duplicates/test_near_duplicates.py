@@ -38,7 +38,7 @@ def test_planted_near_duplicates_are_found_and_nothing_else(decide: Decide, lang
 
 def test_the_same_clusters_whatever_the_shards_and_row_groups(decide: Decide) -> None:
     texts = plant("en", texts=800, seed=9).texts
-    near = NearDuplicates(threshold=0.6)
+    near = NearDuplicates(threshold=0.6, within="drop")
     whole = decide(texts, near=near).found
     for shard_rows, row_group in ((100, 1000), (333, 50)):
         shards = decide(texts, near=near, shard_rows=shard_rows, row_group=row_group).found
@@ -48,7 +48,7 @@ def test_the_same_clusters_whatever_the_shards_and_row_groups(decide: Decide) ->
 
 
 def test_the_first_of_a_cluster_stays_and_the_report_shows_how_alike_the_others_are(decide: Decide) -> None:
-    found = decide(["something else entirely", LONG, NEARLY], near=NearDuplicates(threshold=0.6))
+    found = decide(["something else entirely", LONG, NEARLY], near=NearDuplicates(threshold=0.6, within="drop"))
     assert found.removed(Reason.NEAR_DUPLICATE) == [NEARLY]
     (pair,) = found.found.pairs
     words = LONG.split()
@@ -67,14 +67,14 @@ def test_kept_near_duplicates_are_one_group_for_the_splitter(decide: Decide) -> 
 def test_rows_that_resemble_a_later_given_part_go_from_the_earlier_one(decide: Decide) -> None:
     other, nearly_other = LONG.replace("the", "some"), NEARLY.replace("the", "some")
     parts = {"train": [NEARLY, nearly_other, "alone"], "validation": [other], "test": [LONG]}
-    found = decide(parts, near=NearDuplicates(threshold=0.6))
+    found = decide(parts, near=NearDuplicates(threshold=0.6, within="drop"))
     assert found.removed(Reason.NEAR_LATER_PART) == [NEARLY, nearly_other]
     assert found.left == ["alone", other, LONG]
     assert [(pair.row, pair.kept) for pair in found.found.pairs] == [(0, 4), (1, 3)]
 
 
 def test_with_across_keep_parts_may_resemble_each_other(decide: Decide) -> None:
-    near = NearDuplicates(threshold=0.6, across="keep")
+    near = NearDuplicates(threshold=0.6, within="drop", across="keep")
     found = decide({"train": [NEARLY, LONG], "test": [LONG.upper() + "!"]}, near=near, drop_duplicates=False)
     assert found.removed(Reason.NEAR_DUPLICATE) == [LONG]
     assert not found.together(0, 2)
@@ -109,14 +109,14 @@ def test_ten_thousand_texts_of_one_template_are_not_compared_all_with_all(decide
     template = "dear customer your order number {} has been sent today and will arrive at your door by {} next week"
     days = ["monday", "tuesday", "friday"]
     texts = [template.format(number, days[number % 3]) for number in range(10_000)]
-    found = decide(texts, near=NearDuplicates(threshold=0.3), row_group=5000)
+    found = decide(texts, near=NearDuplicates(threshold=0.3, within="drop"), row_group=5000)
     assert found.left == texts[:1]
 
 
 def test_many_unlike_texts_with_much_in_common_are_all_kept(decide: Decide) -> None:
     words = ["we", "are", "sorry", "to", "hear", "that", "and", "will", "look", "into", "it"]
     texts = [" ".join([*words, *(f"{place}x{number}" for place in range(8))]) for number in range(3000)]
-    assert len(decide(texts, near=NearDuplicates(threshold=0.8)).left) == 3000
+    assert len(decide(texts, near=NearDuplicates(threshold=0.8, within="drop")).left) == 3000
 
 
 def test_bands_are_chosen_so_that_few_pairs_at_the_threshold_are_missed() -> None:

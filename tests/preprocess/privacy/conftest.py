@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from services.preprocess.privacy import TOKENS, find, privacy_steps
+from services.preprocess.python_calls import with_columns
 from tidemill.contracts.privacy import STRUCTURAL, EntityName, Privacy
 from tidemill.datasets import Column, DatasetSchema
 
@@ -68,7 +69,7 @@ def treat() -> Treat:
             change = step.change(columns)
             hidden = {f"__{number}_{at}": value for at, value in enumerate(change.counts.values())}
             counts |= dict(zip(change.counts, hidden, strict=True))
-            frame = frame.with_columns({**change.columns, **hidden, f"__gone_{number}": _flag(change.remove)})
+            frame = with_columns(frame, {**change.columns, **hidden, f"__gone_{number}": _flag(change.remove)})
             if change.dropped_columns:
                 frame = frame.exclude(*change.dropped_columns)
             columns = step.columns_after(columns)

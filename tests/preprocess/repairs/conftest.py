@@ -12,6 +12,7 @@ import pytest
 from daft import DataType, col, lit
 from daft.functions import fill_null
 
+from services.preprocess.python_calls import with_columns
 from services.preprocess.repairs import repairs_for
 from tidemill.datasets import Column
 
@@ -42,7 +43,7 @@ def repair() -> Repair:
             columns = step.columns_after(columns)
             gone = lit(False) if change.remove is None else fill_null(change.remove, lit(False))
             counted = {f"__{what}": number.cast(DataType.int64()) for what, number in change.counts.items()}
-            frame = frame.with_columns({**change.columns, **counted, "__gone": gone}).collect()
+            frame = with_columns(frame, {**change.columns, **counted, "__gone": gone}).collect()
             stays = frame.where(~col("__gone")).collect()
             removed[step.name] = len(frame) - len(stays)
             sums = stays.agg(*(col(name).sum() for name in counted)).to_pydict() if counted else {}

@@ -14,6 +14,7 @@ from daft import DataType, col, lit
 from daft import functions as fn
 
 from services.preprocess.change import REMOVED, ROW, Change
+from services.preprocess.python_calls import with_columns
 from services.preprocess.rules import fitted_steps, row_steps
 from tidemill.contracts.data import Data
 from tidemill.datasets import Column, DatasetSchema
@@ -60,7 +61,7 @@ class Fold:
         if change.remove is not None:
             goes = col(REMOVED).is_null() & change.remove.fill_null(False)
             new[REMOVED] = fn.when(goes, lit(name)).otherwise(col(REMOVED))
-        self.frame = self.frame.with_columns(new).exclude(*change.dropped_columns)
+        self.frame = with_columns(self.frame, new).exclude(*change.dropped_columns)
         self.columns = dict(after)
         self.outcome.steps.append(name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tidemill.tasks.text_classification.normalization import normalize
@@ -30,7 +30,7 @@ def test_an_answer_that_occurs_often_stays_the_one_that_was_meant(prepare) -> No
     assert prepared["a"] == [{"text": ["a cat"], "answer_start": [7]}]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=WORDS, gaps=GAPS, data=st.data())
 def test_every_answer_stands_where_its_offset_points(prepare, words: list[str], gaps: list[str], data) -> None:
     context, places = "", []
