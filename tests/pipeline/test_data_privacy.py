@@ -165,12 +165,14 @@ def test_what_drifted_against_the_version_before_shows_nothing_of_it(
     "changes",
     [
         {"data": {"on_bad_row": "fail"}},
+        {"data": {"on_bad_row": "drop", "expected": {"columns": {"contact": "integer"}}}},
+        {"data": {"on_bad_row": "fail", "expected": {"columns": {"contact": "integer"}}}},
         {"data": {"types": {"columns": {"contact": "number"}, "on_bad_value": "fail"}}},
         {"data": {"bounds": {"contact": {"allowed": ["nobody"], "action": "fail"}}}},
         {"data": {"split": {"method": "time", "time": "contact"}}},
         {"data": {"label": "contact"}},
     ],
-    ids=["bad row", "bad value", "out of bounds", "no times", "labels"],
+    ids=["bad row", "mostly bad", "not expected", "bad value", "out of bounds", "no times", "labels"],
 )
 def test_a_run_that_fails_says_nothing_of_it(
     platform: Whole, source: Path, secrets: Secrets, changes: dict[str, Any]
