@@ -133,6 +133,12 @@ class Split(Section):
             raise ValueError("method: group needs the column: split: {method: group, group: <column>}")
         if self.method == "time" and self.time is None:
             raise ValueError("method: time needs the column: split: {method: time, time: <column>}")
+        for method, column in (("group", self.group), ("time", self.time)):
+            if column is not None and self.method != method:
+                raise ValueError(
+                    f"split.{method} is only looked at with method: {method}, and the method is {self.method}: say "
+                    f"split: {{method: {method}, {method}: {column}}}, or leave {method} out"
+                )
         return self
 
 

@@ -37,6 +37,12 @@ class ColumnPrivacy(Section):
     keep_characters: int | None = Field(default=None, ge=0)
     """First characters of a text that ``generalise`` leaves, such as 3 of a postcode."""
 
+    @model_validator(mode="after")
+    def _generalises(self) -> ColumnPrivacy:
+        if self.treatment != "generalise" and not (self.step is None and self.keep_characters is None):
+            raise ValueError(f"step and keep_characters are for treatment: generalise, not for {self.treatment}")
+        return self
+
 
 class Anonymity(Section):
     """What the report measures of a table, and what a version must reach."""
@@ -89,6 +95,17 @@ class Privacy(Section):
             raise ValueError("key is a reference, env:NAME or file:/path, never the key itself")
         if self.model is None and isinstance(self.detect, list) and {"person", "address"} & set(self.detect):
             raise ValueError("person and address need a model: privacy: {model: <folder or hub id>}")
+        return self
+
+    @model_validator(mode="after")
+    def _looks_for_what_it_names(self) -> Privacy:
+        vain = [name for name in self.entities if name not in self.looked_for]
+        if vain:
+            raise ValueError(
+                f"entities says what happens to {', '.join(vain)}, which nobody looks for: name it in privacy.detect"
+            )
+        if self.model is not None and not {"person", "address"} & set(self.looked_for):
+            raise ValueError("model finds person and address, which nobody looks for: name them in privacy.detect")
         return self
 
     @property

@@ -16,6 +16,8 @@ from tidemill.contracts.preparation import Bounds
 from tidemill.datasets import Column
 from tidemill.errors import InvalidInput
 
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
 
 def bounds(rules: Mapping[str, Bounds]) -> RowStep:
     """Values outside of their column's bounds become missing, take the bound, or their row goes, or the run fails."""
@@ -86,10 +88,14 @@ def _clipped(column: Column, rule: Bounds) -> Expression:
     if column.kind == "number":
         return fn.clip(col(column.name), *(None if end is None else lit(end) for end in (low, high)))
     # The nearest whole numbers inside, so that an integer stays one.
-    ends = (None if low is None else math.ceil(low), None if high is None else math.floor(high))
-    if None not in ends and ends[0] > ends[1]:  # type: ignore[operator]
-        raise InvalidInput(f"data.bounds.{column.name}: there is no whole number between {low} and {high}")
-    return fn.clip(col(column.name), *(None if end is None else lit(end) for end in ends))
+    first = _LEAST if low is None else math.ceil(min(max(low, _LEAST), 2.0**63))
+    last = _MOST if high is None or high > _MOST else math.floor(max(high, -(2.0**64)))
+    if first > last:
+        raise InvalidInput(
+            f"data.bounds.{column.name}: there is no whole number of 64 bits between {first if low is None else low} "
+            f"and {last if high is None else high}"
+        )
+    return fn.clip(col(column.name), lit(first), lit(last))
 
 
 def _range(rule: Bounds) -> str:

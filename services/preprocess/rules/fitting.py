@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from services.preprocess.change import Change
 from tidemill.datasets import Column
+from tidemill.errors import InvalidInput
 
 Figures = dict[str, Any]
 """What was fitted to one column, as JSON."""
@@ -43,8 +44,25 @@ class ColumnwiseStep:
 
     def fit(self, training: pa.Table) -> dict[str, Any]:
         """See ``FittedStep``."""
-        found = {name: self.figures(name, pc.drop_null(training[name])) for name in training.column_names}
+        found = {name: self._finite(name, pc.drop_null(training[name])) for name in training.column_names}
         return {name: figures for name, figures in found.items() if figures is not None}
+
+    def _finite(self, name: str, values: pa.ChunkedArray) -> Figures | None:
+        """The figures. Raises InvalidInput when they are beyond what a number can be: squares of 1e200, say."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                figures = self.figures(name, values)
+        except OverflowError:
+            raise self._too_far_apart(name) from None
+        if any(isinstance(one, float) and not math.isfinite(one) for one in (figures or {}).values()):
+            raise self._too_far_apart(name)
+        return figures
+
+    def _too_far_apart(self, name: str) -> InvalidInput:
+        return InvalidInput(
+            f"column {name!r} has numbers too large or too far apart for the step {self.name!r}; say what it may hold: "
+            f"data: {{bounds: {{{name}: {{minimum: …, maximum: …}}}}}}"
+        )
 
     def change(self, columns: Mapping[str, Column], fitted: Mapping[str, Any]) -> Change:
         """See ``FittedStep``."""
@@ -56,8 +74,8 @@ class ColumnwiseStep:
 
 
 def numbers(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Finite numbers, in their order: float64 [rows]."""
-    found: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy()
+    """Finite numbers, in their order: float64 [rows], the nearest one of an integer beyond 2⁵³."""
+    found: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy()
     return found[np.isfinite(found)]
 
 

@@ -45,7 +45,7 @@ def outliers(rule: Outliers, roles: Roles) -> FittedStep:
             return None
         low, high = low - rule.threshold * spread, high + rule.threshold * spread
         if pa.types.is_integer(values.type):
-            low, high = math.ceil(low), math.floor(high)
+            low, high = max(-(2**63), math.ceil(low)), min(2**63 - 1, math.floor(high))
         return {"low": low, "high": high}
 
     def make(columns: Mapping[str, Column], fitted: Mapping[str, Figures]) -> Change:

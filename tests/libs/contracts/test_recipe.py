@@ -25,6 +25,11 @@ def test_no_recipe_is_the_default_one() -> None:
         ({"promotion": {"minimum": {"acuracy": 0.9}}}, "did you mean 'accuracy'?"),
         ({"compression": {"candidates": ["onnx-int8", "onnx-int8"]}}, "twice"),
         ({"model": {"from_scratch": {"hidden_size": 30, "heads": 4}}}, "multiple of heads"),
+        ({"data": {"split": {"group": "patient"}}}, "only looked at with method: group, and the method is stratified"),
+        ({"data": {"split": {"method": "random", "time": "at"}}}, "only looked at with method: time"),
+        ({"privacy": {"entities": {"email": "mask"}}}, "email, which nobody looks for"),
+        ({"privacy": {"detect": "structural", "model": "a/b"}}, "person and address, which nobody looks for"),
+        ({"privacy": {"columns": {"zip": {"treatment": "mask", "keep_characters": 3}}}}, "treatment: generalise"),
         ("epochs: 3", "mapping of sections"),
     ],
 )

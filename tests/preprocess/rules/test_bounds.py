@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tidemill.errors import InvalidInput
@@ -25,6 +27,11 @@ def test_or_take_the_ends(prepare) -> None:
     clipped = prepare(AGES, kinds=KINDS, bounds={"age": {"minimum": 0.5, "maximum": 119.5, "action": "clip"}})
     assert clipped["age"] == [1, 1, 50, 119, 119, None]
     assert prepare({"x": [0.1, 9.0]}, bounds={"x": {"minimum": 0.5, "action": "clip"}})["x"] == [0.5, 9.0]
+
+
+def test_ends_beyond_64_bits_clip_nothing(prepare) -> None:
+    rule = {"minimum": -1e30, "maximum": math.inf, "action": "clip"}
+    assert prepare(AGES, kinds=KINDS, bounds={"age": rule})["age"] == [-1, 0, 50, 120, 121, None]
 
 
 def test_or_remove_their_rows(prepare) -> None:
@@ -69,6 +76,8 @@ def test_a_label_that_is_not_allowed_is_no_label(prepare) -> None:
         ("boolean", {"allowed": ["perhaps"]}, "neither true nor false"),
         ("date", {"allowed": ["2024-01-01"]}, "cannot be bounded"),
         ("integer", {"minimum": 0.2, "maximum": 0.8, "action": "clip"}, "no whole number"),
+        ("integer", {"minimum": 1e30, "action": "clip"}, "no whole number"),
+        ("integer", {"maximum": -math.inf, "action": "clip"}, "no whole number"),
     ],
 )
 def test_bounds_that_do_not_suit_the_column_are_refused(prepare, kind, rule, words) -> None:

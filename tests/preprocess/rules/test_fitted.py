@@ -36,6 +36,25 @@ def test_a_median_between_two_integers_makes_the_column_one_of_numbers(prepare) 
     assert outcome.kinds["i"] == "number"
 
 
+@pytest.mark.parametrize(
+    "data",
+    [{"features": {"scale": "standard"}}, {"missing": {"default": "median"}}, {"outliers": {"method": "iqr"}}],
+)
+def test_integers_that_no_float_holds_exactly_are_fitted_too(prepare, data) -> None:
+    numbers = [2**60 + 7919 * number for number in range(99)]
+    wide = [sign * (2**62 + number) for number in range(50) for sign in (1, -1)][:99]
+    outcome = prepare({"n": [*numbers, None], "w": [*wide, 0]}, kinds={"n": "integer", "w": "integer"}, **data)
+    assert len(outcome["n"]) == 100
+    if "outliers" in data:
+        assert outcome["w"][:99] == wide
+
+
+@pytest.mark.parametrize("data", [{"features": {"scale": "standard"}}, {"outliers": {"method": "zscore"}}])
+def test_numbers_too_far_apart_are_named(prepare, data) -> None:
+    with pytest.raises(InvalidInput, match="column 'x' has numbers too large"):
+        prepare({"x": [1e300, -1e300, 1.0]}, **data)
+
+
 def test_the_most_frequent_date_fills_dates(prepare) -> None:
     rows = {"d": ["2024-01-05", "2024-01-05 00:00:00", "2023-01-01", ""]}
     outcome = prepare(rows, kinds={"d": "date"}, missing={"default": "mode"})
