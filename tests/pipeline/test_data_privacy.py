@@ -33,9 +33,9 @@ RECIPE: dict[str, Any] = {
 
 
 _WORDS = (
-    "kettle parcel blue broken late friendly shop window garden chair lamp paper river stone music bread butter "
-    "morning evening driver address street bell door key glass water train ticket winter summer letter book"
-).split()
+    "kettle parcel blue broken late friendly shop window garden chair lamp paper river stone music bread butter",
+    "morning evening driver address street bell door key glass water train ticket winter summer letter book",
+)
 
 
 class Secrets:
@@ -73,13 +73,13 @@ def _resident_id(digits: str) -> str:
 
 def rows(secrets: Secrets) -> Iterator[list[str]]:
     """Rows of which some are duplicates, near duplicates, contradictions, too short, without contact, or broken."""
-    chance = random.Random(7)
+    chance, words = random.Random(7), " ".join(_WORDS).split()
     yield ["text", "label", "contact", "name", "member", "age"]
     for number in range(ROWS):
         person = secrets.person(number)
         label = ("complaint", "praise")[number % 2]
         text = (
-            f"{' '.join(chance.sample(_WORDS, 12))}, write to {person['email']} or call {person['phone']}, "
+            f"{' '.join(chance.sample(words, 12))}, write to {person['email']} or call {person['phone']}, "
             f"the card was {person['card']}，身份证号{person['resident']}"
         )
         row = [text, label, person["email"], person["name"], person["member"], str(20 + number % 60)]
