@@ -84,6 +84,8 @@ def decide_rest(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], w
     )
     shown = {pair[side] for pair in pairs for side in ("row", "of")} | {example["row"] for example in examples}
     _write(rows, fits, sorted(shown), removed, part, fold, copies)
+    if spec.data.augment.text is not None:
+        _hold_out(rows, (removed == 0) & (part != TRAIN))
 
 
 def _copies(
@@ -151,6 +153,13 @@ def _write(
         }
         write_json(path.with_suffix(".json"), document)
         first += count
+
+
+def _hold_out(rows: AllRows, held_out: npt.NDArray[np.bool_]) -> None:
+    """Leave the hashes of what the rows that are ``held_out`` say, so that no changed copy says the same."""
+    said = np.unique(KeyFiles([rows.work.keys(shard) for shard in rows.shards]).column(LEAKAGE[0])[held_out])
+    for shard in rows.shards:
+        np.save(rows.work.held_out(shard), said)
 
 
 def _examples(removed: npt.NDArray[np.int16]) -> list[dict[str, int]]:
