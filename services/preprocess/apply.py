@@ -49,9 +49,10 @@ def apply(
     frame, columns, folded = fold_fits(begin(frame), plan.columns, fits)
     decisions = pq.read_table(work.decisions(shard))
     tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
-    writer = _PartFiles(
-        plan, spec, shard, dataset, output_columns(plan, columns), more_texts(plan, spec, allowed_hooks)
-    )
+    more = more_texts(plan, spec, allowed_hooks)
+    if more is not None:
+        more.held_out = np.load(work.held_out(shard))
+    writer = _PartFiles(plan, spec, shard, dataset, output_columns(plan, columns), more)
     words = TrainingWords(plan, known["words_every"])
     first, examples = 0, dict[str, Any]()
     for batch in engine.batches(frame):
@@ -64,7 +65,7 @@ def apply(
     writer.close()
     document = {
         "parts": {part: one.model_dump() for part, one in writer.figures.items()},
-        "tallies": [tally.model_dump() for tally in tallies.values()],
+        "tallies": [tally.model_dump() for tally in (*tallies.values(), *([more.tally()] if more else []))],
         "shown": examples,
         "words": words.count(),
     }

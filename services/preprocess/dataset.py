@@ -129,6 +129,8 @@ class _Preparation:
             own = Work(self._output / f"decisions-{shard.name}")
             own.take_file(work.decisions(shard), shard.file)
             own.take_file(work.decisions(shard).with_suffix(".json"), shard.file.replace(".parquet", ".json"))
+            if work.held_out(shard).exists():
+                own.take_file(work.held_out(shard), shard.file.replace(".parquet", ".npy"))
         Work(self._output / "summary").take(work.root / "summary")
         return PreprocessResult()
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.preprocess.tools import tools_of
 from tidemill.contracts import Frozen, Recipe
 from tidemill.contracts.data import Data
 from tidemill.contracts.privacy import ColumnPrivacy, Privacy, Treatment
@@ -57,6 +58,8 @@ class PreprocessSpec(Frozen):
     privacy: Privacy = Privacy()
     key: str | None = None
     """Fingerprint of the key of keyed treatments: another key, another outcome."""
+    tools: dict[str, str] = Field(default_factory=dict)
+    """What else the outcome depends on, see ``tools``."""
     engine: Literal["local", "ray"] = "local"
     shard: ShardInfo | None = None
     shards: tuple[ShardInfo, ...] = ()
@@ -72,7 +75,7 @@ class PreprocessSpec(Frozen):
         roles = {role: column for role in ROLES if (column := getattr(recipe.data, role)) is not None}
         return cls(
             task=task, roles=roles, data=data, privacy=recipe.privacy, key=_key(recipe.privacy),
-            engine=recipe.data.engine,
+            tools=tools_of(data, recipe.privacy), engine=recipe.data.engine,
         )  # fmt: skip
 
     @property
@@ -93,6 +96,7 @@ class Step(Frozen):
     data: Data = Data()
     privacy: Privacy = Privacy()
     key: str | None = None
+    tools: dict[str, str] = Field(default_factory=dict)
     decided_on: tuple[str, ...] = ()
 
 
@@ -112,11 +116,15 @@ def steps_of(spec: PreprocessSpec) -> tuple[Step, ...]:
 
     Keys are made in the last pass over the rows, so that cleaning that is followed by another pass is another step.
     """
-    cleaning = {"task": spec.task, "roles": spec.roles, "data": only(spec.data, CLEANING)}
+    own, no_privacy = only(spec.data, CLEANING), Privacy()
+    cleaning = {"task": spec.task, "roles": spec.roles, "data": own, "tools": tools_of(own, no_privacy)}
     keys = {"decided_on": spec.decided_on, "data": only(spec.data, DUPLICATES)}
     personal = spec.privacy.model_copy(update={"anonymity": None})
     if spec.privacy.protects:
-        passes = [Step(name="clean", **cleaning), Step(name="deidentify", **keys, privacy=personal, key=spec.key)]
+        passes = [
+            Step(name="clean", **cleaning),
+            Step(name="deidentify", **keys, privacy=personal, key=spec.key, tools=spec.tools),
+        ]
     else:
         both = {**cleaning, "data": only(spec.data, (*CLEANING, *DUPLICATES)), "decided_on": spec.decided_on}
         passes = [Step(name="clean and key", **both)]
@@ -147,7 +155,8 @@ def report_spec(task: str, recipe: Recipe) -> PreprocessSpec:
         detect=list(recipe.privacy.looked_for), columns=treated, regions=recipe.privacy.regions,
         model=recipe.privacy.model,
     )  # fmt: skip
-    return PreprocessSpec(kind="report", task=task, data=only(recipe.data, ("quality",)), privacy=protected)
+    quality = only(recipe.data, ("quality",))
+    return PreprocessSpec(kind="report", task=task, data=quality, privacy=protected, tools=tools_of(quality, protected))
 
 
 def treated_columns(privacy: Privacy) -> list[str]:
@@ -171,6 +180,7 @@ def map_spec(spec: PreprocessSpec, shard: ShardInfo) -> PreprocessSpec:
         data=only(spec.data, (*CLEANING, *DUPLICATES)),
         privacy=spec.privacy.model_copy(update={"anonymity": None}),
         key=spec.key,
+        tools=spec.tools,
         also=spec.decided_on,
         shard=shard,
     )

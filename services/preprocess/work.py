@@ -6,7 +6,8 @@
     vaults/<part>-<number>/vault/      what the tokens in a shard stand for, encrypted
     found/                             what is known of duplicates, for all rows
     cut/                               parts and folds, for all rows
-    decisions/<part>/<number>.parquet  what becomes of each row; .json: fitted values and examples
+    decisions/<part>/<number>.parquet  what becomes of each row; .json: fitted values and examples;
+                                       .npy: what validation and test say, for training texts that are changed
     applied/<part>/<number>.json       what was written, counted
 
 Pieces that came from elsewhere are linked in, never changed. Knows files, not what is in them.
@@ -47,6 +48,10 @@ class Work:
     def decisions(self, shard: ShardInfo) -> Path:
         """What becomes of the shard's rows."""
         return self.root / "decisions" / shard.file
+
+    def held_out(self, shard: ShardInfo) -> Path:
+        """What validation and test say, where training texts get changed copies; the same for every shard."""
+        return self.decisions(shard).with_suffix(".npy")
 
     def applied(self, shard: ShardInfo) -> Path:
         """What was written of the shard, counted."""

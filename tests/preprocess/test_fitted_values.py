@@ -118,6 +118,19 @@ def test_more_texts_are_training_texts_beside_their_own(prepare) -> None:
     assert more.statistics["tokens"]["texts"] == len(train)
 
 
+def test_no_changed_copy_says_what_a_text_of_another_part_says(prepare) -> None:
+    pairs = [(f"left{n} right{n}", f"Right{n} left{n}") for n in range(100)]
+    rows = [(text, ("yes", "no")[n % 2]) for n, pair in enumerate(pairs) for text in pair]
+    prepared = prepare(rows, augment={"text": {"copies": 2, "delete": 0, "swap": 1}})
+    held_out = {text.lower() for part in ("validation", "test") for text in prepared.texts(part)}
+    train = [text.lower() for text in prepared.texts("train")]
+    assert not held_out & set(train)
+    counts = prepared.step("augment texts")["counts"]
+    assert counts["copies"] + len(plain_rows := {row["row"] for row in prepared.rows("train")}) == len(train)
+    left_out = counts["copies left out: a text of validation or test says the same"]
+    assert left_out == 2 * len(plain_rows) - counts["copies"] > 0
+
+
 def test_a_hook_that_nobody_allowed_is_refused(prepare) -> None:
     rows = [(f"text {number}", ("yes", "no")[number % 2]) for number in range(50)]
     with pytest.raises(InvalidInput, match=r"house:translate is not allowed here"):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from services.preprocess import passes
+from services.preprocess import passes, tools
 from services.preprocess.dataset import preprocess
-from services.preprocess.spec import PreprocessSpec, steps_of
+from services.preprocess.spec import PreprocessSpec, ShardInfo, map_spec, report_spec, steps_of
 from services.preprocess.stage import preprocess_stage
 from tests.preprocess.conftest import contents, write_ingested
 from tidemill.contracts import ArtifactRef, parse_recipe
@@ -111,3 +112,34 @@ def test_what_begins_behind_a_known_step_leaves_the_same(worker: Worker, privacy
     shutil.rmtree(worker.folder / "output")
     preprocess(spec, Inputs({"dataset": worker.folder / "ingested"}), worker.folder / "output", SilentReport())
     assert contents(worker.folder / "output" / "dataset") == whole
+
+
+def test_another_version_of_what_finds_things_repeats_the_step(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.prepare({}, PRIVATE)
+
+    def upgraded(package: str) -> list[str]:
+        with monkeypatch.context() as patched:
+            patched.setattr(tools, "_version", lambda name: "another" if name == package else metadata.version(name))
+            return worker.prepare({}, PRIVATE)[0]
+
+    assert upgraded("phonenumbers") == ["deidentify", "deduplicate", "split"]
+    assert upgraded("daft") == ["clean", "deidentify", "deduplicate", "split"]
+    assert upgraded("py3langid") == []
+
+
+def test_another_model_under_the_same_name_is_another_job_in_every_round(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.onnx"):
+        (folder / name).write_text("{}")
+    recipe = parse_recipe({"data": BASE, "privacy": {"detect": ["person"], "model": str(folder)}})
+    shard = ShardInfo(part="data", number=0, first=1, rows=9)
+
+    def planned() -> list[Any]:
+        spec = PreprocessSpec.of("text-classification", recipe)
+        return [spec, map_spec(spec, shard), report_spec("text-classification", recipe), steps_of(spec)[1]]
+
+    before = planned()
+    assert planned() == before
+    (folder / "model.onnx").write_bytes(b"another")
+    assert all(one != other for one, other in zip(planned(), before, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -103,6 +104,20 @@ def test_small_groups_of_people_are_suppressed(prepare_table, tmp_path) -> None:
     assert sum(prepared.result.parts.values()) == 199
     with pytest.raises(InvalidInput, match=r"privacy\.anonymity: 1 of 200 rows are in 1 classes"):
         prepare_folder(tmp_path, "tabular-regression", {}, {"anonymity": {**rule, "action": "fail"}})
+
+
+@pytest.mark.parametrize("action", ["suppress", "report"])
+def test_anonymity_is_that_of_the_rows_that_are_written(prepare_table, tmp_path, action: str) -> None:
+    places, kinds = [f"town {n % 20}" for n in range(400)], ["rare" if n % 10 == 0 else "frequent" for n in range(400)]
+    table = pa.table({"id": [f"p{n}" for n in range(400)], "place": places, "kind": kinds})
+    prepare_table(table, "tabular-classification", {"label": "kind"})
+    rule = {"quasi_identifiers": ["place"], "k": 5, "action": action}
+    balance = {"balance": {"method": "undersample"}}
+    prepared = prepare_folder(tmp_path, "tabular-classification", balance, {"anonymity": rule})
+    written = Counter(row["place"] for part in PARTS for row in prepared.rows(part))
+    assert prepared.statistics["anonymity"]["k"] == min(written.values())
+    assert prepared.statistics["anonymity"]["rows"] == written.total()
+    assert (min(written.values()) >= 5) == (action == "suppress")
 
 
 def test_a_row_that_a_rule_refuses_is_named(prepare_table) -> None:

@@ -162,7 +162,7 @@ class Planner(Generic[E, S, R]):
         course = _Course(event, await self._joiner.recipe(event), command.cause, command.started_at, worked=worked)
         course.rounds = [*command.earlier, list(command.fingerprints)]
         course.results = results
-        await self._go_on(course, self._following(course))
+        await self._go_on(course, await asyncio.to_thread(self._following, course))
 
     async def _go_on(self, course: _Course[E], jobs: Sequence[Job[S]]) -> None:
         """Go through the rounds whose results are all there, to the first that has jobs to do, or to the end."""
@@ -179,7 +179,7 @@ class Planner(Generic[E, S, R]):
                 return
             course.rounds.append(fingerprints)
             course.results |= found
-            jobs = self._following(course)
+            jobs = await asyncio.to_thread(self._following, course)  # it may hash a model, as planning may
         joined = [one for round in course.rounds for one in round]
         await self._joiner.join(course.event, joined, course.results, course.started_at, worked=course.worked)
 

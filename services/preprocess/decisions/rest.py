@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.preprocess.balance import copies_of
-from services.preprocess.decisions.anonymity import SUPPRESSES, suppressed
+from services.preprocess.decisions.anonymity import SUPPRESSES, measured, suppressed
 from services.preprocess.decisions.columns import AllRows
 from services.preprocess.decisions.fitting import Fit, Fitting
 from services.preprocess.duplicates import KeyFiles
@@ -61,11 +61,13 @@ def decide_rest(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], w
     fits = fitting.fit()
     if fitting.removes:
         removed = np.where(removed == 0, fitting.removed(), removed)
-    measured = None
-    if spec.privacy.anonymity is not None:
-        removed, measured = suppressed(rows, spec.privacy.anonymity, removed)
-    check_left(part, removed)
+    rule = spec.privacy.anonymity
+    if rule is not None:
+        removed = suppressed(rows, rule, removed, removed == 0)
     copies = _copies(plan, spec, rows, removed, part)
+    if rule is not None:  # undersampling may have made groups small again
+        removed = suppressed(rows, rule, removed, (removed == 0) & (copies > 0))
+    check_left(part, removed)
     tallies = merged([read_tallies(work.keys(shard)) for shard in shards])
     tallies += _decided(spec, fits, removed, copies)
     pairs, examples = read_json(work.folder("found") / "pairs.json"), _examples(removed)
@@ -77,11 +79,13 @@ def decide_rest(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], w
             "pairs": pairs,
             "examples": examples,
             "together": _together(work, removed),
-            "anonymity": measured,
+            "anonymity": None if rule is None else measured(rows, rule, (removed == 0) & (copies > 0)),
         },
     )
     shown = {pair[side] for pair in pairs for side in ("row", "of")} | {example["row"] for example in examples}
     _write(rows, fits, sorted(shown), removed, part, fold, copies)
+    if spec.data.augment.text is not None:
+        _hold_out(rows, (removed == 0) & (part != TRAIN))
 
 
 def _copies(
@@ -149,6 +153,13 @@ def _write(
         }
         write_json(path.with_suffix(".json"), document)
         first += count
+
+
+def _hold_out(rows: AllRows, held_out: npt.NDArray[np.bool_]) -> None:
+    """Leave the hashes of what the rows that are ``held_out`` say, so that no changed copy says the same."""
+    said = np.unique(KeyFiles([rows.work.keys(shard) for shard in rows.shards]).column(LEAKAGE[0])[held_out])
+    for shard in rows.shards:
+        np.save(rows.work.held_out(shard), said)
 
 
 def _examples(removed: npt.NDArray[np.int16]) -> list[dict[str, int]]:

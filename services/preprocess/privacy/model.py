@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,18 @@ def model_fingerprint(model: str) -> str:
     digest = sha256()
     for path in (*(folder / name for name in _FILES), _weights(folder)):
         try:
-            digest.update(sha256(path.read_bytes()).digest())
+            found = path.stat()
+            digest.update(_digest(path, found.st_size, found.st_mtime_ns))
         except OSError:
             raise _not_a_model(folder, path.name) from None
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, size: int, changed: int) -> bytes:
+    """The SHA-256 of a file, read again when its size or its time has changed: every round of jobs asks for it."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").digest()
 
 
 def _folder(model: str) -> Path:
