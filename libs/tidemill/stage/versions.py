@@ -24,7 +24,8 @@ async def claim_version(
     """``event`` with ``version`` and ``previous`` filled in; the same whenever it is asked of the same run.
 
     The source of the version before, read as it was and with no other provenance, makes no new version, unless it is
-    appended. A version before whose dataset is not there any more counts as none.
+    appended; that of an older version makes one that is compared with what the older one was compared with. A version
+    before whose dataset is not there any more counts as none.
 
     Raises:
         TransientError: the run appends, and the run of the version before is still at it.
@@ -87,6 +88,9 @@ async def _claim(
         )
         if last is not None and not event.append and await _makes_the_same(version, last, event.project, records):
             return last
+        older = await _same_source(version, event.project, records)
+        if older is not None:
+            version = version.model_copy(update={"previous": older.previous})
         if await records.create_dataset_version(event.project, version):
             return version
 
@@ -102,6 +106,17 @@ async def _makes_the_same(
     if version.licence not in (None, last.licence) or version.owner not in (None, last.owner):
         return False  # somebody says something new about it; who says nothing says nothing else
     return await records.stage(project, last.run_id, "ingest") is not None
+
+
+async def _same_source(
+    version: DatasetVersionRecord, project: str, records: RecordStore
+) -> DatasetVersionRecord | None:
+    """An earlier version of the same source: what it was compared with stands, so that nothing is worked again."""
+    if version.append:
+        return None
+    versions = await records.dataset_versions(project, version.name)
+    wanted = (version.source.digest, version.reading)
+    return next((one for one in versions if not one.append and (one.source.digest, one.reading) == wanted), None)
 
 
 def _reading(recipe: Recipe) -> str:

@@ -99,6 +99,14 @@ async def test_a_version_that_was_never_taken_in_does_not_stand_for_its_source(v
     assert (more.version, more.previous) == (3, dataset)
 
 
+async def test_an_older_source_again_is_a_new_version_for_which_nothing_is_worked_again(versions: Versions) -> None:
+    first = await versions.claim(await versions.publish("one"))
+    await versions.ingest(first)
+    await versions.ingest(await versions.claim(await versions.publish("two")))
+    again = await versions.claim(await versions.publish("one"))
+    assert (again.version, again.previous, again.source) == (3, first.previous, first.source)
+
+
 async def test_a_run_that_is_planned_again_keeps_its_version_whatever_came_since(versions: Versions) -> None:
     one, two = await versions.publish("one"), await versions.publish("two")
     claimed = await versions.claim(one)
