@@ -91,8 +91,14 @@ class ReadTable(TableFile, Protocol):
 
 
 def check_columns(columns: Sequence[str], path: Path) -> None:
-    """Raise InvalidInput when a name occurs twice, or there are more than a table has."""
+    """Raise InvalidInput when a name occurs twice, is no text, or there are more than a table has."""
     check_width(len(columns), path)
+    for number, name in enumerate(columns, 1):
+        if not name.isascii() and any("\ud800" <= char <= "\udfff" for char in name):
+            raise InvalidInput(
+                f"{path.name}: the name of column {number} holds bytes or escapes that are no character; repair it, or "
+                "set data.encoding in the recipe"
+            )
     twice = [name for name, times in Counter(columns).items() if times > 1]
     if twice:
         raise InvalidInput(f"{path.name} has more than one column named {twice[0]!r}; give every column its own name")

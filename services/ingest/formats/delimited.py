@@ -79,7 +79,7 @@ class DelimitedFile:
         with open_utf8(self.path, self._encoding) as (stream, raw):
             reader = pacsv.open_csv(
                 stream,
-                pacsv.ReadOptions(column_names=self.columns, block_size=BATCH_BYTES),
+                pacsv.ReadOptions(column_names=self.columns, block_size=BATCH_BYTES, use_threads=False),
                 pacsv.ParseOptions(
                     delimiter=self._dialect.delimiter,
                     quote_char='"' if self._dialect.quoted else False,

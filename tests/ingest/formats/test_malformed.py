@@ -127,6 +127,8 @@ REFUSED = {
     "a list of nothing": ("x.json", b"[]", "holds no row"),
     "a list of numbers": ("x.json", b"[1, 2, 3]", "holds no row"),
     "columns of different lengths": ("x.json", b'{"a": [1, 2], "b": [1]}', "column 'a' has 2 values, but 'b' has 1"),
+    "a name that does not decode": ("x.csv", b"t\xff,label\n" + ROWS, "the name of column 1 holds bytes"),
+    "a name that is no character": ("x.json", b'{"\\ud800": [1]}', "the name of column 1 holds"),
     "one key twice": ("x.json", b'{"a": [1], "a": [2]}', "has the key 'a' twice"),
     "JSON nested without end": ("x.json", b"[" * 100_000, "nested too deeply"),
     "lines that are no JSON": ("x.jsonl", b"hello\nworld\n", "holds no row with a key"),
