@@ -34,6 +34,22 @@ def dirty_customers(
         screen().print(f"{to}: {rows:,} rows with the columns {', '.join(HEADER)}")
 
 
+@commands.command()
+def shapes(
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="The folder to write.")],
+    images: Annotated[int, typer.Option(min=3, max=1000, help="How many images of each shape.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Small images of three shapes, a folder for each."""
+    from tidemill.cli.shapes import write
+
+    written = write(to.expanduser(), images)
+    if as_json:
+        print_document({"folder": str(to), "images": sum(written.values()), "labels": written})
+    else:
+        screen().print(f"{to}: {sum(written.values()):,} images of {', '.join(written)}")
+
+
 @commands.command("python-docs")
 def python_docs(
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The CSV file to write.")],
