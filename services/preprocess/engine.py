@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 import daft
 import pyarrow as pa
 from daft import DataFrame
+from daft.exceptions import DaftCoreException
 
 from tidemill.errors import InvalidInput, TransientError
 
@@ -41,8 +42,8 @@ class Engine:
         self._at_once = SHARDS_AT_ONCE if kind == "ray" else 1
         if kind == "ray":
             _connect(address)
-        elif daft.get_or_infer_runner_type() != "native":
-            daft.set_runner_native()
+        else:
+            _stay_here()
         daft.set_execution_config(maintain_order=True, enable_scan_task_split_and_merge=False)
 
     def read(self, file: Path) -> DataFrame:
@@ -59,6 +60,16 @@ class Engine:
             return [work(shard) for shard in shards]
         with ThreadPoolExecutor(self._at_once) as pool:
             return list(pool.map(work, shards))
+
+
+def _stay_here() -> None:
+    """Compute on this machine. Daft that has no runner yet is told at once: asked which one it has, it loads ray to see
+    whether this is one of its workers, which takes every job a second."""
+    try:
+        daft.set_runner_native()
+    except DaftCoreException:  # it has one, for the life of the process
+        if daft.get_or_infer_runner_type() != "native":
+            raise
 
 
 def _connect(address: str | None) -> None:
