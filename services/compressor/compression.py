@@ -159,7 +159,8 @@ def _encoder(package: ModelPackage) -> TextEncoder:
     tokenization = package.signature.tokenization
     assert tokenization is not None  # open_trained has looked
     names = [tensor.name for tensor in package.signature.inputs]
-    return TextEncoder(package.directory / tokenization.file, tokenization, inputs=names)
+    # A second time would change some texts once more, and the model would be judged on what it is never asked.
+    return TextEncoder(package.directory / tokenization.file, tokenization, inputs=names, prepared=True)
 
 
 def _make(

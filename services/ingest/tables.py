@@ -92,14 +92,19 @@ class ReadTable(TableFile, Protocol):
 
 def check_columns(columns: Sequence[str], path: Path) -> None:
     """Raise InvalidInput when a name occurs twice, or there are more than a table has."""
-    if len(columns) > MAX_COLUMNS:
-        raise InvalidInput(
-            f"{path.name} has {len(columns):,} columns; at most {MAX_COLUMNS:,} are taken. Check that rows end where "
-            "they should, or keep many numbers of one example in one nested column (Parquet, NPZ)"
-        )
+    check_width(len(columns), path)
     twice = [name for name, times in Counter(columns).items() if times > 1]
     if twice:
         raise InvalidInput(f"{path.name} has more than one column named {twice[0]!r}; give every column its own name")
+
+
+def check_width(width: int, path: Path) -> None:
+    """Raise InvalidInput when ``width`` columns are more than a table has."""
+    if width > MAX_COLUMNS:
+        raise InvalidInput(
+            f"{path.name} has {width:,} columns; at most {MAX_COLUMNS:,} are taken. Check that rows end where they "
+            "should, or keep many numbers of one example in one nested column (Parquet, NPZ)"
+        )
 
 
 def cell_too_long(place: str, column: str, length: int, limits: Limits) -> str:

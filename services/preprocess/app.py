@@ -11,5 +11,5 @@ from tidemill.stage.application import create_stage_app
 
 def create_app(settings: PreprocessSettings) -> FastStream:
     """Preparation; what is cleaned and how it is cut stands in the recipe."""
-    stage = preprocess_stage(ray_address=settings.ray_address, allowed_hooks=tuple(settings.allowed_hooks))
+    stage = preprocess_stage(ray_address=settings.ray_address, allowed_hooks=settings.allowed_hooks)
     return create_stage_app(stage, settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 from services.preprocess.rules.labels import LabelCounts, one_spelling
 from services.preprocess.work import read_json, write_json
 from tidemill.datasets.profile import PROFILE_FILE, DatasetProfile
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import normalize
 
 _FILE = "label_counts.json"
 _SETTLES = 1 << 40

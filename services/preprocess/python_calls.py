@@ -35,7 +35,16 @@ def _calls_python(expression: Expression) -> bool:
 
 
 class _Calls(ExpressionVisitor[bool]):
-    """True of an expression with a Python function somewhere in it: its name has the module's before it."""
+    """True of an expression with a Python function somewhere in it: its name has the module's before it.
+
+    An expression that Daft shows no visitor (a field of a struct, say) may have one.
+    """
+
+    def visit(self, expr: Expression) -> bool:
+        try:
+            return super().visit(expr)
+        except ValueError:
+            return True
 
     def visit_col(self, name: str) -> bool:
         return False

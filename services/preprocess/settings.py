@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from typing import Annotated
+
+from pydantic import field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from tidemill.settings import StageSettings
 
@@ -16,5 +18,11 @@ class PreprocessSettings(StageSettings):
     ray_address: str | None = None
     """Of the Ray cluster that ``data.engine: ray`` computes on (``10.0.0.1:6379``, ``ray://…``, or ``auto`` for the one
     that this machine belongs to). Its nodes need Tidemill, and see this service's ``data_dir`` under the same path."""
-    allowed_hooks: list[str] = Field(default_factory=list)
-    """Modules, and functions as ``module:function``, that a recipe may name; as JSON: ``["house.translate"]``."""
+    allowed_hooks: Annotated[tuple[str, ...], NoDecode] = ()
+    """Functions of the operator's own that a recipe may name (``data.augment.text.back_translation``): modules, or
+    ``module:function``, separated by commas."""
+
+    @field_validator("allowed_hooks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -165,6 +165,12 @@ def treated_columns(privacy: Privacy) -> list[str]:
     return [name for name, treatment in rules.items() if treatment != "keep"]
 
 
+def decide_spec(spec: PreprocessSpec, shards: tuple[ShardInfo, ...]) -> PreprocessSpec:
+    """What decisions about all rows depend on: not on how training texts are augmented afterwards."""
+    data = only(spec.data, (*CLEANING, *DUPLICATES, *SPLITTING, *(field for field in FITTING if field != "augment")))
+    return spec.model_copy(update={"kind": "decide", "data": data, "shards": shards})
+
+
 def map_spec(spec: PreprocessSpec, shard: ShardInfo) -> PreprocessSpec:
     """What the cleaning of one shard depends on: nothing of how rows are cut, fitted and written."""
     return PreprocessSpec(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from services.preprocess.spec import PreprocessResult, PreprocessSpec, map_spec, report_spec, steps_of
+from services.preprocess.spec import PreprocessResult, PreprocessSpec, decide_spec, map_spec, report_spec, steps_of
 from tidemill.contracts import DatasetIngested, DatasetPrepared, Recipe
 from tidemill.errors import InvalidInput
 from tidemill.jobs.report import Inputs, ProgressReport
@@ -86,8 +86,7 @@ def _follow_pieces(event: DatasetIngested, recipe: Recipe, rounds: Sequence[Resu
         ]
     if len(rounds) == 2:
         keys = {f"keys-{s.name}": done.artifacts["keys"] for s, done in zip(shards, rounds[1], strict=True)}
-        deciding = spec.model_copy(update={"kind": "decide", "shards": shards})
-        return [Job(spec=deciding, inputs={**schema, **keys}, title="decide")]
+        return [Job(spec=decide_spec(spec, shards), inputs={**schema, **keys}, title="decide")]
     if len(rounds) == 3:
         return [
             Job(

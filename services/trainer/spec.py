@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tidemill.contracts import ArtifactRef, Digest, EvaluationSummary, Frozen
 from tidemill.contracts.recipe import FromScratch
+from tidemill.texts import TextPreparation
 
 GoalMetric = Literal["accuracy", "macro_f1", "weighted_f1"]
 
@@ -43,8 +44,11 @@ class Fold(Frozen):
     of: int = Field(ge=2)
 
 
-class TrainingSpec(Frozen):
-    """One model to fit. ``dataset`` is the job's input of that name, kept for the model's lineage."""
+class TrainingSpec(TextPreparation):
+    """One model to fit, and how the dataset's texts were prepared: the model is then served so, too.
+
+    ``dataset`` is the job's input of that name, kept for the model's lineage.
+    """
 
     task: str
     dataset: ArtifactRef
@@ -52,8 +56,6 @@ class TrainingSpec(Frozen):
     """None when ``from_scratch`` says what to build."""
     from_scratch: FromScratch | None = None
     max_length: int
-    normalize: bool = False
-    """Whether the dataset's texts were normalised; the model is then served so, too."""
     goal: GoalMetric
     training: Hyperparameters
     fold: Fold | None = None

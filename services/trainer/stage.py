@@ -25,6 +25,7 @@ from tidemill.contracts import (
 from tidemill.errors import InvalidInput
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.stage.definition import Job, JobResult, Stage
+from tidemill.texts import TextPreparation
 
 REVISION = 1
 """Raised when the same spec and dataset give another model; see ``Stage.revision``."""
@@ -62,14 +63,17 @@ def plan(event: DatasetPrepared, recipe: Recipe) -> list[Job[TrainingSpec]]:
     """
     _check_size(event, recipe.evaluation.folds)
     scratch = recipe.model.from_scratch
-    training = recipe.training
+    training, preparation = recipe.training, TextPreparation.of(recipe.data)
     spec = TrainingSpec(
         task=event.task,
         dataset=event.dataset,
         base=None if scratch else pretrained.resolve(recipe.model.base),
         from_scratch=scratch,
         max_length=recipe.model.max_length,
-        normalize=recipe.data.normalize,
+        strip_html=preparation.strip_html,
+        normalize=preparation.normalize,
+        lowercase=preparation.lowercase,
+        stop_words=preparation.stop_words,
         goal=recipe.goal.metric,
         training=Hyperparameters.model_validate(training.model_dump()),
     )

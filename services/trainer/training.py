@@ -186,7 +186,7 @@ class _Job:
 
     def _signature(self) -> Signature:
         return task.signature(
-            self.tokenizer, self._dataset.labels, self.max_length, VARIANT, normalize=self._spec.normalize
+            self.tokenizer, self._dataset.labels, self.max_length, VARIANT, preparation=self._spec
         )
 
     def _encoded(self, part: Examples) -> task.EncodedTexts:

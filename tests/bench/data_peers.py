@@ -29,7 +29,7 @@ from services.preprocess.privacy.overlaps import resolved
 from services.preprocess.privacy.treatment import mask
 from tidemill.contracts import parse_recipe
 from tidemill.contracts.privacy import EntityName
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import normalize
 
 LOOKED_FOR: tuple[EntityName, ...] = ("email", "phone", "payment_card", "ip_address")
 REGIONS = ("US", "GB", "CN", "DE")

@@ -34,7 +34,7 @@ def told_number(stage: str, spec: Any) -> int:
         case "ingest":
             return round(spec.recipe.training.weight_decay * 1e6)
         case "preprocess":
-            return int(spec.split.seed)
+            return int(spec.data.split.seed)
         case "train":
             return int(spec.training.seed)
         case _:

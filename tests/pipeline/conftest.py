@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -17,8 +18,12 @@ from typing import Any
 import pytest
 
 import tidemill
+from tidemill.artifacts import open_store
 from tidemill.client import Platform
+from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPrepared, Event, StageName
 from tidemill.platform.data_dir import DataDir, PlatformRecord
+from tidemill.records import open_records
+from tidemill.stage.announced import announced
 
 TINY: dict[str, Any] = {
     "model": {"from_scratch": {"layers": 1, "hidden_size": 32, "heads": 2, "vocabulary": 400}, "max_length": 32},
@@ -75,6 +80,36 @@ class Whole:
     def document(self, *arguments: str) -> Any:
         """The one JSON document that a command prints with `--json`."""
         return json.loads(self.cli(*arguments, "--json").stdout)
+
+    def announced(self, run_id: str, stage: StageName) -> Event:
+        """What a stage of a run announced."""
+        record = asyncio.run(open_records(self.record.store_url).stage("default", run_id, stage))
+        assert record is not None, f"run {run_id} has not passed {stage}"
+        return announced(record)
+
+    def prepared(self, run_id: str) -> DatasetPrepared:
+        """What preprocess announced."""
+        event = self.announced(run_id, "preprocess")
+        assert isinstance(event, DatasetPrepared)
+        return event
+
+    def ingested(self, run_id: str) -> DatasetIngested:
+        """What ingest announced."""
+        event = self.announced(run_id, "ingest")
+        assert isinstance(event, DatasetIngested)
+        return event
+
+    def artifact(self, ref: ArtifactRef, into: Path) -> Path:
+        """The files of an artifact, read where the platform keeps them, in a folder of its own in ``into``."""
+        store = open_store(self.record.store_url, cache=into / "cache")
+        return asyncio.run(store.fetch(ref, into / ref.digest.removeprefix("sha256:")[:12]))
+
+    def jobs(self, run_id: str, stage: str) -> list[dict[str, Any]]:
+        """Spans of the jobs of a stage that were worked in this run, in their order."""
+        spans = self.document("trace", run_id)["spans"]
+        plans = (f"{stage} plan", f"{stage} join")
+        found = [one for one in spans if one["name"].split(" ")[0] == stage and one["name"] not in plans]
+        return sorted(found, key=lambda one: one["start_ns"])
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Signal one of the platform's processes, e.g. ``trainer-1``; returns its process id."""

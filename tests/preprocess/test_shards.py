@@ -133,6 +133,19 @@ async def test_appended_data_leaves_the_cleaning_of_old_shards_as_it_was(tmp_pat
     assert after[:2] == before
 
 
+async def test_other_augmentation_cleans_and_decides_nothing_again(tmp_path: Path, in_rounds: InRounds) -> None:
+    write_ingested(tmp_path / "ingested", {"data": texts(1500)}, "text-classification", TEXT, shard_rows=1000)
+    jobs = []
+    for copies in (1, 2):
+        in_rounds.worked.clear()
+        shutil.rmtree(in_rounds.folder, ignore_errors=True)
+        recipe = parse_recipe({"data": {**TEXT, "shard_rows": 1000, "augment": {"text": {"copies": copies}}}})
+        await in_rounds.prepare(tmp_path / "ingested", "text-classification", {"data": 1500}, recipe)
+        jobs.append({(job.spec.model_dump_json(), str(job.inputs)): job.spec.kind for job in in_rounds.worked})
+    again = [kind for job, kind in jobs[1].items() if job not in jobs[0]]
+    assert again == ["apply", "apply", "assemble", "report"]
+
+
 def test_how_rows_lie_in_shards_does_not_show_in_the_rows(tmp_path: Path) -> None:
     found = []
     for shard_rows in (1000, 1700, 10_000):

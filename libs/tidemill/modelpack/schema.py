@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tidemill.contracts import ArtifactRef, EvaluationSummary, FoldSummary, Frozen, VariantFigures
+from tidemill.texts import TextPreparation
 
 VariantFormat = Literal["safetensors", "onnx", "openvino"]
 Precision = Literal["fp32", "bf16", "int8"]
@@ -29,15 +30,16 @@ class Tensor(Frozen):
     shape: list[int]
 
 
-class Tokenization(Frozen):
-    """How text becomes ``input_ids``, ``attention_mask`` and ``token_type_ids`` where the graph has it."""
+class Tokenization(TextPreparation):
+    """How text becomes ``input_ids``, ``attention_mask`` and ``token_type_ids`` where the graph has it.
+
+    The text is first prepared as the training texts were.
+    """
 
     file: str = "tokenizer/tokenizer.json"
     max_length: int
     pad_id: int
     pad_token: str
-    normalize: bool = False
-    """Whether text is normalised first, as the training data was."""
 
 
 class Signature(Frozen):

@@ -64,6 +64,8 @@ class StageRecord(Frozen):
     cached: bool
     """Every job's result existed already."""
     jobs: int
+    fingerprints: list[str] = Field(default_factory=list)
+    """Of its jobs, round by round; none on record by a version that did not keep them."""
 
 
 class DatasetVersionRecord(Frozen):

@@ -141,6 +141,7 @@ class Joiner(Generic[E, S, R]):
             finished_at=datetime.now(UTC),
             cached=not made_here,
             jobs=len(fingerprints),
+            fingerprints=list(fingerprints),
         )
 
     def job_result(self, record: ResultRecord, run_id: str) -> JobResult[R]:

@@ -23,7 +23,7 @@ async def claim_version(
 ) -> DatasetPublished:
     """``event`` with ``version`` and ``previous`` filled in; the same whenever it is asked of the same run.
 
-    The source of the version before, read as it was and with the same provenance, makes no new version, unless it is
+    The source of the version before, read as it was and with no other provenance, makes no new version, unless it is
     appended. A version before whose dataset is not there any more counts as none.
 
     Raises:
@@ -97,8 +97,10 @@ async def _makes_the_same(
     """Whether ``last`` is what ``version`` would be; one whose run has not taken it in, and may fail, is none yet."""
     if last.append or last.source.digest != version.source.digest:
         return False
-    if (last.reading, last.licence, last.owner) != (version.reading, version.licence, version.owner):
+    if last.reading != version.reading:
         return False
+    if version.licence not in (None, last.licence) or version.owner not in (None, last.owner):
+        return False  # somebody says something new about it; who says nothing says nothing else
     return await records.stage(project, last.run_id, "ingest") is not None
 
 

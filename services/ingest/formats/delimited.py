@@ -19,7 +19,7 @@ from services.ingest.formats.dialect import Dialect, Sniffed, has_header, sniff
 from services.ingest.formats.encoding import detect_encoding
 from services.ingest.formats.plainness import Plain, check_plain
 from services.ingest.formats.text import bounded_lines, open_text, open_utf8
-from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns
+from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns, check_width
 from tidemill.contracts.data import Data
 from tidemill.datasets.schema import ColumnKind
 from tidemill.errors import InvalidInput
@@ -139,6 +139,7 @@ class DelimitedFile:
         sniffed = sniff(lines, truncated=truncated, format=format, data=data)
         if sniffed is None:
             raise InvalidInput(f"{self.path.name} holds no row that can be read; check its encoding and its quotes")
+        check_width(sniffed.width, self.path)
         return sniffed
 
     def _decide_header(self, sniffed: Sniffed, data: Data, header: bool | None) -> bool:
@@ -172,10 +173,7 @@ class DelimitedFile:
                 return plain if plain.bad == 0 else found
             return found
         # Sorting is stable, and the one that was found comes first.
-        return min(
-            (found, *map(self._fit, sniffed.otherwise)),
-            key=lambda fit: (fit.bad, fit.share if fit.bad >= _ENOUGH else 0.0),
-        )
+        return min((found, *map(self._fit, sniffed.otherwise)), key=_badness)
 
     def _fit(self, dialect: Dialect) -> _Fit:
         width = len(self.columns)
@@ -194,6 +192,10 @@ class DelimitedFile:
                 if bad >= _ENOUGH:
                     break
         return _Fit(dialect, None, bad, bad / max(1, rows), joined=counted.filled > rows + self._header)
+
+
+def _badness(fit: _Fit) -> tuple[int, float]:
+    return fit.bad, fit.share if fit.bad >= _ENOUGH else 0.0
 
 
 class _Counted:

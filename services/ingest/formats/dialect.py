@@ -159,7 +159,9 @@ def _rows(lines: Sequence[str], dialect: Dialect, truncated: bool, *, strict: bo
     # The module has one limit for the whole process. A sample is bounded already.
     csv.field_size_limit(_ANY_FIELD)
     try:
-        rows.extend(row for row in csv.reader(iter(lines), **dialect.options(strict=strict)) if any(row))
+        for row in csv.reader(iter(lines), **dialect.options(strict=strict)):
+            if any(row) and (len(row) > 1 or row[0].strip()):
+                rows.append(row)
     except csv.Error as error:
         return rows, truncated and "unexpected end of data" in str(error)
     return rows, True

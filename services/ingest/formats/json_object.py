@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class JsonColumnsFile:
                 if byte is not None:
                     return undecodable(f"{place}, column {name!r}", byte, self._encoding.name)
         try:
-            str(row).encode()
+            json.dumps(row, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             return f"{place}: half of a surrogate pair, which is no character; write the character itself"
         return long_cell(row, place, self._limits)

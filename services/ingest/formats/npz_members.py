@@ -6,6 +6,7 @@ The format is described in numpy.lib.format. Pickled objects are never read: unp
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ from numpy.lib import format as npy
 from tidemill.errors import InvalidInput
 
 _HEADER = 1 << 16
+_UNREADABLE = (
+    ValueError, OSError, EOFError, SyntaxError, OverflowError, TypeError, KeyError, RecursionError, MemoryError,
+    tokenize.TokenError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What NumPy raises for a header that is none: it is a Python expression."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Memb
         with archive.open(info) as file:
             shape, fortran, dtype = _read_header(file)
             header = file.tell()
-    except (ValueError, OSError, EOFError, SyntaxError, OverflowError, TypeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(f"{path.name}: the array {name!r} cannot be read ({reason}); save it again") from None
     if dtype.hasobject:

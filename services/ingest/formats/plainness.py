@@ -65,7 +65,10 @@ def check_plain(stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int
 def _check_rows(
     text: NDArray[Any], places: NDArray[Any], kinds: NDArray[Any], width: int, max_cell: int
 ) -> tuple[int, bool] | None:
-    """Where the last whole row of ``text``, which has bytes that matter at ``places``, ends, and whether line breaks are inside of fields; None if not plain."""
+    """Where the last whole row of ``text`` ends, and whether line breaks are inside of fields; None if not plain.
+
+    The bytes that matter are at ``places``.
+    """
     kind = kinds[text[places]]
     is_quote = kind == _QUOTE
     inside = (np.cumsum(is_quote) & 1).astype(bool)

@@ -63,6 +63,8 @@ def as_plain(array: pa.Array, kind: pa.DataType) -> pa.Array:
         # A map is laid out as a list of its entries; the cast is of their names and types.
         entries = pa.StructArray.from_arrays([array.keys, array.items], names=["key", "value"])
         array = pa.ListArray.from_arrays(array.offsets, entries)
+    if pa.types.is_time(array.type):
+        return pc.replace_substring_regex(array.cast(pa.string()), pattern=r"\.0+$", replacement="")
     return array.cast(kind)
 
 

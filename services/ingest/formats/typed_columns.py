@@ -93,25 +93,33 @@ def _content(array: pa.Array, kind: pa.DataType) -> pa.Array:
         # The indices and the values below them may be damaged apart.
         array.validate(full=True)
         array = array.dictionary_decode()
-    if pa.types.is_fixed_size_binary(array.type) or pa.types.is_large_binary(array.type):
+    if pa.types.is_large_string(array.type):
+        array = array.view(pa.large_binary())
+    if _is_bytes(array.type):
+        # Whether text is UTF-8 is asked later; here it is only about offsets that lead nowhere.
+        array.validate(full=True)
         return array.cast(pa.binary())
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+    if pa.types.is_string_view(array.type):
+        array.validate(full=True)
         return array.cast(pa.string())
-    return array.cast(pa.binary()) if pa.types.is_binary_view(array.type) else array
+    return array
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind))
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
 
 
 def _text(array: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     """``array`` as text; where bytes are no UTF-8 it is null, and the reason says so."""
-    array.validate()
+    content = array.view(pa.binary())
+    content.validate(full=True)
     try:
-        array.validate(full=True)
-        return array.cast(pa.string()), {}
+        text = content.view(pa.string())
+        text.validate(full=True)
+        return text, {}
     except pa.ArrowInvalid:
-        values, wrong = array.view(pa.binary()).to_pylist(), {}
+        values, wrong = content.to_pylist(), {}
         for row, value in enumerate(values):
             try:
                 values[row] = None if value is None else value.decode("utf-8")

@@ -27,8 +27,8 @@ def first_undecodable(text: str) -> str | None:
 def undecodable(place: str, byte: str, encoding: str) -> str:
     """The reason for a row with such a byte, at ``place`` ("line 7")."""
     return (
-        f"{place}: the byte {byte} is not valid {encoding}; repair it, or name the file's encoding in the recipe, e.g.  "
-        "data: {encoding: gb18030}"
+        f"{place}: the byte {byte} is not valid {encoding}; repair it, or name the file's encoding in the recipe, "
+        "e.g.  data: {encoding: gb18030}"
     )
 
 

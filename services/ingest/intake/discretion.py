@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-_QUOTED = re.compile(r"""(?<!column )('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+_QUOTED = re.compile(r"""(\bcolumn )?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 """What a message quotes: values, unless the word before says that it is a column's name."""
 
 
 def without_values(message: str) -> str:
     """``message`` with an ellipsis for each value that it quotes; names of columns stay."""
-    return _QUOTED.sub("'…'", message)
+    return _QUOTED.sub(lambda quoted: quoted[0] if quoted[1] else "'…'", message)

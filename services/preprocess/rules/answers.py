@@ -13,10 +13,9 @@ import pyarrow as pa
 from daft import DataType, Series, col, func
 
 from services.preprocess.change import Change, RowStep, Step
-from services.preprocess.rules.html import strip_html
 from tidemill.contracts.data import Data
 from tidemill.datasets import Column
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import normalize, strip_html
 
 _ANSWERS = DataType.struct({"text": DataType.list(DataType.string()), "answer_start": DataType.list(DataType.int64())})
 _CHANGES = {"html": strip_html, "normal": normalize, "lower": str.lower}

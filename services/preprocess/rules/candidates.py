@@ -9,12 +9,18 @@ import pyarrow.compute as pc
 from daft import Series
 
 
-def replaced(values: Series, candidate: Series, function: Callable[[str], str]) -> pa.Array:
-    """``values`` (strings), with ``function`` of the value where ``candidate`` (booleans) is true."""
+def replaced(
+    values: Series, candidate: Series, function: Callable[[str], str], source: Series | None = None
+) -> pa.Array:
+    """``values`` (strings), with ``function`` of the value where ``candidate`` (booleans) is true.
+
+    ``source``: what ``function`` is given, when that is not the value itself.
+    """
     array, mask = values.to_arrow(), _mask(candidate)
     if not mask.true_count:
         return array
-    changed = [function(value) for value in array.filter(mask).to_pylist()]
+    given = array if source is None else source.to_arrow()
+    changed = [function(value) for value in given.filter(mask).to_pylist()]
     return pc.replace_with_mask(array, mask, pa.array(changed, array.type))
 
 

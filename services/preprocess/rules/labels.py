@@ -23,7 +23,7 @@ from services.preprocess.rules.coercion import as_text
 from services.preprocess.rules.columns import WORDS, listed
 from services.preprocess.rules.texts import normalised
 from tidemill.datasets import Column
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import normalize
 
 LabelCounts = Mapping[str, Mapping[str, int]]
 """Rows by label by part, as ingest counted them."""

@@ -10,10 +10,11 @@ from daft import functions as fn
 
 from services.preprocess.change import Change, RowStep, Step
 from services.preprocess.rules.candidates import replaced
+from services.preprocess.rules.characters import needs_python
 from services.preprocess.rules.columns import Roles
 from tidemill.contracts.preparation import TextRules
 from tidemill.datasets import Column
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import normalize
 
 STABLE = (
     (0x0020, 0x007E), (0x00A1, 0x00AC), (0x00AE, 0x02FF), (0x0388, 0x0482), (0x048A, 0x0590), (0x0E01, 0x0E37),
@@ -42,11 +43,16 @@ def normalise_texts(roles: Roles) -> RowStep:
     return Step("normalise text", "Unicode NFC, control characters removed, white space collapsed", make)
 
 
+def lowered(text: Expression) -> Expression:
+    """Every text as ``str.lower`` leaves it, which is what serving does to a request."""
+    return _lowered(fn.lower(text), text, needs_python(text))
+
+
 def lowercase(roles: Roles) -> RowStep:
     """The task's texts in lower case."""
 
     def make(columns: Mapping[str, Column]) -> Change:
-        values = {name: fn.lower(col(name)) for name in roles.texts if name in columns}
+        values = {name: lowered(col(name)) for name in roles.texts if name in columns}
         return Change(values)
 
     return Step("lower case", "texts in lower case", make)
@@ -72,3 +78,8 @@ def text_length(rule: TextRules, roles: Roles) -> RowStep:
 @func.batch(return_dtype=DataType.string(), use_process=False)
 def _normalised(text: Series, candidate: Series) -> pa.Array:
     return replaced(text, candidate, normalize)
+
+
+@func.batch(return_dtype=DataType.string(), use_process=False)
+def _lowered(lower: Series, text: Series, candidate: Series) -> pa.Array:
+    return replaced(lower, candidate, str.lower, text)

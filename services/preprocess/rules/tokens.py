@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from daft import col
 from daft import functions as fn
 
-from services.preprocess.rules.stop_words import all_stop_words
+from tidemill.texts.stop_words import all_stop_words
 
 _BETWEEN_WORDS = (
     (r"[^\p{L}\p{M}\p{N}'’]+", " "),

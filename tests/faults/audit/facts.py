@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from tests.faults.arena import Arena
 from tests.faults.runs import PROJECT, Tracked
 from tidemill.records.schema import AttemptRecord, OutcomeRecord, ResultRecord, RunRecord, StageRecord
-from tidemill.stage.fingerprint import stage_fingerprint
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,9 @@ class RunOnRecord:
     stages: tuple[StageRecord, ...]
     outcomes: tuple[OutcomeRecord, ...]
     attempts: tuple[AttemptRecord, ...]
-    results: dict[str, ResultRecord]
-    """By stage, of jobs that stand alone: of the generations of a result the one that the stage announced, else the
-    last."""
+    results: dict[str, tuple[ResultRecord, ...]]
+    """By stage, those of its jobs that are there: of the generations of a result the one that the stage announced,
+    else the last."""
 
     @property
     def outcome(self) -> OutcomeRecord | None:
@@ -53,7 +52,8 @@ async def gather(arena: Arena) -> list[RunOnRecord]:
                 outcomes=tuple(await records.outcomes(PROJECT, run_id)),
                 attempts=tuple(attempts.get(run_id, [])),
                 results={
-                    one.stage: _announced(one, results[one.fingerprint]) for one in stages if one.fingerprint in results
+                    one.stage: tuple(_announced(one, results[job]) for job in one.fingerprints if job in results)
+                    for one in stages
                 },
             )
         )
@@ -61,12 +61,12 @@ async def gather(arena: Arena) -> list[RunOnRecord]:
 
 
 async def all_results(arena: Arena) -> dict[str, list[ResultRecord]]:
-    """Every result in the order of its generations, by the fingerprint of a stage that consists of it alone."""
+    """Every result in the order of its generations, by the fingerprint of its job."""
     found: dict[str, list[ResultRecord]] = {}
     keys = [key async for key in arena.platform.objects.keys(f"records/{PROJECT}/results")]
     for key in sorted(keys, key=lambda key: key.removesuffix(".json")):
         record = ResultRecord.model_validate_json(await arena.platform.objects.read(key))
-        found.setdefault(stage_fingerprint([record.fingerprint]), []).append(record)
+        found.setdefault(record.fingerprint, []).append(record)
     return found
 
 

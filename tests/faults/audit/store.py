@@ -16,22 +16,34 @@ from tidemill.records.schema import VersionRegistered
 from tidemill.stage.announced import announced
 
 
+MADE = {
+    "ingest": ("dataset", "recipe", "report", "quarantine"),
+    "preprocess": ("dataset", "report", "vault"),
+    "train": ("model",),
+    "compress": ("model",),
+}
+"""What the event of each stage names that its jobs made."""
+
+
 async def results(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
-    """What a stage announced is the one result that its fingerprint has."""
+    """What a stage announced was made by its jobs, each of which has one result."""
     found = []
     for one in facts:
         for stage in one.stages:
             if stage.stage == "register":
                 continue
-            result = one.results.get(stage.stage)
-            if result is None:
+            made = one.results[stage.stage]
+            if not stage.fingerprints or len(made) != len(stage.fingerprints):
                 found.append(Violation("duplicate", one.run_id, f"{stage.stage} announced what has no result"))
                 continue
-            announced = stage.event
-            for name, ref in result.artifacts.items():
-                if ref.model_dump(mode="json") not in announced.values():
+            refs = [ref.model_dump(mode="json") for result in made for ref in result.artifacts.values()]
+            for name in MADE[stage.stage]:
+                ref = stage.event[name]
+                if ref is not None and ref not in refs:
                     found.append(
-                        Violation("duplicate", one.run_id, f"{stage.stage} announced another {name} than {ref.digest}")
+                        Violation(
+                            "duplicate", one.run_id, f"{stage.stage} announced a {name} that none of its jobs made"
+                        )
                     )
     return found
 

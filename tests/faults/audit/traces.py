@@ -62,20 +62,21 @@ async def used(arena: Arena, facts: Sequence[RunOnRecord]) -> list[Violation]:
             if stage.stage == "register":
                 continue
             usage = announced(stage).usage
-            result = one.results.get(stage.stage)
-            made_here = result is not None and result.run_id == one.run_id
+            made_here = [result for result in one.results[stage.stage] if result.run_id == one.run_id]
             if made_here and (usage.attempts < 1 or usage.wall_seconds <= 0):
                 found.append(Violation("usage", one.run_id, f"{stage.stage} worked, and used {usage}"))
-            if result is None or not made_here:
+            if not made_here:
                 continue
+            jobs = {result.fingerprint for result in one.results[stage.stage]}
             others = [
                 a
                 for a in one.attempts
-                if a.stage == stage.stage and (a.kind != "finished" or a.fingerprint != result.fingerprint)
+                if a.stage == stage.stage and (a.kind != "finished" or a.fingerprint not in jobs)
             ]
             before = [a.usage.attempts for a in others if a.at <= stage.finished_at - CLOSE]
             around = [a.usage.attempts for a in others if a.at <= stage.finished_at + CLOSE]
-            least, most = result.usage.attempts + sum(before), result.usage.attempts + sum(around)
+            worked = sum(result.usage.attempts for result in made_here)
+            least, most = worked + sum(before), worked + sum(around)
             if not least <= usage.attempts <= most:
                 found.append(
                     Violation(

@@ -95,9 +95,7 @@ def test_files_that_were_appended_to_each_other_are_noticed(read_files) -> None:
 @pytest.mark.parametrize("times", [2, 400])
 def test_a_file_of_which_most_is_bad_is_refused_whatever_the_policy(read_files, times: int) -> None:
     content = HEAD + b"a,b\na\na,b,c\na,b,c,d\n" * times
-    with pytest.raises(
-        InvalidInput, match=r"[56].* of its first (8|1,000) rows cannot be read, the first of them: line 3"
-    ):
+    with pytest.raises(InvalidInput, match=r"of its first (8|1,000) rows cannot be read, the first of them: line 3"):
         read_files({"x.csv": content}, {"header": True, "format": "csv"}, tolerant=True)
 
 

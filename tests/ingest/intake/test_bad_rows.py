@@ -119,6 +119,18 @@ def test_the_quarantine_keeps_whole_contents_and_many_rows(tmp_path: Path) -> No
     assert rows["content"][0].as_py() == "? broken"
 
 
+def test_where_personal_data_is_protected_no_value_is_shown_but_in_the_quarantine(ingest_files) -> None:
+    private = RECIPE | {"privacy": {"columns": {"name": "mask"}}}
+    with pytest.raises(InvalidInput, match=r"people.csv, row 2, column 'age': '…' is not an integer"):
+        ingest_files(people("31", "old"), EXPECTED, recipe=private)
+    with pytest.raises(InvalidInput, match=r"most often \(2 rows\): people.csv, row 1, column 'age': '…' is not"):
+        ingest_files(people("a", "b"), {**EXPECTED, "on_bad_row": "drop"}, recipe=private)
+    read = ingest_files(people("31", "old", "52", "8"), {**EXPECTED, "on_bad_row": "quarantine"}, recipe=private)
+    (kind,) = read.report.bad_rows.kinds
+    assert [(one.row, one.content, "'old'" in one.reason) for one in kind.examples] == [(2, "", False)]
+    assert "'old'" in read.quarantined[0]["reason"]
+
+
 def test_good_rows_have_their_numbers_in_the_file(tmp_path: Path) -> None:
     """A reader may look ahead: bad rows come before the batch with good ones that stand in front of them."""
     bad = BadRowKeeper("drop", tmp_path)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import normalize
 
 ROLES = {"question": "q", "context": "c", "answers": "a"}
 KINDS = {"a": "nested"}

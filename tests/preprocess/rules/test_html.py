@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.preprocess.rules.html import strip_html
+from tidemill.texts import strip_html
 
 
 @pytest.mark.parametrize(

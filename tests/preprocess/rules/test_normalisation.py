@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.preprocess.rules.texts import STABLE, normalised
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import normalize
 
 
 def through_daft(texts: list[str | None]) -> list[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.preprocess.rules.stop_words import LANGUAGES, all_stop_words, stop_words
+from tidemill.texts.stop_words import LANGUAGES, all_stop_words, stop_words
 from tidemill.errors import InvalidInput
 
 EAST_ASIAN = {"zh": "我们明天去北京", "ja": "これは日本語の文です", "ko": "이것은 한국어 문장입니다"}

@@ -1,6 +1,7 @@
 """Text classification's serving half: raw instances to tensors, logits to predictions. NumPy and tokenizers only.
 
-The gateway and the compressor both encode with this, so that what was measured is what is served.
+The gateway and the compressor both encode with this, so that what was measured is what is served. The gateway's texts
+are raw and are first prepared as the training texts were; the compressor's are those of the prepared dataset.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer
 
 from tidemill.errors import CorruptArtifact, InvalidInput, PermanentError
 from tidemill.modelpack.schema import Tokenization
-from tidemill.tasks.text_classification.normalization import normalize
+from tidemill.texts import TextPreparation, preparer
 
 MAX_CHARACTERS = 1_000_000
 """Longest text that is taken; a tokenizer reads all of it before it cuts."""
@@ -33,15 +34,18 @@ class TextEncoder:
         *,
         inputs: Sequence[str] = ("input_ids", "attention_mask"),
         multiple_of: int | None = None,
+        prepared: bool = False,
     ) -> None:
         """Load a Hugging Face ``tokenizer.json``.
 
         ``inputs`` names the model's inputs, a subset of ``input_ids``, ``attention_mask`` and ``token_type_ids``.
         ``multiple_of`` pads to multiples of that length, so that a runtime sees fewer shapes.
+        ``prepared``: the texts are those of a prepared dataset, so that nothing is done to them a second time.
 
         Raises:
             CorruptArtifact: the file is missing or is no tokenizer.
-            PermanentError: the model has an input that text alone does not give.
+            PermanentError: the model has an input that text alone does not give, or its texts were prepared in a way
+                that this version does not know.
         """
         unknown = [name for name in inputs if name not in _FIELDS]
         if unknown:
@@ -59,7 +63,12 @@ class TextEncoder:
         )
         self._tokenizer = tokenizer
         self._inputs = tuple(inputs)
-        self._normalize = tokenization.normalize
+        try:
+            self._prepare = preparer(TextPreparation() if prepared else tokenization)
+        except InvalidInput as unknown_words:
+            raise PermanentError(
+                f"the model's training texts had stop words removed, and {unknown_words}; update Tidemill"
+            ) from None
         self.max_length = tokenization.max_length
         """Longest input in tokens."""
 
@@ -71,7 +80,7 @@ class TextEncoder:
         """
         if not texts:
             raise InvalidInput("instances: the list is empty; send at least one text")
-        encoded = self._tokenizer.encode_batch([normalize(text) for text in texts] if self._normalize else list(texts))
+        encoded = self._tokenizer.encode_batch([self._prepare(text) for text in texts])
         # Padding to a multiple may go beyond the longest input that the model has positions for.
         return {
             name: np.array([getattr(one, _FIELDS[name]) for one in encoded], dtype=np.int64)[:, : self.max_length]

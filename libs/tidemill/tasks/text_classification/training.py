@@ -27,6 +27,7 @@ from tidemill.contracts.recipe import FromScratch
 from tidemill.errors import InvalidInput
 from tidemill.modelpack import Signature, Tensor, Tokenization
 from tidemill.tasks.text_classification.vocabulary import END, MASK, PAD, START, UNKNOWN, learn_wordpiece
+from tidemill.texts import TextPreparation
 
 TASK = "text-classification"
 
@@ -231,9 +232,14 @@ def predict_logits(model: Any, texts: EncodedTexts, collator: Collator, *, batch
 
 
 def signature(
-    tokenizer: Any, labels: Sequence[str], max_length: int, variant: str, *, normalize: bool = False
+    tokenizer: Any,
+    labels: Sequence[str],
+    max_length: int,
+    variant: str,
+    *,
+    preparation: TextPreparation,
 ) -> Signature:
-    """What every text classifier takes and gives; ``normalize`` says that its training texts were normalised."""
+    """What every text classifier takes and gives; ``preparation`` is what was done to its training texts."""
     tensors = [Tensor(name=name, dtype="int64", shape=[-1, -1]) for name in ("input_ids", "attention_mask")]
     return Signature(
         task=TASK,
@@ -244,7 +250,10 @@ def signature(
             max_length=max_length,
             pad_id=tokenizer.pad_token_id,
             pad_token=tokenizer.pad_token,
-            normalize=normalize,
+            strip_html=preparation.strip_html,
+            normalize=preparation.normalize,
+            lowercase=preparation.lowercase,
+            stop_words=preparation.stop_words,
         ),
         serving_variant=variant,
     )
