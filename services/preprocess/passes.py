@@ -13,7 +13,7 @@ from daft import DataFrame, DataType, Expression, lit
 from daft.functions import monotonically_increasing_id
 
 from services.preprocess.change import PART, REMOVED, ROW
-from services.preprocess.duplicates import exact_keys, near_keys
+from services.preprocess.duplicates import compared_column, exact_keys, near_keys
 from services.preprocess.engine import Engine
 from services.preprocess.frame import STAYS, Folded, begin, count, fold, removed_by
 from services.preprocess.plan import Plan, Planned
@@ -113,7 +113,7 @@ def _fold(
 
 def _keys(plan: Plan, spec: PreprocessSpec, columns: Mapping[str, Column]) -> dict[str, Expression]:
     keys: dict[str, Expression] = exact_keys(columns, plan.roles, plan.task, normalised=spec.data.normalize)
-    text = plan.roles.get("text")
+    text = compared_column(plan.roles, plan.task)
     if spec.data.near_duplicates is not None and text is not None:
         keys |= near_keys(text, spec.data.near_duplicates)
     return keys

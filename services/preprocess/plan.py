@@ -18,7 +18,7 @@ from services.preprocess.privacy import makes_tokens, needs_key, privacy_steps, 
 from services.preprocess.repairs import repairs_for
 from services.preprocess.rules import fitted_steps, row_steps
 from services.preprocess.rules.labels import LabelCounts
-from services.preprocess.spec import PreprocessSpec
+from services.preprocess.spec import PreprocessSpec, treated_columns
 from tidemill.datasets import Column, DatasetSchema
 from tidemill.errors import InvalidInput
 
@@ -95,7 +95,8 @@ def make_plan(spec: PreprocessSpec, schema: DatasetSchema, labels: LabelCounts |
     roles = {role: new.get(name, name) for role, name in roles.items()}
     cleaning = [*room, *repairs_for(spec.task, roles)]
     repaired = _after(cleaning, source)
-    cleaning += row_steps(spec.data, _schema(spec.task, roles, repaired), labels)
+    private = treated_columns(spec.privacy)
+    cleaning += row_steps(spec.data, _schema(spec.task, roles, repaired), labels, personal=private)
     cleaned = _after(cleaning, source)
     personal = privacy_steps(spec.privacy, _schema(spec.task, roles, cleaned), key)
     columns = _after(personal, cleaned)

@@ -7,7 +7,7 @@
     found/                             what is known of duplicates, for all rows
     cut/                               parts and folds, for all rows
     decisions/<part>/<number>.parquet  what becomes of each row; .json: fitted values and examples;
-                                       .npy: what validation and test say, for training texts that are changed
+                                       .npy: what texts of validation and test say
     applied/<part>/<number>.json       what was written, counted
 
 Pieces that came from elsewhere are linked in, never changed. Knows files, not what is in them.
@@ -50,7 +50,7 @@ class Work:
         return self.root / "decisions" / shard.file
 
     def held_out(self, shard: ShardInfo) -> Path:
-        """What validation and test say, where training texts get changed copies; the same for every shard."""
+        """What validation and test say, of a task with a text; the same for every shard."""
         return self.decisions(shard).with_suffix(".npy")
 
     def applied(self, shard: ShardInfo) -> Path:

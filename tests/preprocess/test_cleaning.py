@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.preprocess.conftest import contents
 from tidemill.errors import InvalidInput
 
 ROWS = [(f"text number {number}", "even" if number % 2 == 0 else "odd") for number in range(20)]
@@ -71,3 +72,17 @@ def test_what_cannot_be_cut_is_refused(prepare, rows: list[tuple[str, str]], say
     with pytest.raises(InvalidInput) as error:
         prepare(rows)
     assert says in str(error.value)
+
+
+def test_labels_that_are_personal_data_are_named_nowhere(prepare, tmp_path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a key of thirty-two characters..")
+    people = ["Alice Jones", "Bob Smith"]
+    train = [(f"text {number}", people[number % 2]) for number in range(60)]
+    test = [(f"other {number}", f"{people[number % 2]}.") for number in range(20)]
+    rule = {"columns": {"kind": "hash"}, "key": f"file:{key}"}
+    prepared = prepare({"train": train, "test": test}, privacy=rule)
+    assert len(prepared.result.labels) == 2
+    assert "unify labels" in {step["name"] for step in prepared.statistics["steps"]}
+    described = {name: data for name, data in contents(prepared.folder).items() if name.endswith(".json")}
+    assert not [name for name, data in described.items() if b"Alice" in data]

@@ -63,6 +63,28 @@ def test_a_dataset_is_prepared(prepare_table, task: str) -> None:
     assert prepared.result.labels == (["a", "b"] if task == "image-classification" else [])
 
 
+@pytest.mark.parametrize(
+    ("task", "roles"),
+    [
+        ("translation", {"source": "s", "target": "t"}),
+        ("question-answering", {"context": "s", "question": "t", "answers": "a"}),
+    ],
+)
+def test_sources_and_contexts_that_resemble_each_other_are_in_one_part(prepare_table, task, roles) -> None:
+    texts = [f"{' '.join(f'{pair}w{word}' for word in range(40))} {twin}" for pair in range(60) for twin in "ab"]
+    others = [
+        f"other words that stand beside the row {n}, as many of them as it takes to be like it" for n in range(120)
+    ]
+    table = pa.table({"s": texts, "t": others})
+    if "answers" in roles:
+        answers = [{"text": [text.split()[3]], "answer_start": [text.index(text.split()[3])]} for text in texts]
+        table = table.append_column("a", pa.array(answers))
+    prepared = prepare_table(table, task, roles)
+    part = {row["row"]: part for part in PARTS for row in prepared.rows(part)}
+    assert len(part) == 120
+    assert all(part[n] == part[n + 1] for n in range(1, 121, 2))
+
+
 def test_the_same_image_is_in_one_part(prepare_table) -> None:
     table = pa.table({"image": _pixels(), "label": ["a", "b"] * (N // 2)})
     twice = pa.concat_tables([table, table])

@@ -87,7 +87,8 @@ class TextRules(Section):
 
 
 class NearDuplicates(Section):
-    """Texts that share most of their word shingles (MinHash with banding). They never cross parts, unless the recipe
+    """Texts (of pairs the sources, of questions the contexts) that share most of their word shingles (MinHash with
+    banding); there are none for other tasks. They never cross parts, unless the recipe
     says ``near_duplicates: null`` or ``across: keep``; within a part they stay, unless it says ``within: drop``."""
 
     threshold: float = Field(default=0.8, ge=0.3, le=1.0)

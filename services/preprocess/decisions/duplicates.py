@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from services.preprocess.decisions.columns import AllRows
-from services.preprocess.duplicates import KeyFiles, Reason, Rules, find_duplicates, one_label
+from services.preprocess.duplicates import KeyFiles, Reason, Rules, compared_column, find_duplicates, one_label
 from services.preprocess.plan import CONTRADICTIONS, DUPLICATES, KEEP_APART, KEEP_NEAR_APART, NEAR_DUPLICATES, Plan
 from services.preprocess.spec import PreprocessSpec, ShardInfo
 from services.preprocess.work import Work, write_json
+from tidemill.contracts.preparation import NearDuplicates
+from tidemill.errors import InvalidInput
 
 NUMBERS = {
     Reason.CONTRADICTION: CONTRADICTIONS,
@@ -31,7 +33,7 @@ def decide_duplicates(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardIn
         drop_duplicates=spec.data.drop_duplicates,
         contradictions=one_label(plan.task),
         given=all(shard.part != "data" for shard in shards),
-        near=spec.data.near_duplicates if "text" in plan.roles else None,
+        near=_near(plan, spec),
     )
     keys = KeyFiles([work.keys(shard) for shard in shards])
     found = find_duplicates(keys, part, np.ones(keys.rows, np.bool_), rules)
@@ -46,3 +48,15 @@ def decide_duplicates(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardIn
         for pair in found.pairs
     ]
     write_json(folder / "pairs.json", pairs)
+
+
+def _near(plan: Plan, spec: PreprocessSpec) -> NearDuplicates | None:
+    rule = spec.data.near_duplicates
+    if rule is None or compared_column(plan.roles, plan.task) is None:
+        return None
+    if rule.within == "drop" and plan.task == "question-answering":
+        raise InvalidInput(
+            "data.near_duplicates.within: drop would leave one question of every context; say keep, so that contexts "
+            "that resemble each other come into the same part"
+        )
+    return rule

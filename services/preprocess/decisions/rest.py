@@ -84,7 +84,7 @@ def decide_rest(plan: Plan, spec: PreprocessSpec, shards: Sequence[ShardInfo], w
     )
     shown = {pair[side] for pair in pairs for side in ("row", "of")} | {example["row"] for example in examples}
     _write(rows, fits, sorted(shown), removed, part, fold, copies)
-    if spec.data.augment.text is not None:
+    if "text" in plan.roles:  # whether texts are changed is not asked yet: with other copies this is not done again
         _hold_out(rows, (removed == 0) & (part != TRAIN))
 
 
@@ -158,8 +158,10 @@ def _write(
 def _hold_out(rows: AllRows, held_out: npt.NDArray[np.bool_]) -> None:
     """Leave the hashes of what the rows that are ``held_out`` say, so that no changed copy says the same."""
     said = np.unique(KeyFiles([rows.work.keys(shard) for shard in rows.shards]).column(LEAKAGE[0])[held_out])
-    for shard in rows.shards:
-        np.save(rows.work.held_out(shard), said)
+    first, *others = (rows.work.held_out(shard) for shard in rows.shards)
+    np.save(first, said)
+    for other in others:
+        rows.work.take_file(first, str(other.relative_to(rows.work.root)))
 
 
 def _examples(removed: npt.NDArray[np.int16]) -> list[dict[str, int]]:

@@ -22,7 +22,7 @@ Decide: NumPy over all rows. "All rows" are the shards one after the other: part
 from services.preprocess.duplicates.decide import find_duplicates, rows_in_later_parts
 from services.preprocess.duplicates.files import KeyFiles
 from services.preprocess.duplicates.found import Duplicates, Pair, Reason, Rules
-from services.preprocess.duplicates.keys import content_columns, exact_keys, one_label
+from services.preprocess.duplicates.keys import compared_column, content_columns, exact_keys, one_label
 from services.preprocess.duplicates.minhash import near_keys
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Pair",
     "Reason",
     "Rules",
+    "compared_column",
     "content_columns",
     "exact_keys",
     "find_duplicates",

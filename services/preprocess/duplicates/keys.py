@@ -76,6 +76,12 @@ def content_columns(columns: Mapping[str, Column], roles: Mapping[str, str], tas
     return [name for name in columns if name != roles.get("label")]
 
 
+def compared_column(roles: Mapping[str, str], task: str) -> str | None:
+    """The column whose near duplicates parts must not share: the text, the source, the context; None without one."""
+    (role,) = _LEAKING.get(task, ("text",))
+    return roles.get(role)
+
+
 def folded_text(text: Expression) -> Expression:
     """``text`` without case: upper case made lower, so that ``Straße`` and ``STRASSE`` are one."""
     return f.lower(f.upper(text))

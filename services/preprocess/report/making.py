@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,6 +31,8 @@ from tidemill.jobs.report import ProgressReport
 
 _OWN = frozenset(("row", "fold"))
 """Columns of a prepared dataset that are the preparation's own."""
+_READ = frozenset(("text", "category", "integer", "nested"))
+"""Kinds of columns that personal data can be left in: a card's number is a whole number too."""
 _BATCH = 1 << 16
 
 
@@ -80,14 +83,14 @@ def _measured(
     columns = [column for column in schema.columns if column.name not in _OWN]
     figures = [ColumnStatistics(column.name, kind=column.kind, strings=False) for column in columns]
     looked_for = [entity for entity in privacy.looked_for if entity in STRUCTURAL]
-    texts = [column.name for column in columns if column.kind in ("text", "category")] if looked_for else []
+    read = [column.name for column in columns if column.kind in _READ] if looked_for else []
     left: Counter[str] = Counter(dict.fromkeys(looked_for, 0))
     rows, done = sum(statistics.prepared.values()), 0
     for batch in _batches(prepared, columns):
         for column, running in zip(batch.columns, figures, strict=True):
             running.update(column)
-        for name in texts:
-            left.update(find(batch.column(name), looked_for, privacy.regions, reserved=False).counts())
+        for text in chain.from_iterable(texts_in(batch.column(name)) for name in read):
+            left.update(find(text, looked_for, privacy.regions, reserved=False).counts())
         done += batch.num_rows
         progress.progress(done / max(1, rows), f"{done:,} rows measured")
         if progress.stop_requested:
@@ -98,6 +101,18 @@ def _measured(
     }
     after = DatasetProfile(rows=rows, columns=[one.figures() for one in figures], parts=parts)
     return after, dict(left)
+
+
+def texts_in(column: pa.Array) -> Iterator[pa.Array]:
+    """The texts in a column: its own, those in its lists and structs, and whole numbers as they are written."""
+    kind = column.type
+    if pa.types.is_list(kind):
+        yield from texts_in(column.flatten())
+    elif pa.types.is_struct(kind):
+        for own in column.flatten():
+            yield from texts_in(own)
+    elif pa.types.is_string(kind) or pa.types.is_integer(kind):
+        yield column.cast(pa.string())
 
 
 def _batches(prepared: Path, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:

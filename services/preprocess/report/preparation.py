@@ -117,11 +117,12 @@ def _balance(statistics: PreparationStatistics) -> str:
 def _tokens(tokens: dict[str, object]) -> str:
     plain = [(name.replace("_", " "), value) for name, value in tokens.items() if isinstance(value, int | float)]
     figures = table(("measure", "value"), [(name, float(value)) for name, value in plain])
-    frequent = tokens.get("frequent") or tokens.get("most_frequent")
-    if not isinstance(frequent, dict) or not frequent:
+    frequent = tokens.get("most_frequent")
+    if not isinstance(frequent, list) or not frequent:
         return figures
     rows = [
-        (str(word), [Bar(float(number), "var(--train)", f"{word}: {number:,}")], f"{number:,}")
-        for word, number in list(frequent.items())[:25]
-    ]
+        (str(one["word"]), [Bar(float(one["count"]), "var(--train)", f"{one['word']}: {one['count']:,}")],
+         f"{one['count']:,}")
+        for one in frequent
+    ]  # fmt: skip
     return figures + "<h3>Most frequent words</h3>" + bars(rows, "Most frequent words, without stop words")

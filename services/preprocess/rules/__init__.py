@@ -6,7 +6,7 @@ part. Knows no files, no parts and no jobs: the plan folds the steps into one fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from services.preprocess.change import Change, RowStep
 from services.preprocess.fitted import FittedStep
@@ -33,10 +33,13 @@ from tidemill.contracts.data import Data
 from tidemill.datasets import Column, DatasetSchema
 
 
-def row_steps(data: Data, schema: DatasetSchema, labels: LabelCounts | None = None) -> list[RowStep]:
+def row_steps(
+    data: Data, schema: DatasetSchema, labels: LabelCounts | None = None, *, personal: Collection[str] = ()
+) -> list[RowStep]:
     """The row steps that the recipe asks for and that have something to do, in their order.
 
-    ``labels``: rows by label by part, as ingest counted them; without them labels are not unified.
+    ``labels``: rows by label by part, as ingest counted them; without them labels are not unified. ``personal``:
+    columns whose values no report may name.
 
     Raises:
         InvalidInput: a rule names a column that is not there, or cannot be applied to its kind.
@@ -44,7 +47,7 @@ def row_steps(data: Data, schema: DatasetSchema, labels: LabelCounts | None = No
     check_rules(data, schema)
     columns = {column.name: column for column in schema.columns}
     steps: list[RowStep] = []
-    for step in _in_order(data, schema, labels):
+    for step in _in_order(data, schema, labels, personal):
         after = step.columns_after(columns)
         if after != columns or _does_something(step.change(columns)):
             steps.append(step)
@@ -82,7 +85,9 @@ def _fitted_rules(data: Data) -> set[str]:
     return {rule for rule in (data.missing.default, *data.missing.columns.values()) if isinstance(rule, str)}
 
 
-def _in_order(data: Data, schema: DatasetSchema, labels: LabelCounts | None) -> list[RowStep]:
+def _in_order(
+    data: Data, schema: DatasetSchema, labels: LabelCounts | None, personal: Collection[str]
+) -> list[RowStep]:
     roles, text = Roles.of(schema), data.text_rules
     steps: list[RowStep] = [strip_spaces(roles), missing_markers(data.missing, roles)]
     if {"answers", "context"} <= schema.roles.keys():
@@ -91,7 +96,7 @@ def _in_order(data: Data, schema: DatasetSchema, labels: LabelCounts | None) -> 
     steps += [normalise_texts(roles)] if data.normalize else []
     if roles.label is not None:
         steps += [normalise_labels(roles.label)]
-        steps += [unify_labels(roles.label, labels)] if labels else []
+        steps += [unify_labels(roles.label, labels, shown=roles.label not in personal)] if labels else []
     steps += [coerce_types(data.types, roles)]
     steps += [bounds(data.bounds)] if data.bounds else []
     steps += [languages(text.languages, roles)] if text.languages is not None else []

@@ -44,8 +44,8 @@ def normalise_labels(label: str) -> RowStep:
     return Step("normalise labels", "the same for labels, so that equal labels are equal", make, after)
 
 
-def unify_labels(label: str, counts: LabelCounts) -> RowStep:
-    """Labels that mean the same become the same."""
+def unify_labels(label: str, counts: LabelCounts, *, shown: bool = True) -> RowStep:
+    """Labels that mean the same become the same; ``shown``: the report may name them."""
     spelling = one_spelling(counts)
 
     def make(columns: Mapping[str, Column]) -> Change:
@@ -55,7 +55,8 @@ def unify_labels(label: str, counts: LabelCounts) -> RowStep:
         return Change({label: value})
 
     pairs = [f"{old!r} is {new!r}" for old, new in spelling.items()]
-    return Step("unify labels", f"labels that differ in a dot at the end or in case: {listed(pairs)}", make)
+    which = listed(pairs) if shown else f"{len(pairs)} ways to write one"
+    return Step("unify labels", f"labels that differ in a dot at the end or in case: {which}", make)
 
 
 def one_spelling(counts: LabelCounts) -> dict[str, str]:
