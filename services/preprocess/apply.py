@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from services.preprocess.tally import StepTally, shown
 from services.preprocess.training_texts import MoreTexts, TrainingWords, more_texts
 from services.preprocess.work import Work, read_json, write_json
 from tidemill.datasets import Column
+from tidemill.datasets.writing import ROW_GROUP
 
 
 def apply(
@@ -44,9 +45,12 @@ def apply(
     fits = restore(plan, known["fitted"])
     # Fitted steps scale and encode; people are shown rows as they were before.
     shown_as = {name: f"__shown_{place}" for place, name in enumerate(plan.shown_columns())}
+    shown_columns = {shown_as[name]: column for name, column in plan.shown_columns().items()}
     frame = engine.read(work.rows(shard))
-    frame = frame.with_columns({shown_as[name]: col(column) for name, column in plan.shown_columns().items()})
+    frame = frame.with_columns({own: col(column) for own, column in shown_columns.items()})
     frame, columns, folded = fold_fits(begin(frame), plan.columns, fits)
+    # Where nothing is computed, Arrow alone reads and writes the rows.
+    batches = engine.batches(frame) if fits else _read(work.rows(shard), shown_columns)
     decisions = pq.read_table(work.decisions(shard))
     tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
     more = more_texts(plan, spec, allowed_hooks)
@@ -55,7 +59,7 @@ def apply(
     writer = _PartFiles(plan, spec, shard, dataset, output_columns(plan, columns), more)
     words = TrainingWords(plan, known["words_every"])
     first, examples = 0, dict[str, Any]()
-    for batch in engine.batches(frame):
+    for batch in batches:
         own = decisions.slice(first, batch.num_rows)
         examples |= _shown(batch, known["shown"], shown_as, shard, first)
         _count_changed(batch, own, folded, tallies)
@@ -70,6 +74,14 @@ def apply(
         "words": words.count(),
     }
     write_json(work.applied(shard), document)
+
+
+def _read(file: Path, also: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a file row group by row group, with columns ``also`` by other names."""
+    with pq.ParquetFile(file) as opened:
+        for batch in opened.iter_batches(batch_size=ROW_GROUP):
+            names = [*batch.schema.names, *also]
+            yield pa.RecordBatch.from_arrays([*batch.columns, *map(batch.column, also.values())], names)
 
 
 def output_columns(plan: Plan, columns: Mapping[str, Column]) -> dict[str, Column]:

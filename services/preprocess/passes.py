@@ -69,6 +69,7 @@ def _write(
     columns: Sequence[str], keys: Sequence[str], plan: Plan, shard: ShardInfo, work: Work,
 ) -> None:  # fmt: skip
     schema = frame.schema().to_pyarrow_schema()
+    kept = list(dict.fromkeys([*columns, *keys, *([TOKENS] if plan.makes_tokens else [])]))
     with (
         ShardFile(work.rows(shard), _selected(schema, columns)) as rows,
         ShardFile(work.keys(shard), _selected(schema, keys)) as own,
@@ -76,12 +77,15 @@ def _write(
         first, tokens = shard.first, []
         for batch in engine.batches(frame):
             count(batch, folded, tallies, part=shard.part, first=first, shown_as=plan.shown_columns())
-            stays = pa.array(removed_by(batch) == STAYS)
-            rows.write(batch.select(columns).filter(stays))
-            own.write(batch.select(keys).filter(stays))
-            if plan.makes_tokens:
-                tokens.append(batch.column(TOKENS).filter(stays).drop_null())
             first += batch.num_rows
+            stays = removed_by(batch) == STAYS
+            batch = batch.select(kept)
+            if not stays.all():
+                batch = batch.filter(pa.array(stays))
+            rows.write(batch.select(columns))
+            own.write(batch.select(keys))
+            if plan.makes_tokens:
+                tokens.append(batch.column(TOKENS).drop_null())
     if plan.makes_tokens:
         assert plan.key is not None, "tokens are made with a key"
         write_vault(collected(tokens), work.vault(shard), plan.key)

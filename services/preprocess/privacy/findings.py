@@ -18,12 +18,12 @@ from tidemill.contracts.privacy import EntityName
 
 # Full-width letters, digits and signs, and the dashes and spaces of typography, one character for one. The full-width
 # colon stays: it stands before a value, and would be read as part of an IPv6 address.
-_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF1A}
-_NARROW |= dict.fromkeys([*range(0x2010, 0x2016), 0x2212], ord("-"))
-_NARROW |= dict.fromkeys([0xA0, 0x3000, 0x202F, *range(0x2000, 0x200B)], ord(" "))
-_WIDE = re.compile(f"[{''.join(re.escape(chr(code)) for code in sorted(_NARROW))}]")
-
-_FREQUENT = frozenset({"email", "phone"})
+_NARROW = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if code != 0xFF1A}
+_NARROW |= dict.fromkeys(map(chr, [*range(0x2010, 0x2016), 0x2212]), "-")
+_NARROW |= dict.fromkeys(map(chr, [0xA0, 0x3000, 0x202F, *range(0x2000, 0x200B)]), " ")
+_WIDE = re.compile(f"[{''.join(map(re.escape, sorted(_NARROW)))}]")
+_SURE = 2
+"""How sure a finding is that a kind which yields needs no look at: it is never surer of the same characters."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -74,28 +74,32 @@ def found_by(
     """What the entities find; ``also`` are findings of a model."""
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
-    present = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
-    held = texts.drop_null() if len(present) < len(texts) else texts
-    strings: list[str] = held.to_pylist()
+    looked_at = _candidates(texts, known)
+    scanned = _Joined(looked_at, texts.take(pa.array(looked_at)).to_pylist())
     found = list(also)
-    for at, sharing in _candidates(held, known):
-        scanned = _Joined(present[at], [strings[one] for one in at.tolist()])
-        for entity in sharing:
-            found.extend(scanned.matches(entity, reserved=reserved))
+    for entity in known:
+        found.extend(scanned.matches(entity, reserved=reserved))
     found = resolved(found)
     rows = np.fromiter((one[0] for one in found), np.int64, len(found))
+    own, place = np.unique(rows, return_inverse=True)
+    strings = texts.take(pa.array(own)).to_pylist()
     return Findings(
         rows=rows,
         starts=[one[1] for one in found],
         ends=[one[2] for one in found],
         entities=[SPECIFICITY[one[4]] for one in found],
-        texts=[strings[at] for at in np.searchsorted(present, rows).tolist()],
+        texts=[strings[at] for at in place.tolist()],
     )
 
 
 def narrow(text: str) -> str:
     """The text with full-width characters made narrow; as long as before."""
-    return text if text.isascii() or not _WIDE.search(text) else text.translate(_NARROW)
+    if text.isascii():
+        return text
+    # Few of them occur in a text, and replacing one by one of the same length is far faster than translating all.
+    for wide in set(_WIDE.findall(text)):
+        text = text.replace(wide, _NARROW[wide])
+    return text
 
 
 class _Joined:
@@ -105,10 +109,16 @@ class _Joined:
         self._rows = rows
         self._text = narrow(ROW_END.join(texts))
         lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
-        self._offsets = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+        self._offsets = np.cumsum(lengths) - lengths
+        self._taken: set[tuple[int, int]] = set()
 
     def matches(self, entity: StructuralEntity, *, reserved: bool) -> Iterator[Found]:
-        spans = [span for match in entity.pattern.finditer(self._text) if (span := entity.check(match)) is not None]
+        """What the entity finds; of those that yield, after all others."""
+        candidates = entity.pattern.finditer(self._text)
+        if entity.yields:
+            candidates = (match for match in candidates if match.span() not in self._taken)
+        spans = [span for match in candidates if (span := entity.check(match)) is not None]
+        self._taken.update((start, end) for start, end, sure in spans if sure >= _SURE)
         if not reserved:
             spans = [span for span in spans if not entity.reserved(self._text[span[0] : span[1]])]
         if not spans:
@@ -123,24 +133,13 @@ class _Joined:
         )  # fmt: skip
 
 
-def _candidates(
-    texts: pa.Array, known: Sequence[StructuralEntity]
-) -> Iterator[tuple[Integers, list[StructuralEntity]]]:
-    """Indices of the texts with the cue of some entities, and these entities.
-
-    Of the kinds that are rare, most texts have none: one pattern says so for all of them together.
-    """
-    sharing: dict[str, list[StructuralEntity]] = {}
-    for entity in known:
-        sharing.setdefault(entity.cue, []).append(entity)
-    rare = [cue for cue, entities in sharing.items() if not any(one.name in _FREQUENT for one in entities)]
-    any_rare = _matching(texts, "|".join(f"(?:{cue})" for cue in rare)) if rare else np.zeros(0, np.int64)
-    few = texts.take(pa.array(any_rare))
-    for cue, entities in sharing.items():
-        at = any_rare[_matching(few, cue)] if cue in rare else _matching(texts, cue)
-        if len(at):
-            yield at, entities
+def _candidates(texts: pa.Array, known: Sequence[StructuralEntity]) -> Integers:
+    """Indices of the texts that have the cue of any entity: Python sees no others."""
+    if not known:
+        return np.zeros(0, np.int64)
+    return _matching(texts, "|".join(dict.fromkeys(f"(?:{entity.cue})" for entity in known)))
 
 
 def _matching(texts: pa.Array, pattern: str) -> Integers:
-    return np.flatnonzero(pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False))
+    found = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+    return np.flatnonzero(found.to_numpy(zero_copy_only=False))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-_LUHN_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_LUHN_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 
 
 def luhn_sum(digits: str) -> int:
     """ISO/IEC 7812-1 annex B; 0 for a number with its check digit."""
-    own = [ord(character) - 48 for character in reversed(digits)]
-    return (sum(own[::2]) + sum(_LUHN_DOUBLED[digit] for digit in own[1::2])) % 10
+    own = digits.encode()[::-1]
+    single, doubled = own[::2], own[1::2].translate(_LUHN_DOUBLED)
+    return (sum(single) - len(single) * ord("0") + sum(doubled)) % 10
 
 
 def luhn_check_digit(digits: str) -> str:

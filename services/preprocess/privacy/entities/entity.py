@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from services.preprocess.privacy.key import Draw
 from tidemill.contracts.privacy import EntityName
 
+_EDGE = re.compile(r"^\\b(\w)")
+
 ROW_END = "\x00"
 """Stands between the texts that are scanned as one; no pattern matches it."""
 
@@ -42,15 +44,27 @@ class StructuralEntity(Entity):
     """What may be a value."""
     check: Callable[[re.Match[str]], Span | None]
     """Where the value is, or None when its check digits or its form are wrong."""
+    yields: bool = False
+    """Whether what another kind found needs no check: it would stand against a finding of this kind."""
+
+
+def words(*alternatives: str) -> re.Pattern[str]:
+    """Patterns of words in lower case, as one for ``near``.
+
+    Those that begin at the edge of a word (``\\bcall``) are written with their first letter in front: Python's search
+    leaps to letters that all alternatives begin with, six times as fast as it tries each one everywhere.
+    """
+    return re.compile("|".join(_EDGE.sub(r"\1(?<=\\b\1)", one) for one in alternatives))
 
 
 def near(found: re.Match[str], words: re.Pattern[str], *, before: int = 50, after: int = 15) -> bool:
-    """Whether one of the words stands in the characters before or behind the match, in the same text."""
+    """Whether one of the words, whatever its case, stands in the characters before or behind the match, in the same
+    text."""
     text = found.string
     lead = text[max(0, found.start() - before) : found.start()].rpartition(ROW_END)[2]
-    if words.search(lead):
+    if words.search(lead.lower()):
         return True
-    return after > 0 and bool(words.search(text[found.end() : found.end() + after].partition(ROW_END)[0]))
+    return after > 0 and bool(words.search(text[found.end() : found.end() + after].partition(ROW_END)[0].lower()))
 
 
 def alone(found: re.Match[str]) -> bool:

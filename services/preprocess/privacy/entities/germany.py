@@ -6,13 +6,13 @@ import re
 from collections import Counter
 
 from services.preprocess.privacy.entities.checksums import mod_11_10, weighted_731
-from services.preprocess.privacy.entities.entity import Span, StructuralEntity, digits_of, near, written_like
+from services.preprocess.privacy.entities.entity import Span, StructuralEntity, digits_of, near, words, written_like
 from services.preprocess.privacy.key import Draw
 
 _SERIAL = "CFGHJKLMNPRTVWXYZ0123456789"
 """No vowels and no letters that look like others, so that no serial number is a word."""
-_TAX_WORDS = re.compile(r"(?i)steuer|\bidnr|\btin\b|tax|税")
-_CARD_WORDS = re.compile(r"(?i)ausweis|\bid[ -]?card|identity card|\bperso\b|身份证")
+_TAX_WORDS = words("steuer", r"\bidnr", r"\btin\b", "tax", "税")
+_CARD_WORDS = words("ausweis", r"\bid[ -]?card", "identity card", r"\bperso\b", "身份证")
 
 
 def _tax(found: re.Match[str]) -> Span | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from services.preprocess.privacy.entities.checksums import luhn_check_digit, luhn_sum
-from services.preprocess.privacy.entities.entity import Span, StructuralEntity, digits_of, near, written_like
+from services.preprocess.privacy.entities.entity import Span, StructuralEntity, digits_of, near, words, written_like
 from services.preprocess.privacy.key import Draw
 
 # First and last prefix of each range, and the lengths of the numbers in it.
@@ -26,10 +26,12 @@ _ISSUERS: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("2200", "2204", frozenset(range(16, 20))),  # Mir
     ("9792", "9792", frozenset({16})),  # Troy
 )  # fmt: skip
-_WORDS = re.compile(
-    r"(?i)\b(?:credit|debit|bank|payment|visa|master|maestro|charge|gift)[ -]?cards?\b|\bcard\b|\bcc\b|\bpan\b|"
-    r"\b(?:visa|mastercard|maestro|amex|jcb|unionpay|discover)\b|karte|卡号|银行卡|信用卡|借记卡"
-)
+_KINDS = ("credit", "debit", "bank", "payment", "visa", "master", "maestro", "charge", "gift")
+_NAMES = ("card", "cc", "pan", "visa", "mastercard", "maestro", "amex", "jcb", "unionpay", "discover")
+_WORDS = words(
+    *(rf"\b{kind}[ -]?cards?\b" for kind in _KINDS), *(rf"\b{name}\b" for name in _NAMES),
+    "karte", "卡号", "银行卡", "信用卡", "借记卡",
+)  # fmt: skip
 _TEST_RANGES = {14: "305693", 15: "378282"}
 """First six digits of the numbers that networks and processors publish for tests, by length."""
 _TEST_RANGE = "400000"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from services.preprocess.privacy.entities import phone_fiction
-from services.preprocess.privacy.entities.entity import Span, StructuralEntity, alone, digits_of, near
+from services.preprocess.privacy.entities.entity import Span, StructuralEntity, alone, digits_of, near, words
 from services.preprocess.privacy.entities.phone_plan import (
     Plan,
     dialled_within,
@@ -22,13 +22,14 @@ _CANDIDATE = re.compile(
     r"[+(0-9](?<![A-Za-z0-9_@#$€£¥%].)(?<![0-9][.,:/-].)(?:(?<=[0-9])|[ +(]{0,2}[0-9])(?:[ ./()-]{0,3}[0-9]){5,18}"
     r"(?P<extension> ?(?:x|ext\.? ?|extension |转|#) ?[0-9]{1,6})?(?![A-Za-z0-9_%])(?![.,:/-][0-9])(?! ?[$€£¥%])"
 )
-_WORDS = re.compile(
-    r"(?i)phone|\bcall|\bt[eé]l\b|mobile|\bmob\b|\bcell|\bfax|\bdial|\btext(?:ed|ing)?\b|\bsms\b|whatsapp|\breach|"
-    r"\bring(?:ing)?\b|\bcontact|hotline|helpline|voicemail|answering|messag|\bdesk\b|\boffice\b|extension|"
-    r"telefon|handy|rufnummer|mobil|anruf|durchwahl|erreich|t[eé]l[eé]phone|tel[eé]fono|"
-    r"电话|電話|手机|手機|致电|拨打|撥打|联系|聯繫|传真|座机|热线|来电|短信|号码|微信"
-)
-_OTHER_NUMBERS = re.compile(r"(?i)\b(?:isbn|issn|doi)\b")
+_WORDS = words(
+    "phone", r"\bcall", r"\bt[eé]l\b", "mobile", r"\bmob\b", r"\bcell", r"\bfax", r"\bdial", r"\btext(?:ed|ing)?\b",
+    r"\bsms\b", "whatsapp", r"\breach", r"\bring(?:ing)?\b", r"\bcontact", "hotline", "helpline", "voicemail",
+    "answering", "messag", r"\bdesk\b", r"\boffice\b", "extension",
+    "telefon", "handy", "rufnummer", "mobil", "anruf", "durchwahl", "erreich", "t[eé]l[eé]phone", "tel[eé]fono",
+    "电话", "電話", "手机", "手機", "致电", "拨打", "撥打", "联系", "聯繫", "传真", "座机", "热线", "来电", "短信", "号码", "微信",
+)  # fmt: skip
+_OTHER_NUMBERS = words(r"\bisbn\b", r"\bissn\b", r"\bdoi\b")
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _SSN_FORM = re.compile(r"[0-9]{3}([ -])[0-9]{2}\1[0-9]{4}")
 _DATE = re.compile(
@@ -58,6 +59,7 @@ def phone(regions: Sequence[str]) -> StructuralEntity:
             r"|[0-9０-９]{2}[^0-9A-Za-z０-９]{1,3}[0-9０-９]{2}[^0-9A-Za-z０-９]{1,3}[0-9０-９]{2}"
         ),
         pattern=_CANDIDATE,
+        yields=True,
         check=partial(_check, regions=known),
         canonical=partial(_canonical, regions=known),
         generalise=partial(_generalise, regions=known),

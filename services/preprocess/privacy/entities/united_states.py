@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from services.preprocess.privacy.entities.entity import Span, StructuralEntity, alone, digits_of, near, written_like
+from services.preprocess.privacy.entities.entity import Span, StructuralEntity, alone, digits_of, near, words, written_like
 from services.preprocess.privacy.key import Draw
 
 _NEVER_VALID = frozenset({"078051120", "219099999", "457555462"})
 """Printed in advertisements and withdrawn by the SSA."""
-_WORDS = re.compile(r"(?i)\bssns?\b|social[ -]?security|社会安全号|社安号|sozialversicherung")
+_WORDS = words(r"\bssns?\b", "social[ -]?security", "社会安全号", "社安号", "sozialversicherung")
 
 
 def _check(found: re.Match[str]) -> Span | None:
