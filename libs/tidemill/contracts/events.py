@@ -49,8 +49,8 @@ class DatasetPublished(Event):
     """Name of the dataset and of the model that comes out."""
     uri: str | None = None
     """``file://``, ``http(s)://``, ``s3://``, ``hf://datasets/owner/name``, a database (``postgresql://``,
-    ``sqlite:////``; read by ``data.query`` of the recipe) or an absolute path on the ingest service's machine. Never with
-    a password: an event is kept on record."""
+    ``sqlite:////``; read by ``data.query`` of the recipe) or an absolute path on the ingest service's machine. Never
+    with a password: an event is kept on record."""
     source: ArtifactRef | None = None
     """The dataset's files as uploaded, or what ingest found at ``uri``; it is taken where both are there."""
     recipe: dict[str, Any] | None = None

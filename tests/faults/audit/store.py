@@ -15,7 +15,6 @@ from tidemill.errors import CorruptArtifact, NotFound
 from tidemill.records.schema import VersionRegistered
 from tidemill.stage.announced import announced
 
-
 MADE = {
     "ingest": ("dataset", "recipe", "report", "quarantine"),
     "preprocess": ("dataset", "report", "vault"),

@@ -30,9 +30,11 @@ ALONE = Tokenization(max_length=512, pad_id=0, pad_token="[PAD]")
 pieces = st.sampled_from([
     "<p>", "</p>", "<b>", "</B>", "<br/>", "<script>x</script>", "<!--", "-->", "<![CDATA[", "]]>", "&amp;", "&lt;",
     "&nbsp;", "&#20013;", "&", "<", ">", "The", "the", "THE", "is", "isn't", "ISN’T", "it's", "can", "I", "theory",
-    "Card", "REFUND", "L'", "d’", "aujourd'hui", "Où", "über", "ÜBER", "Это", "И", "всё", "的", "了解", "目的地", "因", "为",
+    "Card", "REFUND", "L'", "d’", "aujourd'hui", "Où", "über", "ÜBER", "Это", "И", "всё", "的", "了解", "目的地",
+    "因", "为",
     "我们", "退款", "這", "北京", "。", "，", " ", "  ", "\t", "\n", "\u3000", "\xa0", "\u200b", "\u200d", "\ufe0f", "\u0301",
-    "e\u0301", "İ", "ı", "ſ", "K", "Σ", "ΟΔΟΣ", "²", "½", "①", "_", "＿", "-", "'", "’", ".", "1", "❤", "👍", "ＡＢ",
+    "e\u0301", "İ", "ı", "ſ", "K", "Σ", "ΟΔΟΣ", "²", "½", "①",
+    "_", "＿", "-", "'", "’", ".", "1", "❤", "👍", "ＡＢ",
 ])  # fmt: skip
 written = st.lists(pieces, max_size=14).map("".join)
 texts_of_all_kinds = st.lists(st.one_of(written, st.lists(pieces, max_size=8).map(" ".join), st.text()), min_size=25)
