@@ -108,8 +108,10 @@ class ScriptedGateway:
                 Route("/v1/datasets", self._publish, methods=["POST"]),
                 Route("/v1/datasets", self._datasets),
                 Route("/v1/datasets/{name}", self._delete, methods=["DELETE"]),
+                Route("/v1/datasets/{name}/versions", self._dataset_versions),
                 Route("/v1/runs", self._runs),
                 Route("/v1/runs/{run_id}/events", self._events),
+                Route("/v1/runs/{run_id}/report", self._report),
                 Route("/v1/runs/{action:path}", self._command, methods=["POST"]),
                 Route("/v1/runs/{run_id}", self._show),
                 Route("/v1/models", self._models),
@@ -186,6 +188,19 @@ class ScriptedGateway:
                "updated_at": "2026-11-01T12:00:00Z"}  # fmt: skip
         gone = "/v1/datasets/评论" in self.deleted
         return JSONResponse([row | {"versions": 0 if gone else 2, "size_bytes": 0 if gone else 5000, "deleted": gone}])
+
+    async def _dataset_versions(self, request: Request) -> Response:
+        if request.path_params["name"] != "评论":
+            return _missing(f"dataset {request.path_params['name']!r} has no version")
+        one = {"version": 1, "run_id": "run-1", "at": "2026-11-01T12:00:00Z", "uri": "https://data.org/1.csv",
+               "source": "sha256:" + "1" * 64, "licence": "CC-BY-4.0", "owner": "统计局", "rows": 1200}  # fmt: skip
+        two = one | {"version": 2, "run_id": "run-2", "uri": None, "append": True, "rows": None}
+        return JSONResponse([two, one])
+
+    async def _report(self, request: Request) -> Response:
+        if request.path_params["run_id"] != "run-1":
+            return _missing(f"run {request.path_params['run_id']!r} has no data report yet")
+        return Response("<!doctype html><title>数据</title>", media_type="text/html; charset=utf-8")
 
     async def _delete(self, request: Request) -> Response:
         self.deleted.append(request.scope["path"])
