@@ -185,9 +185,7 @@ class _Job:
         writer.finish()
 
     def _signature(self) -> Signature:
-        return task.signature(
-            self.tokenizer, self._dataset.labels, self.max_length, VARIANT, preparation=self._spec
-        )
+        return task.signature(self.tokenizer, self._dataset.labels, self.max_length, VARIANT, preparation=self._spec)
 
     def _encoded(self, part: Examples) -> task.EncodedTexts:
         return task.encode(self.tokenizer, part.texts, part.labels, self.max_length)

@@ -22,7 +22,9 @@ class StopWords:
         """Raise InvalidInput when there is no list for one of ``languages`` (ISO 639-1 codes)."""
         unknown = [language for language in languages if language not in LANGUAGES]
         if unknown:
-            raise InvalidInput(f"there is no list of stop words for {unknown[0]!r}; there is one for {', '.join(LANGUAGES)}")
+            raise InvalidInput(
+                f"there is no list of stop words for {unknown[0]!r}; there is one for {', '.join(LANGUAGES)}"
+            )
         spaced = [language for language in languages if language in SPACED]
         self._spaced = _spaced(spaced) if spaced else None
         self._chinese = _chinese() if "zh" in languages else None

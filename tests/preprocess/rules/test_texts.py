@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tidemill.texts.stop_words import LANGUAGES, all_stop_words, stop_words
 from tidemill.errors import InvalidInput
+from tidemill.texts.stop_words import LANGUAGES, all_stop_words, stop_words
 
 EAST_ASIAN = {"zh": "我们明天去北京", "ja": "これは日本語の文です", "ko": "이것은 한국어 문장입니다"}
 SPACED = {
