@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 
 from services.preprocess.privacy.entities.checksums import nhs_check
-from services.preprocess.privacy.entities.entity import Span, StructuralEntity, alone, digits_of, near, words, written_like
+from services.preprocess.privacy.entities.entity import (
+    Span,
+    StructuralEntity,
+    alone,
+    digits_of,
+    near,
+    words,
+    written_like,
+)
 from services.preprocess.privacy.key import Draw
 
 _NHS_WORDS = words(r"\bnhs\b", "national health", "health service", "patient")

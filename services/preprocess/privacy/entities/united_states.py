@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
-from services.preprocess.privacy.entities.entity import Span, StructuralEntity, alone, digits_of, near, words, written_like
+from services.preprocess.privacy.entities.entity import (
+    Span,
+    StructuralEntity,
+    alone,
+    digits_of,
+    near,
+    words,
+    written_like,
+)
 from services.preprocess.privacy.key import Draw
 
 _NEVER_VALID = frozenset({"078051120", "219099999", "457555462"})
