@@ -28,7 +28,7 @@ MB = 2**20
 SEED = 11
 OURS = "tidemill"
 AGAINST = {"pandas": 5.0, "polars": 1 / 2.5}
-"""How many times the rows a second of each the target is."""
+"""How many times the rows a second of each the target is; of pandas its faster variant counts."""
 MORE, MOST_MEMORY = 4, 1.5
 SAMPLE_EVERY = 0.02
 
@@ -116,10 +116,11 @@ def report_speed(turns: dict[str, list[Turn]], rows: int) -> bool:
         print(f"{who:16} {rows / median[who]:10,.0f} {seconds:>26} {cpu:7.1f} {peak / MB:8,.0f} {times:>12}")
     met = True
     for who, wanted in AGAINST.items():
-        ratio = median[who] / median[OURS]
+        fastest = min((name for name in median if name.startswith(who)), key=median.__getitem__)
+        ratio = median[fastest] / median[OURS]
         met &= ratio >= wanted
         verdict = "met" if ratio >= wanted else "MISSED"
-        print(f"rows a second against {who}: {ratio:.2f} times; target {wanted:.2f}: {verdict}")
+        print(f"rows a second against {fastest}: {ratio:.2f} times; target {wanted:.2f}: {verdict}")
     return met
 
 

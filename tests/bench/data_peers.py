@@ -1,12 +1,17 @@
 """The work of `make bench-data`, in a process of its own: `python -m tests.bench.data_peers <who> <dataset> <folder>`.
 
-``tidemill`` prepares the dataset as the preprocess service does, with its parts and its report. The others do what all
-have in common: read, normalise, drop empty rows, mask, drop contradictions and duplicates, write one Parquet file. What
-is personal data is said by the same recognisers, a text at a time, as one calls Python from these libraries:
+All read, normalise, drop empty rows, mask, drop contradictions and exact duplicates, and write Parquet; the same rows
+have to be left, with as many values masked. ``tidemill`` prepares the dataset as one job of the preprocess service: it
+also groups what differs in case alone, cuts the rows into parts, keeps the number of every row, counts what each step
+did and writes figures of labels and words. Near duplicates, which none of the others knows, are off; ``tidemill-near``
+is the same job with them, as recipes have it by default. What is personal data is said by the same recognisers, a text
+at a time, as one calls Python from these libraries:
 
-``pandas``           maps the function over the column
-``pandas-filtered``  the same over the texts that its regular expressions let through
+``pandas``           maps the functions over the columns
+``pandas-filtered``  the same over the texts alone that regular expressions (of Arrow, here) let through
 ``polars``           the same, in one lazy query
+
+Pandas has no expression for the Unicode form, so that normalising is a function there.
 """
 
 from __future__ import annotations
@@ -24,8 +29,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.preprocess.privacy.entities import SPECIFICITY, structural
-from services.preprocess.privacy.findings import narrow
-from services.preprocess.privacy.overlaps import resolved
+from services.preprocess.privacy.findings import SURE, narrow
+from services.preprocess.privacy.overlaps import Found, resolved
 from services.preprocess.privacy.treatment import mask
 from tidemill.contracts import parse_recipe
 from tidemill.contracts.privacy import EntityName
@@ -35,18 +40,25 @@ LOOKED_FOR: tuple[EntityName, ...] = ("email", "phone", "payment_card", "ip_addr
 REGIONS = ("US", "GB", "CN", "DE")
 ENTITIES = structural(LOOKED_FOR, REGIONS)
 CUE = "|".join(f"(?:{entity.cue})" for entity in ENTITIES)
+ODD = r"[^\x20-\x7e]|^ | $|  "
+"""Finds the texts that normalising may change."""
 UNWANTED = r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff]+"
 
 
 def masked(text: str) -> str:
     """``text`` with ``<EMAIL>`` and so on in the place of personal data."""
     plain = narrow(text)
-    found = []
+    found: list[Found] = []
+    taken: set[tuple[int, int]] = set()
     for entity in ENTITIES:
         rank = SPECIFICITY.index(entity.name)
         for match in entity.pattern.finditer(plain):
+            if entity.yields and match.span() in taken:
+                continue
             if (span := entity.check(match)) is not None:
                 found.append((0, *span, rank))
+                if span[2] >= SURE:
+                    taken.add(span[:2])
     for _, start, end, _, rank in reversed(resolved(found)):
         text = text[:start] + mask(SPECIFICITY[rank]) + text[end:]
     return text
@@ -58,7 +70,11 @@ def with_pandas(dataset: Path, folder: Path, *, filtered: bool = False) -> None:
 
     frame = pd.read_parquet(dataset / "data")
     for column in ("text", "label"):
-        frame[column] = frame[column].map(normalize)
+        if filtered:
+            odd = frame[column].str.contains(ODD, regex=True)
+            frame.loc[odd, column] = frame.loc[odd, column].map(normalize)
+        else:
+            frame[column] = frame[column].map(normalize)
     frame = frame[(frame["text"] != "") & (frame["label"] != "")]
     if filtered:
         looked_at = frame["text"].str.contains(CUE, regex=True)
@@ -92,19 +108,21 @@ def with_polars(dataset: Path, folder: Path) -> None:
     frame.write_parquet(folder / "prepared.parquet", compression="zstd", compression_level=1)
 
 
-def with_tidemill(dataset: Path, folder: Path) -> None:
-    """What a preprocess job does."""
+def with_tidemill(dataset: Path, folder: Path, *, near: bool = False) -> None:
+    """What a preprocess job does; ``near``: with near duplicates, which must not come into different parts."""
     from services.preprocess.dataset import preprocess
     from services.preprocess.spec import PreprocessSpec
     from tidemill.jobs.report import Inputs, SilentReport
 
-    recipe = parse_recipe({"privacy": {"detect": list(LOOKED_FOR), "regions": list(REGIONS)}})
+    words: dict[str, Any] = {"privacy": {"detect": list(LOOKED_FOR), "regions": list(REGIONS)}}
+    recipe = parse_recipe(words if near else {**words, "data": {"near_duplicates": None}})
     spec = PreprocessSpec.of("text-classification", recipe)
     preprocess(spec, Inputs({"dataset": dataset}), folder, SilentReport())
 
 
 PEERS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "tidemill": ("services.preprocess.dataset", with_tidemill),
+    "tidemill-near": ("services.preprocess.dataset", lambda dataset, folder: with_tidemill(dataset, folder, near=True)),
     "polars": ("polars", with_polars),
     "pandas": ("pandas", with_pandas),
     "pandas-filtered": ("pandas", lambda dataset, folder: with_pandas(dataset, folder, filtered=True)),

@@ -22,7 +22,7 @@ _NARROW = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if co
 _NARROW |= dict.fromkeys(map(chr, [*range(0x2010, 0x2016), 0x2212]), "-")
 _NARROW |= dict.fromkeys(map(chr, [0xA0, 0x3000, 0x202F, *range(0x2000, 0x200B)]), " ")
 _WIDE = re.compile(f"[{''.join(map(re.escape, sorted(_NARROW)))}]")
-_SURE = 2
+SURE = 2
 """How sure a finding is that a kind which yields needs no look at: it is never surer of the same characters."""
 
 Integers = npt.NDArray[np.int64]
@@ -118,7 +118,7 @@ class _Joined:
         if entity.yields:
             candidates = (match for match in candidates if match.span() not in self._taken)
         spans = [span for match in candidates if (span := entity.check(match)) is not None]
-        self._taken.update((start, end) for start, end, sure in spans if sure >= _SURE)
+        self._taken.update((start, end) for start, end, sure in spans if sure >= SURE)
         if not reserved:
             spans = [span for span in spans if not entity.reserved(self._text[span[0] : span[1]])]
         if not spans:

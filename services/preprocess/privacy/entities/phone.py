@@ -27,8 +27,8 @@ _WORDS = words(
     r"\bsms\b", "whatsapp", r"\breach", r"\bring(?:ing)?\b", r"\bcontact", "hotline", "helpline", "voicemail",
     "answering", "messag", r"\bdesk\b", r"\boffice\b", "extension",
     "telefon", "handy", "rufnummer", "mobil", "anruf", "durchwahl", "erreich", "t[eé]l[eé]phone", "tel[eé]fono",
-    "电话", "電話", "手机", "手機", "致电", "拨打", "撥打",
-    "联系", "聯繫", "传真", "座机", "热线", "来电", "短信", "号码", "微信",
+    "电话", "電話", "手机", "手機", "致电", "拨打", "撥打", "联系", "聯繫",
+    "传真", "座机", "热线", "来电", "短信", "号码", "微信",
 )  # fmt: skip
 _OTHER_NUMBERS = words(r"\bisbn\b", r"\bissn\b", r"\bdoi\b")
 _ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
