@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from services.ingest.names import PART_OF_WORD, PARTS, part_in_name
 from tidemill.contracts.data import Data
 from tidemill.errors import InvalidInput
+from tidemill.file_names import is_hidden
 
 _TABLES = frozenset((
     ".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".arrows", ".feather", ".ipc", ".xlsx",
@@ -28,13 +29,14 @@ _NOTES = re.compile(
     r"|.*\.(?:md|rst|html?|pdf|names|ya?ml|py|sh|sha256|md5|crc)",
     re.IGNORECASE,
 )
+_OF_ENGINES = re.compile(r"_(?:SUCCESS|metadata|common_metadata|delta_log|committed_.*|started_.*|temporary)")
 _LISTED = 10
 
 
 def data_files(folder: Path) -> list[str]:
     """Every file below ``folder`` that is not hidden, as a path with ``/`` relative to it, in order."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in found if not any(_is_hidden(name) for name in path.parts))
+    return sorted(name for path in found if not _is_hidden(name := path.as_posix()))
 
 
 def named_parts(names: Sequence[str], data: Data) -> dict[str, list[str]]:
@@ -64,12 +66,14 @@ def named_parts(names: Sequence[str], data: Data) -> dict[str, list[str]]:
 
 def given_parts(names: Sequence[str], where: str, data: Data) -> dict[str, list[str]] | None:
     """The files of each part where names say so: ``train.csv`` and ``test.csv`` beside anything, else
-    ``adult-train.csv``, ``train/part-0001.csv``, … None when there is no train or no test.
+    ``adult-train.csv``, ``train/part-0001.csv``, … None when no two parts are named.
 
     Raises:
-        InvalidInput: files of one part have different formats.
+        InvalidInput: files of one part have different formats; there is a training and a validation part, but no test
+            part, or the other way round.
     """
     candidates = _of_format(_data_names(names), data)
+    incomplete: dict[str, list[str]] = {}
     for group in (_TABLES, frozenset().union(*_GROUPS)):
         within = [name for name in candidates if PurePath(name).suffix.casefold() in group]
         for part_of in (_part_of_stem, _part_of_path):
@@ -80,6 +84,14 @@ def given_parts(names: Sequence[str], where: str, data: Data) -> dict[str, list[
                     found.setdefault(part, []).append(name)
             if {"train", "test"} <= found.keys():
                 return {part: _of_one_format(found[part], where) for part in PARTS if part in found}
+            if len(found) > 1:
+                incomplete = found
+    if incomplete:
+        named = " and ".join(f"{part} ({incomplete[part][0]})" for part in PARTS if part in incomplete)
+        raise InvalidInput(
+            f"folder {where} holds the parts {named}, but a dataset in parts has both train and test; add the missing "
+            'one, or take all files as one and split it anew:  data: {files: {data: "<pattern>"}}'
+        )
     return None
 
 
@@ -133,7 +145,9 @@ def _part_of_path(name: str) -> str | None:
 
 
 def _data_names(names: Sequence[str]) -> list[str]:
-    return [name for name in names if not _NOTES.fullmatch(PurePath(name).name)]
+    """Without notes; a table whose name is that of a note (``authors.csv``) counts where there is nothing else."""
+    kept = [name for name in names if not _NOTES.fullmatch(PurePath(name).name)]
+    return kept or [name for name in names if PurePath(name).suffix.casefold() in _TABLES]
 
 
 def _of_format(names: list[str], data: Data) -> list[str]:
@@ -146,7 +160,8 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "_"))
+    """Hidden, or what engines leave beside the tables they write."""
+    return is_hidden(name) or any(_OF_ENGINES.fullmatch(part) for part in name.split("/"))
 
 
 def _listed(names: Sequence[str]) -> str:

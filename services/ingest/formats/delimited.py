@@ -88,9 +88,10 @@ class DelimitedFile:
                 pacsv.ConvertOptions(column_types=self.schema, strings_can_be_null=False),
             )
             skip = 1 if self._header else 0
-            for block in reader:
+            for read in reader:
+                block = _without_blank(read)
                 for start in range(skip, block.num_rows, BATCH_ROWS):
-                    yield Batch(_without_blank(block.slice(start, BATCH_ROWS)), min(1.0, raw.tell() / size))
+                    yield Batch(block.slice(start, BATCH_ROWS), min(1.0, raw.tell() / size))
                 skip = max(0, skip - block.num_rows)
 
     def _checked_batches(self, bad: BadRows) -> Iterator[Batch]:
@@ -148,6 +149,13 @@ class DelimitedFile:
         for said in (data.header, header):
             if said is not None:
                 return said
+        first = sniffed.rows[0]
+        if len(first) != sniffed.width or first[0].strip().casefold() == "sep=":
+            raise InvalidInput(
+                f"{self.path.name} begins with {sniffed.dialect.delimiter.join(first)[:60]!r}, which is no row of "
+                f"{sniffed.width} fields as the others are; remove what stands above the column names, or say with "
+                "data.header whether it holds them"
+            )
         return has_header(sniffed.rows, data)
 
     def _name_columns(self, sniffed: Sniffed, data: Data) -> list[str]:
@@ -164,6 +172,14 @@ class DelimitedFile:
         check_columns(columns, self.path)
         return columns
 
+    def _written_headers(self, dialect: Dialect) -> tuple[bytes, ...]:
+        """The beginnings of lines that are the column names again: as they are written first, and without quotes."""
+        with open_text(self.path, self._encoding, newline="") as (file, _):
+            lines = bounded_lines(file, self._encoding, self._limits.max_line)
+            first = next(line for line in lines if not line.isspace())
+        written = {first.rstrip("\r\n"), dialect.delimiter.join(self.columns)}
+        return tuple(sorted(line.encode() for line in written))
+
     def _settle(self, sniffed: Sniffed) -> _Fit:
         """The dialect of the whole file: the one that was found, unless another leaves fewer bad rows."""
         found = self._fit(sniffed.dialect)
@@ -178,9 +194,9 @@ class DelimitedFile:
     def _fit(self, dialect: Dialect) -> _Fit:
         width = len(self.columns)
         if not self._encoding.damaged and not self._encoding.long_lines:
-            header = dialect.delimiter.join(self.columns).encode() if self._header and width > 1 else b""
+            headers = self._written_headers(dialect) if self._header and width > 1 else ()
             with open_utf8(self.path, self._encoding) as (stream, _):
-                plain = check_plain(stream, dialect, width, max_cell=self._limits.max_cell, header=header)
+                plain = check_plain(stream, dialect, width, max_cell=self._limits.max_cell, headers=headers)
             if plain is not None:
                 return _Fit(dialect, plain, joined=plain.joined)
         bad = rows = 0

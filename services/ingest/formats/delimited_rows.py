@@ -21,8 +21,8 @@ class BadRow:
     content: str
 
 
-_LOOK_CLOSER = frozenset(("\ufeff", " ", "\t"))
-"""First characters of a first cell that could be a byte order mark, or a column name with space around it."""
+_AROUND = ' \t"'
+"""What may stand around a column name: quotes, too, where they are read as text."""
 
 
 class _TooLong(Exception):
@@ -71,8 +71,8 @@ def read_rows(
 
     ``damaged`` names the encoding if there are bytes that do not decode (see ``undecodable``).
     """
-    width, names = len(columns), list(columns) if header and len(columns) > 1 else None
-    suspicious = columns[0] if names else None
+    width, names = len(columns), [name.strip(_AROUND) for name in columns] if header and len(columns) > 1 else None
+    suspicious = names[0] if names else None
     feed = _Lines(lines, limits.max_line)
     reader = csv.reader(feed, **dialect.options())
     skip = header
@@ -103,8 +103,8 @@ def read_rows(
             damaged is None
             and len(feed.of_row) == 1
             and len(feed.of_row[0]) <= limits.max_cell
-            and row[0] != suspicious
-            and row[0][:1] not in _LOOK_CLOSER
+            and row[0].strip(_AROUND) != suspicious
+            and row[0][:1] != "\ufeff"
         ):
             yield row
         elif (reason := _wrong(row, columns, names, feed, limits, damaged)) is not None:
@@ -126,7 +126,7 @@ def _wrong(
                 return undecodable(f"{feed.place()}, column {column!r}", byte, damaged)
     if row[0].startswith("\ufeff"):
         return f"{feed.place()}: begins with a byte order mark, as if another file had been appended; remove the mark"
-    if names is not None and [cell.strip() for cell in row] == names:
+    if names is not None and [cell.strip(_AROUND) for cell in row] == names:
         return f"{feed.place()}: the column names stand there again, as if another file had been appended; remove it"
     return None
 

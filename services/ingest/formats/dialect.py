@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
 
 from tidemill.contracts.data import Data
@@ -133,9 +134,11 @@ def _may_be_text(plain: _Reading) -> bool:
 
 
 def _encloses_fields(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether most fields of ``rows``, which were read with quotes as text, have quotes around them."""
-    cells = [cell for row in rows for cell in row]
-    return 2 * sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells) >= len(cells)
+    """Whether most fields of a column of ``rows``, which were read with quotes as text, have quotes around them."""
+    for cells in zip_longest(*rows, fillvalue=""):
+        if 2 * sum(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells) >= len(cells):
+            return True
+    return False
 
 
 def _read(lines: Sequence[str], dialect: Dialect, truncated: bool) -> _Reading | None:
@@ -173,7 +176,9 @@ def has_header(rows: Sequence[Sequence[str]], data: Data) -> bool:
     A name that the recipe or a task knows decides; then a first cell that recurs in its column, or differs in kind
     from the numbers or the few categories below it; then whether all cells could be names.
     """
-    first = [cell.strip() for cell in rows[0]]
+    # A delimiter behind the last field of every row makes one more column, of nothing.
+    width = max((index for row in rows for index, cell in enumerate(row, 1) if cell.strip()), default=0)
+    first = [cell.strip() for cell in rows[0][:width]]
     names = [cell for cell in first if cell]
     if {name for name in (data.text, data.label) if name} & set(names):
         return True

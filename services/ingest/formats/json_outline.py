@@ -53,7 +53,22 @@ def outline(path: Path, data: Data, limits: Limits) -> Outline:
         document.end()
     if not rows and not columns:
         raise InvalidInput(f"{path.name} holds no list; {_ADVICE}")
-    return Outline(encoding, _parts(path, rows) if rows else None)
+    if not rows or (columns and not any(map(part_in_name, rows)) and _are_columns(path, encoding, limits)):
+        return Outline(encoding, None)
+    return Outline(encoding, _parts(path, rows))
+
+
+def _are_columns(path: Path, encoding: TextEncoding, limits: Limits) -> bool:
+    """Whether all lists of the object have as many values as each other, so that those of objects or lists are columns
+    beside the others."""
+    lengths = set()
+    with open_json(path, encoding, limits.max_line) as document:
+        for _ in document.entries():
+            if document.peek() == "[":
+                lengths.add(sum(1 for _ in document.elements()))
+            else:
+                document.value()
+    return len(lengths) == 1
 
 
 def _rows_or_column(document: Any) -> str | None:

@@ -27,11 +27,13 @@ class Plain:
     joined: bool
 
 
-def check_plain(stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int, header: bytes = b"") -> Plain | None:
+def check_plain(
+    stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int, headers: tuple[bytes, ...] = ()
+) -> Plain | None:
     """Read the UTF-8 text of ``stream`` to its end; None when it is not plain, or not rows of ``width`` fields.
 
-    A field of more than ``max_cell`` bytes, a byte order mark inside, and the line ``header`` standing there again are
-    not plain either.
+    A field of more than ``max_cell`` bytes, a byte order mark inside, and one of the lines ``headers`` standing there
+    again are not plain either.
     """
     if dialect.skip_space:
         return None
@@ -47,7 +49,7 @@ def check_plain(stream: BinaryIO, dialect: Dialect, width: int, *, max_cell: int
         text = rest + chunk
         if ended and text and not text.endswith(b"\n"):
             text += b"\n"
-        repeated = header and (b"\n" + header in text or (begun and text.startswith(header)))
+        repeated = any(b"\n" + header in text for header in headers) or (begun and text.startswith(headers))
         if _BOM in text or repeated:
             return None
         places = np.flatnonzero(np.frombuffer(text.translate(matters), bool))

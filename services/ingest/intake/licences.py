@@ -6,7 +6,7 @@ Reads no licence text: a file LICENSE beside the data is named to a person, who 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from tidemill.errors import InvalidInput
@@ -15,6 +15,8 @@ _GENERAL = re.compile(r"general public licen[cs]e")
 _WORDS = re.compile(r"\b(the|licen[cs]e|version|international|universal|unported)\b")
 _VERSION = re.compile(r"(\b|(?<=gpl))v(?=\d)")
 _TEXT_FILE = re.compile(r"(?i)^(licen[cs]e|copying|unlicense|notice)([-.].*)?$")
+
+_OPERATORS = re.compile(r"(\(|\)|\b(?:AND|OR)\b)")
 
 _NAMES = {
     "apache-2": "apache-2.0",
@@ -71,12 +73,45 @@ def normal(licence: str) -> str:
 
 
 def allowed(licence: str, among: Sequence[str]) -> bool:
-    """Whether ``licence`` is one of ``among``; of ``MIT OR GPL-3.0`` one has to be, of ``MIT AND CC-BY-4.0`` both."""
+    """Whether ``licence`` is one of ``among``; of ``MIT OR GPL-3.0`` one has to be, of ``MIT AND CC-BY-4.0`` both.
+    An expression that is none is not allowed."""
     names = {normal(name) for name in among}
     if normal(licence) in names:
         return True
-    ways = [re.split(r"\s+AND\s+", way.strip("() ")) for way in re.split(r"\s+OR\s+", licence)]
-    return any(all(normal(one) in names for one in way) for way in ways)
+    words = [word.strip() for word in _OPERATORS.split(licence) if word.strip()]
+    try:
+        fits = _any_of(words, names)
+    except (IndexError, RecursionError):
+        return False
+    return fits and not words
+
+
+def _any_of(words: list[str], names: Set[str]) -> bool:
+    """Whether the expression at the beginning of ``words``, which is taken from them, is fulfilled by ``names``.
+
+    AND binds stronger than OR (SPDX 2.3, annex D).
+    """
+    fits = _all_of(words, names)
+    while words and words[0].upper() == "OR":
+        words.pop(0)
+        fits = _all_of(words, names) or fits
+    return fits
+
+
+def _all_of(words: list[str], names: Set[str]) -> bool:
+    fits = _one(words, names)
+    while words and words[0].upper() == "AND":
+        words.pop(0)
+        fits = _one(words, names) and fits
+    return fits
+
+
+def _one(words: list[str], names: Set[str]) -> bool:
+    word = words.pop(0)
+    if word != "(":
+        return normal(word) in names
+    fits = _any_of(words, names)
+    return words.pop(0) == ")" and fits
 
 
 def check_licence(licence: str | None, among: Sequence[str] | None) -> None:

@@ -33,6 +33,39 @@ def test_rows_are_counted_without_blank_lines_and_lines_with_them(read_files) ->
     assert [(bad.row, bad.reason.partition(":")[0]) for bad in read.bad] == [(22, "line 26")]
 
 
+@pytest.mark.parametrize("names", [b'"text","label"', b"text , label", b"text,label"])
+def test_column_names_that_stand_there_again_are_no_row_however_they_are_written(read_files, names: bytes) -> None:
+    read = read_files({"x.csv": names + b"\n" + GOOD + names + b"\n" + GOOD}, tolerant=True)
+    assert [(bad.row, "column names stand there again" in bad.reason) for bad in read.bad] == [(21, True)]
+    assert len(read.rows()) == 40
+
+
+def test_a_delimiter_behind_every_row_does_not_hide_the_column_names(read_files) -> None:
+    read = read_files({"x.csv": b"id,amount,\n1,2,\n3,4,\n"})
+    assert read.rows() == [
+        {"id": "1", "amount": "2", "column_3": ""},
+        {"id": "3", "amount": "4", "column_3": ""},
+    ]
+
+
+@pytest.mark.parametrize("title", [b"# made by hand\n", b"Report 2024\n\n", b"sep=,\n"])
+@pytest.mark.parametrize("policy", [{}, {"on_bad_row": "quarantine"}])
+def test_what_stands_above_the_column_names_does_not_make_them_a_row(read_files, title: bytes, policy) -> None:
+    with pytest.raises(InvalidInput, match=r"x\.csv begins with .* remove what stands above the column names"):
+        read_files({"x.csv": title + b"id,amount\n1,2\n3,4\n5,6\n"}, policy, tolerant=True)
+
+
+def test_blank_lines_above_the_name_of_the_one_column_are_not_taken_for_it(read_files) -> None:
+    assert read_files({"x.csv": b'   \n""\ntext\nhello\nworld\n'}).rows() == [{"text": "hello"}, {"text": "world"}]
+
+
+def test_quotes_escaped_with_backslashes_are_bad_rows_and_do_not_leave_quotes_in_all_values(read_files) -> None:
+    rows = b"".join(b'%d,"text %d"\n' % (number, number) for number in range(20))
+    read = read_files({"x.csv": b"id,text\n" + rows + b'20,"a \\"b\\" c"\n'}, tolerant=True)
+    assert [bad.row for bad in read.bad] == [21]
+    assert read.rows()[0] == {"id": "0", "text": "text 0"}
+
+
 def test_a_byte_that_does_not_decode_costs_its_row_only(read_files) -> None:
     read = read_files({"x.csv": HEAD + GOOD + b"caf\xe9,ham\n" + GOOD}, tolerant=True)
     (bad,) = read.bad

@@ -160,3 +160,11 @@ def test_tables_come_back_from_documents_and_lines(read_files, rows, indent) -> 
         for got, wanted in zip(read, expected, strict=True):
             same = got["a"] == wanted["a"]
             assert same or float(got["a"]) == float(wanted["a"])
+
+
+def test_columns_of_lists_and_objects_stand_beside_the_others(read_files) -> None:
+    columns = {"text": ["a", "b"], "label": [0, 1], "tokens": [["x"], ["y", "z"]], "meta": [{"n": 1}, {"n": 2}]}
+    assert read_files({"x.json": json.dumps(columns).encode()}).rows() == [
+        {"text": "a", "label": "0", "tokens": '["x"]', "meta": '{"n":1}'},
+        {"text": "b", "label": "1", "tokens": '["y","z"]', "meta": '{"n":2}'},
+    ]

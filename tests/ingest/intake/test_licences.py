@@ -65,6 +65,23 @@ def test_a_choice_needs_one_and_a_combination_all() -> None:
     assert not allowed("GPL-3.0 OR Apache-2.0", ALLOWED)
 
 
+@pytest.mark.parametrize(
+    ("expression", "fits"),
+    [
+        ("(MIT OR GPL-3.0) AND CC-BY-4.0", True),
+        ("(MIT OR GPL-3.0) AND CC-BY-NC-4.0", False),
+        ("CC-BY-NC-4.0 AND (MIT OR GPL-3.0)", False),
+        ("GPL-3.0 AND MIT OR CC-BY-4.0", True),
+        ("((MIT))", True),
+        ("MIT AND", False),
+        ("(MIT OR GPL-3.0", False),
+        ("(" * 100_000 + "MIT OR GPL-3.0", False),
+    ],
+)
+def test_brackets_count_in_an_expression_of_licences(expression: str, fits: bool) -> None:
+    assert allowed(expression, ALLOWED) is fits
+
+
 def test_the_recipe_counts_before_the_event() -> None:
     planned({"allowed_licences": ALLOWED}, licence="cc by 4.0")
     planned({"allowed_licences": ALLOWED, "licence": "MIT"}, licence="GPL-3.0")
