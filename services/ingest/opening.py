@@ -20,10 +20,9 @@ from services.ingest.formats.text_folder import is_text_folder, open_text_folder
 from services.ingest.formats.workbook import WorkbookFile
 from services.ingest.layout import candidates, cannot_choose, data_files, given_parts, named_parts
 from services.ingest.tables import Limits, ReadTable, TableFile
-from tidemill.contracts.data import Data
+from tidemill.contracts.data import Data, FormatName
 from tidemill.errors import InvalidInput
 
-_MEDIA = frozenset(("image-folder", "voc", "coco", "audio-folder"))
 _MEDIA_SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".wav", ".flac", ".ogg", ".mp3",
 ))  # fmt: skip
@@ -72,15 +71,14 @@ def _has_media(names: list[str]) -> bool:
     return any(PurePath(name).suffix.casefold() in _MEDIA_SUFFIXES for name in names)
 
 
-def _media_format(folder: Path, names: list[str], data: Data) -> str | None:
-    if data.format in _MEDIA:
+def _media_format(folder: Path, names: list[str], data: Data) -> FormatName | None:
+    if data.format in ("image-folder", "voc", "coco", "audio-folder"):
         return data.format
     if data.format != "auto" or data.files or not _has_media(names):
         return None
     from services.ingest.media import detect_media
 
-    found: str | None = detect_media(folder)
-    return found
+    return detect_media(folder)
 
 
 def _open_given(folder: Path, parts: dict[str, list[str]], data: Data, limits: Limits) -> dict[str, list[ReadTable]]:

@@ -21,7 +21,7 @@ HEAD = """% a comment
 
 
 def test_names_types_and_nominal_values_come_from_the_header(read_files) -> None:
-    rows = '\'Tom, the cat\', 1.5, 4, cat, 2020-01-02\n% between\n\nRex,?,?,\'wild dog\',?\n"Tw\\"eety",1e-1,2,"b\\"ird",x\n'
+    rows = '\'Tom, the cat\', 1.5, 4, cat, 2020-01-02\n% between\n\nRex,?,?,\'wild dog\',?\n"Tw\\"eety",1e-1,2,"b\\"ird",x\n'  # noqa: E501
     read = read_files({"x.arff": (HEAD + rows).encode()})
     assert read.rows() == [
         {"name": "Tom, the cat", "the size": 1.5, "legs": 4, "kind": "cat", "born": "2020-01-02"},

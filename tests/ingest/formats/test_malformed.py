@@ -87,7 +87,7 @@ REFUSED = {
     "parquet of nothing": ("x.parquet", b"PAR1\x00\x00\x00\x00PAR1", "is not a readable Parquet file"),
     "arrow without its end": ("x.arrow", arrow()[:-200], "is not a readable Arrow IPC file"),
     "arrow of nothing": ("x.arrow", b"ARROW1\x00\x00", "is not a readable Arrow IPC file"),
-    "a stream of a huge length": ("x.arrow", b"\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(99), "is not a readable Arrow"),
+    "a stream of a huge length": ("x.arrow", b"\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(99), "is not a readable Arrow"),  # noqa: E501
     "a stream of a negative length": ("x.arrow", b"\xff\xff\xff\xff\x00\x00\x00\x80" + bytes(99), "x.arrow"),
     "an archive that is no workbook": ("x.xlsx", zipped({"a.txt": "a"}), "is a ZIP archive, neither a workbook"),
     "a workbook cut short": ("x.xlsx", book(sheet_xml([["a"]]))[:-30], "is a damaged ZIP archive"),
@@ -101,7 +101,7 @@ REFUSED = {
     ),
     "an external entity": (
         "x.xlsx",
-        book(sheet_xml([["a"]], doctype='<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>').replace(">a<", ">&e;<")),
+        book(sheet_xml([["a"]], doctype='<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>').replace(">a<", ">&e;<")),  # noqa: E501
         "x.xlsx cannot be read: it is damaged",
     ),
     "a shared string that is not there": (
@@ -115,7 +115,7 @@ REFUSED = {
     "an old workbook of nothing": ("x.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "x.xls cannot be read"),
     "an old workbook cut short": ("x.xls", b"\xd0\xcf\x11\xe0", "x.xls cannot be read"),
     "an open document of nothing": ("x.ods", zipped({"mimetype": "x", "content.xml": "<a>"}), "x.ods cannot be read"),
-    "rows that repeat for ever": ("x.ods", ods([["a"] * 99, ["b"] * 99], repeated=4_000_000_000), "x.ods cannot be read"),
+    "rows that repeat for ever": ("x.ods", ods([["a"] * 99, ["b"] * 99], repeated=4_000_000_000), "x.ods cannot be read"),  # noqa: E501
     "arrays that break off": ("x.npz", npz()[:-500], "x.npz is a damaged ZIP archive"),
     "an array changed on its way": ("x.npz", npz().replace(bytes(8), b"\x01" * 8), "x.npz"),
     "an array archive that lies": ("x.npz", lying_about_its_size("a.npy", 1 << 22), "is not what it says"),
@@ -135,7 +135,7 @@ REFUSED = {
     "lines nested without end": ("x.jsonl", b'{"a":' * 100_000, "(line 1: not valid JSON (nested too deeply)"),
     "more keys than a table has": (
         "x.jsonl", b"".join(b'{"k%d": 1}\n' % n for n in range(1200)), "more than 1,000 different keys"),
-    "articles of nothing": ("x.json", b'{"data": [{"paragraphs": [{"qas": []}]}]}', "of its first 1 rows cannot be read"),
+    "articles of nothing": ("x.json", b'{"data": [{"paragraphs": [{"qas": []}]}]}', "of its first 1 rows cannot be read"),  # noqa: E501
 }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ BAD_ROWS = {
     "a sparse row of nothing": ("x.arff", b"@relation r\n@attribute a real\n@data\n1\n2\n{\n", 1),
     "a question without a text": (
         "x.json",
-        json.dumps({"data": [{"paragraphs": [{"context": "c", "qas": [{"question": "q"}, {"question": "r"}, {}]}]}]}).encode(),
+        json.dumps({"data": [{"paragraphs": [{"context": "c", "qas": [{"question": "q"}, {"question": "r"}, {}]}]}]}).encode(),  # noqa: E501
         1,
     ),
 }  # fmt: skip

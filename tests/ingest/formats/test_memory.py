@@ -1,4 +1,7 @@
-"""Memory does not grow with the file: measured in processes of their own, on files three times as large, the smaller one past what allocators keep."""
+"""Memory does not grow with the file: measured in processes of their own, on files three times as large.
+
+The smaller one is past what allocators keep.
+"""
 
 from __future__ import annotations
 

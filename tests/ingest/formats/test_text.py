@@ -91,5 +91,5 @@ def test_short_files_are_judged_together(read_files) -> None:
 
 
 def test_a_folder_without_examples_says_what_is_expected(read_files) -> None:
-    with pytest.raises(InvalidInput, match="expected label/example.txt"):
+    with pytest.raises(InvalidInput, match=r"expected label/example\.txt"):
         read_files({"x.csv": b"a,b\n1,2\n"}, {"format": "text-folder"})

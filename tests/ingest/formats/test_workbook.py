@@ -56,7 +56,7 @@ def test_a_sheet_without_a_header_gets_names(read_files) -> None:
     book = xlsx({"Data": sheet_xml([["a text", 1], ["another", 2]])})
     assert read_files({"x.xlsx": book}).rows()[0] == {"column_1": "a text", "column_2": 1}
     assert read_files({"x.xlsx": book}, {"columns": ["text", "label"]}).rows()[0] == {"text": "a text", "label": 1}
-    with pytest.raises(InvalidInput, match="has 2 columns, but data.columns names 1"):
+    with pytest.raises(InvalidInput, match=r"has 2 columns, but data\.columns names 1"):
         read_files({"x.xlsx": book}, {"columns": ["text"]})
 
 
