@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 from services.ingest.formats.delimited_rows import BadRow, read_rows
 from services.ingest.formats.dialect import Dialect, Sniffed, has_header, sniff
 from services.ingest.formats.encoding import detect_encoding
-from services.ingest.formats.plainness import Plain, check_plain
+from services.ingest.formats.plainness import LONGEST_ROW, Plain, check_plain
 from services.ingest.formats.text import bounded_lines, open_text, open_utf8
 from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limits, Writing, check_columns, check_width
 from tidemill.contracts.data import Data
@@ -26,6 +26,8 @@ from tidemill.errors import InvalidInput
 
 _SAMPLE = 1 << 18
 _STEP = 256
+_BLOCK = 2 * LONGEST_ROW
+"""Bytes that Arrow parses at once; it reads up to 32 blocks ahead."""
 _ENOUGH = 200
 """Bad rows after which it is clear how well a dialect fits."""
 
@@ -79,7 +81,7 @@ class DelimitedFile:
         with open_utf8(self.path, self._encoding) as (stream, raw):
             reader = pacsv.open_csv(
                 stream,
-                pacsv.ReadOptions(column_names=self.columns, block_size=BATCH_BYTES, use_threads=False),
+                pacsv.ReadOptions(column_names=self.columns, block_size=_BLOCK, use_threads=False),
                 pacsv.ParseOptions(
                     delimiter=self._dialect.delimiter,
                     quote_char='"' if self._dialect.quoted else False,

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from services.ingest.formats.dialect import Dialect
 
+LONGEST_ROW = 1 << 20
+"""Bytes of a row from which on it is not plain: a parser that reads in blocks has to find its end in one."""
 _CHUNK = 1 << 22
 _DELIMITER, _LF, _CR, _QUOTE = 1, 2, 3, 4
 _BOM = b"\xef\xbb\xbf"
@@ -59,7 +61,7 @@ def check_plain(
         end, joins = checked
         joined |= joins
         rest, begun = text[end:], begun or end > 0
-        if len(rest) > _CHUNK:
+        if len(rest) > LONGEST_ROW:
             return None
     return Plain(joined) if not rest else None
 
@@ -87,6 +89,8 @@ def _check_rows(
         return None
     row_ends = places[ends]
     lengths = np.diff(row_ends, prepend=-1)
+    if lengths.max() > LONGEST_ROW:
+        return None
     empty = (lengths == 1) | ((lengths == 2) & (text[np.maximum(row_ends - 1, 0)] == 13))
     delimiters = np.cumsum((kind == _DELIMITER) & breaks)[ends]
     if not ((np.diff(delimiters, prepend=0) == width - 1) | empty).all():

@@ -202,3 +202,10 @@ def test_what_is_not_plain_is_left_to_the_csv_module(text: bytes) -> None:
     dialect = Dialect(",", quoted=True)
     assert check_plain(io.BytesIO(b"x,y\n"), dialect, 2, max_cell=10) is not None
     assert check_plain(io.BytesIO(b"x,y\n" + text), dialect, 2, max_cell=10) is None
+
+
+def test_a_row_too_long_for_a_block_is_read_too(read_files) -> None:
+    long = b"y" * 1_500_000
+    read = read_files({"x.csv": HEAD + GOOD + long + b",ham\n" + GOOD}, max_cell=2_000_000)
+    assert read.rows()[20] == {"text": long.decode(), "label": "ham"}
+    assert len(read.rows()) == 41
