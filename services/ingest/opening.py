@@ -30,6 +30,12 @@ _READERS: dict[str, Callable[[Path, Data, Limits], ReadTable]] = {
     "jsonl": JsonLinesFile, "parquet": ParquetFile, "arrow": ArrowFile, "arff": ArffFile, "squad": SquadFile,
     "lines": LinesFile,
 }  # fmt: skip
+_WORKBOOKS = frozenset((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"))
+_USED_BY = {
+    "path_pattern": "no folder of images, recordings or texts",
+    "annotations": "no folder of images or recordings",
+    "sheet": "no workbook",
+}
 _WHERE = "of the dataset"
 _TABLE_LIKE = 0.8
 """Share of lines with the same number of fields from which on a file named .txt is a table rather than prose."""
@@ -49,12 +55,14 @@ def open_parts(folder: Path, data: Data, limits: Limits) -> dict[str, list[Table
     if not names:
         raise InvalidInput(f"folder {_WHERE} holds no data file")
     media = _media_format(folder, names, data)
+    texts = data.format == "text-folder" or (data.format == "auto" and not data.files and is_text_folder(names))
+    _refuse_idle_keys(names, data, media=media is not None, texts=texts)
     if media is not None:
         from services.ingest.media import open_media
 
         opened = open_media(folder, media, data, limits)
         return {part: [AlignedTable(table, None, table.kinds) for table in opened[part]] for part in opened}
-    if data.format == "text-folder" or (data.format == "auto" and not data.files and is_text_folder(names)):
+    if texts:
         parts: dict[str, list[ReadTable]] = {
             part: [table] for part, table in open_text_folder(folder, names, data, limits).items()
         }
@@ -65,6 +73,22 @@ def open_parts(folder: Path, data: Data, limits: Limits) -> dict[str, list[Table
     else:
         parts = _open_candidates(folder, candidates(names, _WHERE, data), data, limits)
     return align(parts)
+
+
+def _refuse_idle_keys(names: list[str], data: Data, *, media: bool, texts: bool) -> None:
+    """Refuse keys of the recipe that say nothing about such files: whoever wrote them expects something of them."""
+    workbooks = any(PurePath(name).suffix.casefold() in _WORKBOOKS for name in names)
+    idle = {
+        "path_pattern": data.path_pattern is not None and not (media or texts),
+        "annotations": data.annotations is not None and not media,
+        "sheet": data.sheet is not None and (media or texts or not workbooks),
+    }
+    for key, said in idle.items():
+        if said:
+            raise InvalidInput(
+                f"data.{key} is set, but the dataset is {_USED_BY[key]}; remove data.{key} from the recipe, or set "
+                "data.format"
+            )
 
 
 def _has_media(names: list[str]) -> bool:

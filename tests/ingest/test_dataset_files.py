@@ -37,3 +37,11 @@ def test_parts_without_training_or_test_part_are_not_mixed(read_files, names: tu
     with pytest.raises(InvalidInput, match=r"holds the parts .* has both train and test"):
         read_files(dict.fromkeys(names, TABLE))
     assert read_files(dict.fromkeys(names, TABLE), {"files": {"data": "*.csv"}}).parts == {"data": 4}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("path_pattern", "{label}/{_}"), ("annotations", "labels.csv"), ("sheet", "Sheet2")]
+)
+def test_a_key_that_says_nothing_about_a_table_is_refused(read_files, key: str, value: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"data\.{key} is set, but the dataset is no "):
+        read_files({"x.csv": TABLE}, {key: value})

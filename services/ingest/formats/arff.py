@@ -142,7 +142,8 @@ def _parser(attribute: Attribute) -> Callable[[str], Any]:
 
 def _number(value: str) -> float:
     try:
-        return float(value)
+        # Python takes underscores between digits, and digits of every script.
+        return float(value if "_" not in value and value.isascii() else "")
     except ValueError:
         raise ValueError("no number") from None
 

@@ -8,6 +8,7 @@ bad bytes cost the rows they are in, not the file.
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_JAPANESE_MAIL = re.compile(rb"^[^\x80-\xff\x1b]*\x1b\$[@B]")
+"""ISO-2022-JP, which is ASCII and would pass for it: the sequence that begins Japanese (RFC 1468)."""
 _LEAST_EVIDENCE = 8
 """Bytes above 0x7f in the sample below which a file counts as broken UTF-8 rather than as something else."""
 
@@ -70,6 +73,8 @@ def detect_encoding(path: Path, wanted: str | None, *, max_line: int) -> TextEnc
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return _tolerant(path, encoding, max_line)
+    if _JAPANESE_MAIL.search(head):
+        return _tolerant(path, "iso2022_jp", max_line)
     wide = guess_utf16(head[: 1 << 16])
     if wide is not None:
         return _tolerant(path, wide, max_line)

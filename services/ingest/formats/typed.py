@@ -61,8 +61,11 @@ def as_plain(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return pc.cast(array.cast(pa.int64()), pa.string())
     if pa.types.is_map(array.type):
         # A map is laid out as a list of its entries; the cast is of their names and types.
+        if array.null_count:
+            # Only an array that begins at its first value can be made with nulls.
+            array = array.take(pa.array(range(len(array))))
         entries = pa.StructArray.from_arrays([array.keys, array.items], names=["key", "value"])
-        array = pa.ListArray.from_arrays(array.offsets, entries)
+        array = pa.ListArray.from_arrays(array.offsets, entries, mask=array.is_null() if array.null_count else None)
     if pa.types.is_time(array.type):
         return pc.replace_substring_regex(array.cast(pa.string()), pattern=r"\.0+$", replacement="")
     return array.cast(kind)

@@ -94,3 +94,10 @@ def test_tables_come_back_as_they_were_written(read_files, rows) -> None:
     lines = "".join(f"{quoted(text)},{number!r}\n" for text, number in rows)
     content = "@relation r\n@attribute t string\n@attribute n real\n@data\n" + lines
     assert [tuple(row.values()) for row in read_files({"x.arff": content.encode()}).rows()] == rows
+
+
+def test_what_only_python_takes_for_a_number_is_none(read_files) -> None:
+    rows = b"1_000\n\xef\xbc\x91\n1e3\n-.5\n2\n3\n"
+    read = read_files({"x.arff": b"@relation r\n@attribute n numeric\n@data\n" + rows}, tolerant=True)
+    assert [bad.row for bad in read.bad] == [1, 2]
+    assert [row["n"] for row in read.rows()] == [1000.0, -0.5, 2.0, 3.0]

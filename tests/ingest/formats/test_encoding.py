@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tidemill.errors import InvalidInput
+
 TEXTS = {
     "chinese": ("这个手机很好用，物流也快", "质量太差了，不推荐大家购买"),
     "traditional": ("這個手機很好用，物流也很快", "品質太差了，不推薦大家購買"),
@@ -65,3 +67,32 @@ def test_a_file_cut_in_the_middle_of_a_character_loses_its_last_row(read_files) 
         content = document.encode(encoding) + "太差".encode(encoding)[:-1]
         read = read_files({"x.csv": content}, {"encoding": encoding}, tolerant=True)
         assert (len(read.rows()), len(read.bad)) == (30, 1), encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Πολύ καλό ξενοδοχείο καθαρό και ήσυχο.", "cp1253"),
+        ("המלון היה נקי מאוד והצוות היה אדיב ועוזר לכולם", "cp1255"),
+        ("このホテルはとても良かったです。また来ます。", "iso2022_jp"),
+        ("Очень хороший отель чисто и тихо.", "cp1251"),
+        ("這家酒店的服務很好，房間乾淨。下次還會再來", "big5"),
+    ],
+)
+def test_scripts_that_share_their_bytes_are_told_apart(read_files, text: str, encoding: str) -> None:
+    content = ("text,label\n" + f"{text},a\n" * 3).encode(encoding)
+    assert read_files({"x.csv": content}).rows()[0]["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Bardzo ładny hotel śniadanie było przepyszne łóżko", "iso8859_2"),
+        ("Très bel hôtel le déjeuner était délicieux à côté", "cp850"),
+        ("โรงแรมดีมาก", "cp874"),
+    ],
+)
+def test_an_encoding_that_is_not_known_by_its_letters_is_not_guessed(read_files, text: str, encoding: str) -> None:
+    content = ("text,label\n" + f"{text},a\n" * 5).encode(encoding)
+    with pytest.raises(InvalidInput, match="is not valid utf-8"):
+        read_files({"x.csv": content})

@@ -184,3 +184,13 @@ def test_tables_come_back_as_they_were_written(read_files, rows, name: str) -> N
         }
     )
     assert repr(read_files({name: WRITERS[name](table)}).rows()) == repr(table.to_pylist())
+
+
+def test_a_map_that_is_missing_is_not_one_that_is_empty(read_files) -> None:
+    maps = pa.array([[("z", 0)], [("a", 1)], None, [], [("b", 2)]], pa.map_(pa.string(), pa.int64()))
+    sink = pa.BufferOutputStream()
+    table = pa.table({"m": maps}).slice(1)
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    rows = read_files({"x.arrow": sink.getvalue().to_pybytes()}).rows()
+    assert [row["m"] for row in rows] == [[{"key": "a", "value": 1}], None, [], [{"key": "b", "value": 2}]]
