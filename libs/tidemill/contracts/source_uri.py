@@ -8,7 +8,9 @@ from urllib.parse import parse_qsl
 DATABASES = ("postgresql", "sqlite")
 """Schemes of SQLAlchemy URLs that ingest reads; the statement is ``data.query`` of the recipe."""
 
-_SCHEME = re.compile(r"^\s*([a-z][a-z0-9.\-]*)(?:\+\w+)?://([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
+_SCHEME = re.compile(r"^\s*([a-z][a-z0-9.\-]*)(?:\+\w+)?://[^?]*(?:\?(.*))?", re.IGNORECASE | re.DOTALL)
+_WITH_PASSWORD = re.compile(r"^\s*[a-z][\w+.\-]*://[^:/@]*:[^@]*@", re.IGNORECASE)
+"""As SQLAlchemy reads it: a password may hold ``#``, ``?`` and ``/``."""
 _REFERENCE = re.compile(r"^(?:env:\w+|file:/.+)$")
 _SECRETS = frozenset(("password", "passwd", "pwd", "passfile", "sslpassword"))
 
@@ -28,9 +30,8 @@ def check_secrets(uri: str) -> str:
     found = _SCHEME.match(uri)
     if found is None or found[1].lower() in ("http", "https"):
         return uri
-    user, at, _ = found[2].rpartition("@")
-    written = bool(at) and ":" in user
-    for key, value in parse_qsl(found[3] or "", keep_blank_values=True):
+    written = _WITH_PASSWORD.match(uri) is not None
+    for key, value in parse_qsl(found[2] or "", keep_blank_values=True):
         written = written or (key.lower() in _SECRETS and not (key == "password" and _REFERENCE.match(value)))
     if written:
         raise ValueError(
