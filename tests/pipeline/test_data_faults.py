@@ -42,6 +42,7 @@ def test_a_replica_that_is_killed_between_shards_costs_its_job_alone(platform: W
     assert not [letter for letter in platform.client.dead_letters() if letter.run_id == run.run_id]
 
 
+@pytest.mark.full
 def test_a_child_that_is_killed_goes_on_behind_its_last_step(platform: Whole, tmp_path: Path) -> None:
     recipe = PEOPLE | {"privacy": {"detect": "structural"}}
     source = people(tmp_path / "many.csv", 120_000)
