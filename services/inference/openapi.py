@@ -9,7 +9,16 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from services.inference.routes import dataset_versions, datasets, dead_letters, inference, models, platform, runs
+from services.inference.routes import (
+    dataset_versions,
+    datasets,
+    dead_letters,
+    inference,
+    models,
+    platform,
+    run_artifacts,
+    runs,
+)
 from services.inference.routes.views import ProblemDocument, StageAnnounced
 from services.inference.web.operations import Operation
 from services.inference.web.problems import MEDIA_TYPE
@@ -21,6 +30,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *datasets.OPERATIONS,
     *dataset_versions.OPERATIONS,
     *runs.OPERATIONS,
+    *run_artifacts.OPERATIONS,
     *dead_letters.OPERATIONS,
     *platform.OPERATIONS,
 )
@@ -30,7 +40,11 @@ API_VERSION = "1.0"
 """Of the HTTP interface, not of the program."""
 
 _PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
-_TYPES: dict[str, dict[str, Any]] = {"name": {"type": "string"}, "number": {"type": "integer", "minimum": 1}}
+_TYPES: dict[str, dict[str, Any]] = {
+    "name": {"type": "string"},
+    "path": {"type": "string"},
+    "number": {"type": "integer", "minimum": 1},
+}
 _REFERENCE = "#/components/schemas/{model}"
 
 

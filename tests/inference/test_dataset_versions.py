@@ -119,3 +119,34 @@ async def test_what_has_no_report_says_so(platform: Any, http: httpx.AsyncClient
         answer = await http.get(f"/v1/runs/{run_id}/report")
         assert answer.status_code == 404
         assert sentence in answer.json()["detail"]
+
+
+async def test_what_a_run_made_is_taken_away_file_by_file(platform: Any, http: httpx.AsyncClient) -> None:
+    source = await begun(platform, "run-fetched")
+    prepared = await put(platform, {"labels.json": '["好"]', "schema.json": "{}"})
+    event = DatasetPrepared(
+        run_id="run-fetched", name=NAME, recipe=source, ingested=source, dataset=prepared, task="text-classification",
+        parts={"train": 1}, labels=["好"],
+    )  # fmt: skip
+    await passed(platform, event, "preprocess")
+    listed = (await http.get("/v1/runs/run-fetched/artifacts/dataset")).json()
+    assert listed == {"digest": prepared.digest, "files": {"labels.json": len('["好"]'.encode()), "schema.json": 2}}
+    answer = await http.get("/v1/runs/run-fetched/artifacts/dataset/labels.json")
+    assert answer.text == '["好"]'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("run-fetched/artifacts/dataset/../../secret", "no "),
+        ("run-fetched/artifacts/dataset/nothing.parquet", "no file 'nothing.parquet'"),
+        ("run-fetched/artifacts/vault", "has no vault"),
+        ("run-fetched/artifacts/model", "it can be dataset, ingested, quarantine, report, vault"),
+        ("nobody/artifacts/dataset", "there is no run 'nobody'"),
+    ],
+)
+async def test_what_is_not_there_is_said(http: httpx.AsyncClient, path: str, says: str) -> None:
+    answer = await http.get(f"/v1/runs/{path}")
+    assert answer.status_code == 404
+    assert says in answer.text

@@ -1,14 +1,14 @@
-"""``tidemill datasets versions`` and ``tidemill datasets report``: where a dataset comes from, what was done to it."""
+"""``tidemill datasets versions``, ``report`` and ``fetch``: where a dataset comes from, what was done to it, itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from tidemill.cli.datasets import commands
-from tidemill.cli.screen import DataDirOption, JsonOption, UrlOption, print_document, screen
+from tidemill.cli.screen import DataDirOption, JsonOption, Misused, UrlOption, print_document, progress_bar, screen
 
 if TYPE_CHECKING:
     from tidemill.contracts.queries import DatasetVersionView
@@ -75,6 +75,35 @@ def report(
         print_document({"run_id": run, "file": str(target.absolute())})
     else:
         screen().print(f"the data report of {escape(run)} is in {escape(str(target))}; open it in a browser")
+
+
+@commands.command()
+def fetch(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id; see `tidemill runs list`.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new or empty folder.")],
+    what: Annotated[
+        str, typer.Option("--what", metavar="WHAT", help="dataset (prepared), ingested, quarantine, report or vault.")
+    ] = "dataset",
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Save what a run made of its dataset: Parquet files by part, with their schema."""
+    from rich.markup import escape
+
+    from tidemill.client import connect
+    from tidemill.contracts.queries import RunArtifact
+
+    if what not in get_args(RunArtifact):
+        raise Misused(f"there is no {what!r} to fetch; it can be {', '.join(get_args(RunArtifact))}")
+    with connect(url, data_dir) as platform, progress_bar(screen(as_json)) as progress:
+        platform.fetch(
+            run, to, what=cast("RunArtifact", what), received=lambda done, of: progress("fetching", done, of)
+        )
+    if as_json:
+        print_document({"run_id": run, "what": what, "folder": str(to.absolute())})
+    else:
+        screen().print(f"the {what} of {escape(run)} is in {escape(str(to))}")
 
 
 def _origin(one: DatasetVersionView) -> str:

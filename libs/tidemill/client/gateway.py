@@ -96,6 +96,25 @@ class Gateway:
 
         return self._patiently(send, None, repeat=False)
 
+    def download(self, path: str, target: Path) -> None:
+        """Write the answer to a GET into the file ``target``, streamed; its folder is made.
+
+        Raises:
+            NotReachable: nothing answers, or the answer broke off.
+            InvalidInput: the file cannot be written.
+        """
+        url = self.url
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _as_ours(url), self._connected(url).stream("GET", url + path) as response, target.open("wb") as file:
+                if response.is_error:
+                    response.read()
+                _refuse(response)
+                for chunk in response.iter_bytes(1 << 20):
+                    file.write(chunk)
+        except OSError as error:
+            raise InvalidInput(f"{error.filename or target} cannot be written: {error.strerror}") from None
+
     @contextmanager
     def events(self, path: str, *, silence: float) -> Iterator[Iterator[ServerSentEvent]]:
         """A stream of server-sent events; a read that takes longer than ``silence`` seconds ends it.

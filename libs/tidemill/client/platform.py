@@ -26,7 +26,16 @@ from tidemill.client.sources import (
 )
 from tidemill.client.uploads import files_to_upload
 from tidemill.contracts import RunState
-from tidemill.contracts.queries import DatasetRow, DatasetVersionView, DeadLetterView, ModelRow, ModelView, RunRow
+from tidemill.contracts.queries import (
+    ArtifactFiles,
+    DatasetRow,
+    DatasetVersionView,
+    DeadLetterView,
+    ModelRow,
+    ModelView,
+    RunArtifact,
+    RunRow,
+)
 from tidemill.errors import InvalidInput, TidemillError
 
 
@@ -179,6 +188,30 @@ class Platform:
     def data_report(self, run_id: str) -> str:
         """The data report of a run, one HTML page. Raises NotFound before its dataset is prepared."""
         return self._gateway.text(f"/v1/runs/{_segment(run_id)}/report")
+
+    def fetch(
+        self, run_id: str, to: Path | str, *, what: RunArtifact = "dataset", received: Sent | None = None
+    ) -> Path:
+        """Save what a run made of its dataset into the folder ``to``, which is made and has to be empty.
+
+        ``received`` is called with the bytes so far and in all, file by file.
+
+        Raises:
+            NotFound: there is no such run, or it has not made that.
+            InvalidInput: the folder is not empty, or cannot be written.
+        """
+        folder = Path(to)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InvalidInput(f"folder {folder} is not empty; name another one")
+        address = f"/v1/runs/{_segment(run_id)}/artifacts/{what}"
+        files = ArtifactFiles.model_validate(self._gateway.get(address)).files
+        done = 0
+        for path, size in sorted(files.items()):
+            self._gateway.download(f"{address}/{quote(path)}", folder / path)
+            done += size
+            if received is not None:
+                received(done, sum(files.values()))
+        return folder
 
     def delete_dataset(self, name: str) -> None:
         """Delete what the runs of a dataset that have ended took in and prepared; models trained on it stay.

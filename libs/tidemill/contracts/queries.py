@@ -178,6 +178,17 @@ class DatasetVersionView(Frozen):
     """Whether rows were put aside that could not be read."""
 
 
+RunArtifact = Literal["dataset", "ingested", "quarantine", "report", "vault"]
+"""What a run made of its dataset and can be taken away; ``dataset`` is the prepared one."""
+
+
+class ArtifactFiles(Frozen):
+    """An artifact's files: bytes by path."""
+
+    digest: str
+    files: dict[str, int]
+
+
 class DeadLetterView(Frozen):
     """One message that nobody could handle, and why."""
 
