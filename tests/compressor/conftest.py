@@ -19,6 +19,7 @@ from tidemill.datasets import PartWriter
 from tidemill.modelpack import Lineage, Metrics, ModelPackage, PackageWriter
 from tidemill.tasks.text_classification import training as task
 from tidemill.tasks.text_classification.metrics import evaluate_logits
+from tidemill.texts import TextPreparation
 
 TOPICS = {
     "银行": "退款 转账 信用卡 余额 手续费 money refund account card",
@@ -105,7 +106,8 @@ def _write_package(directory: Path, scratch: Path, rows: dict[str, list[tuple[st
     writer.tokenizer(scratch)
     with writer.variant("torch-fp32", format="safetensors", precision="fp32", entry="model.safetensors") as target:
         model.save_pretrained(target)
-    writer.signature(task.signature(tokenizer, labels, MAX_LENGTH, "torch-fp32"))
+    preparation = TextPreparation(strip_html=True, normalize=True, stop_words=("en",))
+    writer.signature(task.signature(tokenizer, labels, MAX_LENGTH, "torch-fp32", preparation=preparation))
     writer.metrics(Metrics(validation=figures["validation"], test=figures["test"]))
     writer.lineage(Lineage(dataset=DATASET, base="scratch", parts=SIZES, revision=1))
     return writer.finish()

@@ -116,6 +116,7 @@ def test_the_chosen_variant_serves_and_the_test_part_is_reported(done: Done) -> 
 def test_lineage_and_card_tell_where_it_comes_from(done: Done, trained: ModelPackage) -> None:
     assert done.package.lineage.trained == trained_event().model
     assert done.package.lineage.dataset == trained.lineage.dataset
+    assert done.package.signature.tokenization == trained.signature.tokenization, "it is served as it was trained"
     assert done.package.lineage.recipe["compression"]["quality_budget"] == 0.01
     card = (done.package.directory / "README.md").read_text(encoding="utf-8")
     assert all(name in card for name in VARIANTS)

@@ -22,6 +22,7 @@ from tidemill.contracts import ArtifactRef, DatasetPrepared, EvaluationSummary, 
 from tidemill.contracts.recipe import parse_recipe
 from tidemill.errors import InvalidInput, TransientError
 from tidemill.stage.definition import JobResult
+from tidemill.texts import TextPreparation
 
 Prepared = Callable[..., DatasetPrepared]
 
@@ -53,6 +54,17 @@ def test_a_plain_run_is_one_job(prepared: Prepared) -> None:
     (gpu,) = plan(prepared(), parse_recipe({"training": {"accelerator": "gpu"}}))
     assert gpu.resource_class == "gpu"
     assert gpu.spec == job.spec, "where it runs does not change the fingerprint"
+
+
+def test_the_rules_for_texts_go_to_the_job_and_leave_other_fingerprints_alone(prepared: Prepared) -> None:
+    (job,) = plan(prepared(), Recipe())
+    assert job.spec.model_dump(mode="json").keys() == {
+        "task", "dataset", "base", "from_scratch", "max_length", "normalize", "goal", "training", "fold",
+    }  # fmt: skip
+    rules = {"strip_html": True, "lowercase": True, "remove_stop_words": ["zh", "en", "zh"]}
+    (job,) = plan(prepared(), parse_recipe({"data": {"normalize": False, "text_rules": rules}}))
+    found = {name: job.spec.model_dump(mode="json")[name] for name in TextPreparation.model_fields}
+    assert found == {"strip_html": True, "normalize": False, "lowercase": True, "stop_words": ["en", "zh"]}
 
 
 def test_folds_are_jobs_beside_the_model(prepared: Prepared) -> None:

@@ -123,3 +123,19 @@ def test_serving_needs_no_training_framework() -> None:
         "print([name for name in heavy if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_texts_are_prepared_as_for_training_unless_they_are(tokenizer_json: Path) -> None:
+    rules = {"strip_html": True, "lowercase": True, "normalize": True, "stop_words": ("en", "zh")}
+    trained_so = TOKENIZATION.model_copy(update=rules)
+    raw, prepared = ["<p>My&nbsp;CARD was <b>Declined</b></p>", "我的退款&amp;lt;"], ["card declined", "退款&lt;"]
+    encode = TextEncoder(tokenizer_json, TOKENIZATION)
+    assert TextEncoder(tokenizer_json, trained_so)(raw)["input_ids"].tolist() == encode(prepared)["input_ids"].tolist()
+    again = TextEncoder(tokenizer_json, trained_so, prepared=True)(prepared)
+    assert again["input_ids"].tolist() == encode(prepared)["input_ids"].tolist()
+
+
+def test_a_package_with_stop_words_of_a_later_version_is_not_served(tokenizer_json: Path) -> None:
+    later = TOKENIZATION.model_copy(update={"stop_words": ("en", "ja")})
+    with pytest.raises(PermanentError, match=r"no list of stop words for 'ja'.*update Tidemill"):
+        TextEncoder(tokenizer_json, later)
