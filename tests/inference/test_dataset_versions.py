@@ -139,7 +139,7 @@ async def test_what_a_run_made_is_taken_away_file_by_file(platform: Any, http: h
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("run-fetched/artifacts/dataset/../../secret", "no "),
+        ("run-fetched/artifacts/dataset/..%2F..%2Fsecret", "no file '../../secret'"),
         ("run-fetched/artifacts/dataset/nothing.parquet", "no file 'nothing.parquet'"),
         ("run-fetched/artifacts/vault", "has no vault"),
         ("run-fetched/artifacts/model", "it can be dataset, ingested, quarantine, report, vault"),
