@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from daft import Expression
+from daft import DataType, Expression
 
 from tidemill.datasets import Column
 
@@ -33,6 +33,12 @@ class Change:
     fails: Mapping[str, Expression] = field(default_factory=dict)
     """Boolean by message: when it is true of any row, the run fails with the message and the first such row."""
     dropped_columns: tuple[str, ...] = ()
+    typed: Callable[[Mapping[str, DataType]], Change] | None = None
+    """What the change is instead, by the types of the frame's columns, where it depends on them."""
+
+    def for_types(self, types: Mapping[str, DataType]) -> Change:
+        """The change to a frame whose columns have these types."""
+        return self if self.typed is None else self.typed(types)
 
 
 class RowStep(Protocol):

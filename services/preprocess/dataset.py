@@ -15,6 +15,7 @@ from services.preprocess.assemble import assemble
 from services.preprocess.decisions import decide_duplicates, decide_parts, decide_rest
 from services.preprocess.engine import Engine
 from services.preprocess.label_counts import read_label_counts
+from services.preprocess.number_samples import read_number_samples
 from services.preprocess.plan import Plan, make_plan
 from services.preprocess.privacy import merged, write_vault
 from services.preprocess.shards import list_shards, single_shards
@@ -175,7 +176,8 @@ class _Preparation:
             write_vault(merged(vaults), self._output, plan.key)
 
     def _plan(self, dataset: Path) -> Plan:
-        return make_plan(self._spec, DatasetSchema.read(dataset), read_label_counts(dataset))
+        numbers = read_number_samples(dataset) if self._spec.privacy.looked_for else None
+        return make_plan(self._spec, DatasetSchema.read(dataset), read_label_counts(dataset), numbers)
 
     def _shard(self) -> ShardInfo:
         assert self._spec.shard is not None, "the stage plans map and apply with a shard"

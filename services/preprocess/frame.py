@@ -55,6 +55,7 @@ def fold(
     frame: DataFrame, columns: Mapping[str, Column], change: Change, *, number: int, name: str, says: str
 ) -> tuple[DataFrame, Folded]:
     """``frame`` after the step ``number``, whose expressions see the columns before it."""
+    change = change.for_types({field.name: field.dtype for field in frame.schema()})
     prefix = f"__{number}"
     new = dict(change.columns)
     changed = _changed(columns, change, frame)

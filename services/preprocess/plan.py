@@ -14,6 +14,7 @@ from daft import col
 
 from services.preprocess.change import Change, RowStep, Step
 from services.preprocess.fitted import FittedStep
+from services.preprocess.number_samples import NumberSamples
 from services.preprocess.privacy import makes_tokens, needs_key, privacy_steps, read_key
 from services.preprocess.repairs import repairs_for
 from services.preprocess.rules import fitted_steps, row_steps
@@ -81,8 +82,11 @@ class Plan:
         return named | {name: name for name in others[:6] if name not in named.values() and "text" not in named}
 
 
-def make_plan(spec: PreprocessSpec, schema: DatasetSchema, labels: LabelCounts | None = None) -> Plan:
-    """The plan for a dataset of that schema; ``labels``: rows by label by part, as ingest counted them.
+def make_plan(
+    spec: PreprocessSpec, schema: DatasetSchema, labels: LabelCounts | None = None, numbers: NumberSamples | None = None
+) -> Plan:
+    """The plan for a dataset of that schema; ``labels``: rows by label by part, as ingest counted them;
+    ``numbers``: the first values of columns of numbers.
 
     Reads the key of keyed treatments, where there are any. Raises InvalidInput when the recipe does not suit the
     dataset's columns, or the key is not there.
@@ -98,7 +102,7 @@ def make_plan(spec: PreprocessSpec, schema: DatasetSchema, labels: LabelCounts |
     private = treated_columns(spec.privacy)
     cleaning += row_steps(spec.data, _schema(spec.task, roles, repaired), labels, personal=private)
     cleaned = _after(cleaning, source)
-    personal = privacy_steps(spec.privacy, _schema(spec.task, roles, cleaned), key)
+    personal = privacy_steps(spec.privacy, _schema(spec.task, roles, cleaned), key, numbers)
     columns = _after(personal, cleaned)
     numbered = [Planned(number, step) for number, step in enumerate([*cleaning, *personal], 1)]
     return Plan(

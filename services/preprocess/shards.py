@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.preprocess.label_counts import keep_settled, read_label_counts
+from services.preprocess.number_samples import keep_samples
 from services.preprocess.spec import ShardInfo
 from services.preprocess.splits import PARTS
 from services.preprocess.work import Work
@@ -50,6 +51,7 @@ def _describe(dataset: Path, folder: Path) -> None:
     counts = read_label_counts(dataset)
     if counts is not None:
         keep_settled(counts, folder)
+    keep_samples(dataset, folder)
 
 
 def _rows(path: Path) -> int:

@@ -18,7 +18,7 @@ from tidemill.errors import InvalidInput
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.stage.definition import Job, JobResult, Stage
 
-REVISION = 3
+REVISION = 4
 
 Results = Sequence[JobResult[PreprocessResult]]
 

@@ -68,7 +68,8 @@ class Privacy(Section):
     """Personal data in the prepared dataset. Nothing is looked for unless the section says so."""
 
     detect: list[EntityName] | Literal["none", "structural"] = "none"
-    """What is looked for in text columns; ``structural`` is everything that needs no model."""
+    """What is looked for in texts, and in columns of numbers that hold it; ``structural`` is everything that needs no
+    model."""
     treatment: Treatment = "mask"
     """What happens to what is found."""
     entities: dict[EntityName, Treatment] = Field(default_factory=dict)

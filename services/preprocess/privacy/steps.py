@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.preprocess.change import RowStep
 from services.preprocess.privacy.columns_step import columns_step
 from services.preprocess.privacy.entities import structural
 from services.preprocess.privacy.entities_step import entities_step
+from services.preprocess.privacy.numbers import NumberSample
 from services.preprocess.privacy.text_scan import TextScan
 from services.preprocess.privacy.treatment import KEYED, needed
 from tidemill.contracts.privacy import ColumnPrivacy, EntityName, Privacy, Treatment
 from tidemill.datasets import DatasetSchema
 
 
-def privacy_steps(privacy: Privacy, schema: DatasetSchema, key: bytes | None) -> list[RowStep]:
-    """The steps: one for what is found in text columns, one for ``privacy.columns``; none for what is not asked.
+def privacy_steps(
+    privacy: Privacy, schema: DatasetSchema, key: bytes | None, numbers: Mapping[str, NumberSample] | None = None
+) -> list[RowStep]:
+    """The steps: one for what is found in texts and numbers, one for ``privacy.columns``; none for what is not asked.
 
-    They are pure, and can be pickled together with the key that they hold. Where ``makes_tokens(privacy)``, they fill
-    the hidden column ``tokens.TOKENS``.
+    ``numbers``: the first values of columns of numbers, see ``numbers.kinds_in``. The steps are pure, and can be
+    pickled together with the key that they hold. Where ``makes_tokens(privacy)``, they fill the hidden column
+    ``tokens.TOKENS``.
 
     Raises:
         InvalidInput: a treatment needs a key, a region is no country.
@@ -29,7 +35,7 @@ def privacy_steps(privacy: Privacy, schema: DatasetSchema, key: bytes | None) ->
     steps: list[RowStep] = []
     if privacy.looked_for:
         scan = TextScan(entity_treatments(privacy), regions, key, privacy.model)
-        steps.append(entities_step(scan, schema, apart=frozenset(rules)))
+        steps.append(entities_step(scan, schema, apart=frozenset(rules), numbers=numbers or {}))
     if rules:
         tokens_before = bool(privacy.looked_for) and "token" in entity_treatments(privacy).values()
         steps.append(columns_step(rules, schema, regions, key, tokens_before=tokens_before))

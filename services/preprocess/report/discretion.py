@@ -7,7 +7,7 @@ them is masked, and a column that is treated as a whole shows none. The label's 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -20,10 +20,11 @@ from tidemill.datasets.profile import ColumnFigures, DatasetProfile, PartFigures
 
 class Discretion:
     """What is left out. ``label`` is the column with the class; the columns of ``privacy`` are those treated as a
-    whole."""
+    whole, and ``numbers`` those of numbers that hold personal data, whose histogram would show it too."""
 
-    def __init__(self, privacy: Privacy, label: str | None) -> None:
+    def __init__(self, privacy: Privacy, label: str | None, numbers: Collection[str] = ()) -> None:
         self._privacy = privacy
+        self._whole = frozenset((*privacy.columns, *numbers))
         self._label = label
 
     def profile(self, profile: DatasetProfile) -> DatasetProfile:
@@ -49,7 +50,7 @@ class Discretion:
         return intake.model_copy(update=changes)
 
     def _column(self, column: ColumnFigures) -> ColumnFigures:
-        if column.name in self._privacy.columns:
+        if column.name in self._whole:
             return column.model_copy(update={"values": {}, "numbers": None, "markers": {}, "distinct": None})
         if column.name == self._label or not column.values:
             return column
@@ -66,7 +67,7 @@ class Discretion:
         return drift.model_copy(update={"columns": columns, "labels": labels})
 
     def _column_drift(self, column: ColumnDrift) -> ColumnDrift:
-        if column.column in self._privacy.columns:
+        if column.column in self._whole:
             return column.model_copy(update={"new_values": [], "vanished_values": []})
         if column.column == self._label:
             return column

@@ -66,7 +66,8 @@ class DataReport(Frozen):
     before: DatasetProfile
     after: DatasetProfile
     personal_left: dict[str, int] = Field(default_factory=dict)
-    """Findings of personal data in the prepared texts, by kind; only of kinds that were looked for."""
+    """Findings of personal data in the prepared texts, by kind; only of kinds that were looked for and need
+    no model: names and addresses are not counted again."""
     gate: list[Finding] = Field(default_factory=list)
 
     @property

@@ -6,7 +6,7 @@ Knows files; neither the stage nor who asks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -14,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from services.preprocess.number_samples import read_number_samples
 from services.preprocess.privacy import find
+from services.preprocess.privacy.numbers import kinds_in, numbers_left
 from services.preprocess.report.discretion import Discretion
 from services.preprocess.report.document import DataReport, PreparationStatistics
 from services.preprocess.report.gate import judge
 from services.preprocess.report.page import render_page
 from tidemill.contracts.preparation import QualityGate
-from tidemill.contracts.privacy import STRUCTURAL, Privacy
+from tidemill.contracts.privacy import STRUCTURAL, EntityName, Privacy
 from tidemill.datasets import Column, DatasetSchema, part_shards
 from tidemill.datasets.canonical import write_json
 from tidemill.datasets.intake import IntakeReport
@@ -31,9 +33,13 @@ from tidemill.jobs.report import ProgressReport
 
 _OWN = frozenset(("row", "fold"))
 """Columns of a prepared dataset that are the preparation's own."""
-_READ = frozenset(("text", "category", "integer", "nested"))
-"""Kinds of columns that personal data can be left in: a card's number is a whole number too."""
+_READ = frozenset(("text", "category", "nested"))
+"""Kinds of columns whose texts are read for personal data that is left."""
+_NUMBERS = frozenset(("integer", "number"))
 _BATCH = 1 << 16
+
+PersonalNumbers = Mapping[str, Collection[EntityName]]
+"""Kinds of personal data by column of numbers that holds some."""
 
 
 def make_report(
@@ -50,9 +56,10 @@ def make_report(
     """
     schema = DatasetSchema.read(prepared)
     statistics = _statistics(prepared)
-    after, left = _measured(prepared, schema, statistics, privacy, progress)
     roles = DatasetSchema.read(ingested).roles
-    discretion = Discretion(privacy, roles.get("label"))
+    numbers = _personal_numbers(ingested, privacy, roles.get("label"))
+    after, left = _measured(prepared, schema, statistics, privacy, numbers, progress)
+    discretion = Discretion(privacy, roles.get("label"), numbers)
     report = DataReport(
         task=schema.task,
         roles=roles,
@@ -76,8 +83,27 @@ def _statistics(prepared: Path) -> PreparationStatistics:
         raise CorruptArtifact(f"the prepared dataset's statistics.json cannot be read: {error}") from None
 
 
+def _personal_numbers(ingested: Path, privacy: Privacy, label: str | None) -> PersonalNumbers:
+    """What the columns of numbers hold, as the step that treats them has it."""
+    if not privacy.looked_for:
+        return {}
+    samples = read_number_samples(ingested)
+    columns = [column for column in DatasetSchema.read(ingested).columns if column.name != label]
+    held = {
+        column.name: kinds_in(column.name, samples.get(column.name), privacy.looked_for, privacy.regions)
+        for column in columns
+        if column.kind in _NUMBERS or column.name in samples
+    }
+    return {name: kinds for name, kinds in held.items() if kinds}
+
+
 def _measured(
-    prepared: Path, schema: DatasetSchema, statistics: PreparationStatistics, privacy: Privacy, progress: ProgressReport
+    prepared: Path,
+    schema: DatasetSchema,
+    statistics: PreparationStatistics,
+    privacy: Privacy,
+    numbers: PersonalNumbers,
+    progress: ProgressReport,
 ) -> tuple[DatasetProfile, dict[str, int]]:
     """The figures of the rows that are left, and the personal data in them that was looked for."""
     columns = [column for column in schema.columns if column.name not in _OWN]
@@ -91,6 +117,9 @@ def _measured(
             running.update(column)
         for text in chain.from_iterable(texts_in(batch.column(name)) for name in read):
             left.update(find(text, looked_for, privacy.regions, reserved=False).counts())
+        for column, values in zip(columns, batch.columns, strict=True):
+            if column.kind in _NUMBERS and column.name in numbers:
+                left.update(numbers_left(values, column.name, numbers[column.name], privacy.regions))
         done += batch.num_rows
         progress.progress(done / max(1, rows), f"{done:,} rows measured")
         if progress.stop_requested:

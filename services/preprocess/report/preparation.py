@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import get_args
 
@@ -83,11 +84,17 @@ def _personal(report: DataReport) -> str:
         (kind, [Bar(found.get(kind, 0), "var(--after)", f"{found.get(kind, 0):,} found")], f"{found.get(kind, 0):,}")
         for kind in kinds
     ]
-    left = sum(report.personal_left.values())
-    says = (
-        "Nothing of what was looked for is left." if not left else f"{left:,} findings are left in the prepared data."
-    )
-    return bars(rows, "Personal data found, by kind") + f"<p>{says}</p>"
+    return bars(rows, "Personal data found, by kind") + f"<p>{_left(report.personal_left, kinds)}</p>"
+
+
+def _left(counted: Mapping[str, int], kinds: Sequence[str]) -> str:
+    """What is left of what was counted once more in the prepared data, and what was not."""
+    left, names = sum(counted.values()), ", ".join(sorted(counted))
+    says = [f"{left:,} findings are left in the prepared data." if left else f"Nothing of {names} is left."]
+    by_model = sorted(kind for kind in kinds if kind not in counted)
+    if by_model:
+        says.append(f"What is left of {', '.join(by_model)} was not counted: a model finds it, and may miss some.")
+    return " ".join(says if counted else says[1:])
 
 
 def _anonymity(figures: dict[str, object]) -> str:

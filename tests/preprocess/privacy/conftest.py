@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from services.preprocess.privacy import TOKENS, find, privacy_steps
+from services.preprocess.privacy.numbers import NumberSample
 from services.preprocess.python_calls import with_columns
 from tidemill.contracts.privacy import STRUCTURAL, EntityName, Privacy
 from tidemill.datasets import Column, DatasetSchema
@@ -58,6 +59,7 @@ def treat() -> Treat:
     def run(
         privacy: Mapping[str, Any], table: pa.Table, kinds: Mapping[str, str] | None = None,
         roles: Mapping[str, str] | None = None, key: bytes | None = KEY,
+        numbers: Mapping[str, NumberSample] | None = None,
     ) -> Treated:  # fmt: skip
         if key is not None:
             privacy = {"key": "env:UNUSED_HERE", **privacy}
@@ -65,8 +67,8 @@ def treat() -> Treat:
         columns = {name: Column.model_validate({"name": name, "kind": kind}) for name, kind in kinds.items()}
         schema = DatasetSchema(task="text-classification", roles=dict(roles or {}), columns=list(columns.values()))
         frame, counts = daft.from_arrow(table), {}
-        for number, step in enumerate(privacy_steps(Privacy.model_validate(privacy), schema, key)):
-            change = step.change(columns)
+        for number, step in enumerate(privacy_steps(Privacy.model_validate(privacy), schema, key, numbers)):
+            change = step.change(columns).for_types({field.name: field.dtype for field in frame.schema()})
             hidden = {f"__{number}_{at}": value for at, value in enumerate(change.counts.values())}
             counts |= dict(zip(change.counts, hidden, strict=True))
             frame = with_columns(frame, {**change.columns, **hidden, f"__gone_{number}": _flag(change.remove)})

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from services.preprocess.report.preparation import _left
 from services.preprocess.spec import report_spec
 from services.preprocess.stage import preprocess
 from tests.preprocess.conftest import prepare_folder, write_ingested
@@ -37,12 +38,39 @@ def test_personal_data_that_is_left_in_numbers_and_nested_values_is_counted(tmp_
         }
     )
     recipe: dict[str, Any] = {
-        "data": {"quality": {"max_personal_data": 0}}, "privacy": {"detect": ["payment_card", "email"]},
+        "data": {"quality": {"max_personal_data": 0}},
+        "privacy": {"detect": ["payment_card", "email"], "treatment": "keep"},
     }  # fmt: skip
     report, _, result = reported(tmp_path, table, {"label": "y"}, "tabular-classification", **recipe)
-    assert report["personal_left"] == {"payment_card": ROWS, "email": ROWS}
+    assert report["personal_left"] == {"payment_card": ROWS, "email": 2 * ROWS}
     assert [finding["rule"] for finding in report["gate"] if not finding["kept"]] == ["max_personal_data"]
     assert len(result.broken) == 1
+
+
+def test_numbers_that_are_treated_are_not_in_the_report(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "contact": [138_0013_8000 + n for n in range(ROWS)],
+            "amount": [4_155_552_000 + 7 * n for n in range(ROWS)],
+            "y": [("a", "b")[n % 2] for n in range(ROWS)],
+        }
+    )
+    recipe: dict[str, Any] = {"privacy": {"detect": ["phone"], "regions": ["CN"]}}
+    report, page, _ = reported(tmp_path, table, {"label": "y"}, "tabular-classification", **recipe)
+    assert report["personal_left"] == {"phone": 0}
+    assert "13800138" not in page + json.dumps(report)
+    assert "Nothing of phone is left." in page
+    assert "4155552" in json.dumps(report)
+
+
+def test_the_page_says_that_names_were_not_counted_again() -> None:
+    both = _left({"email": 0}, ["email", "person", "address"])
+    assert both == (
+        "Nothing of email is left. "
+        "What is left of address, person was not counted: a model finds it, and may miss some."
+    )
+    assert _left({}, ["person"]).startswith("What is left of person was not counted")
+    assert _left({"email": 3}, ["email"]) == "3 findings are left in the prepared data."
 
 
 def test_the_page_shows_the_most_frequent_words(tmp_path: Path) -> None:
