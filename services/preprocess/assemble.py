@@ -101,6 +101,6 @@ def _source_parts(shards: Sequence[ShardInfo]) -> dict[str, str]:
     found: dict[str, str] = {}
     for shard in shards:
         for part in parts_of(shard):
-            if part in given or (part not in given and part not in found):
+            if part in given or part not in found:
                 found[part] = part if part in given else shard.part
     return {part: found[part] for part in PARTS if part in found}

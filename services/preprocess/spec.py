@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from services.preprocess.tools import tools_of
+from services.preprocess.tools import hook_of, tools_of
 from tidemill.contracts import Frozen, Recipe
 from tidemill.contracts.data import Data
 from tidemill.contracts.privacy import ColumnPrivacy, Privacy, Treatment
@@ -60,6 +60,8 @@ class PreprocessSpec(Frozen):
     """Fingerprint of the key of keyed treatments: another key, another outcome."""
     tools: dict[str, str] = Field(default_factory=dict)
     """What else the outcome depends on, see ``tools``."""
+    hook: str | None = None
+    """Fingerprint of the code that ``data.augment.text.back_translation`` names."""
     engine: Literal["local", "ray"] = "local"
     shard: ShardInfo | None = None
     shards: tuple[ShardInfo, ...] = ()
@@ -75,7 +77,7 @@ class PreprocessSpec(Frozen):
         roles = {role: column for role in ROLES if (column := getattr(recipe.data, role)) is not None}
         return cls(
             task=task, roles=roles, data=data, privacy=recipe.privacy, key=_key(recipe.privacy),
-            tools=tools_of(data, recipe.privacy), engine=recipe.data.engine,
+            tools=tools_of(data, recipe.privacy), hook=hook_of(data), engine=recipe.data.engine,
         )  # fmt: skip
 
     @property
@@ -168,7 +170,7 @@ def treated_columns(privacy: Privacy) -> list[str]:
 def decide_spec(spec: PreprocessSpec, shards: tuple[ShardInfo, ...]) -> PreprocessSpec:
     """What decisions about all rows depend on: not on how training texts are augmented afterwards."""
     data = only(spec.data, (*CLEANING, *DUPLICATES, *SPLITTING, *(field for field in FITTING if field != "augment")))
-    return spec.model_copy(update={"kind": "decide", "data": data, "shards": shards})
+    return spec.model_copy(update={"kind": "decide", "data": data, "hook": None, "shards": shards})
 
 
 def map_spec(spec: PreprocessSpec, shard: ShardInfo) -> PreprocessSpec:

@@ -75,8 +75,10 @@ def more_texts(plan: Plan, spec: PreprocessSpec, allowed_hooks: Sequence[str]) -
     rule = spec.data.augment.text
     if rule is None:
         return None
-    hook = None if rule.back_translation is None else find_hook(rule.back_translation, allowed_hooks)
-    return MoreTexts(rule, plan.roles["text"], hook, normalised=spec.data.normalize)
+    normalised = spec.data.normalize
+    named = rule.back_translation
+    hook = None if named is None else find_hook(named, allowed_hooks, normalised=normalised)
+    return MoreTexts(rule, plan.roles["text"], hook, normalised=normalised)
 
 
 class TrainingWords:

@@ -59,7 +59,3 @@ class Duplicates:
     removed: npt.NDArray[np.int8]
     group: npt.NDArray[np.int64]
     pairs: tuple[Pair, ...]
-
-    def count(self, reason: Reason) -> int:
-        """Rows that went for this reason."""
-        return int((self.removed == reason).sum())

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tidemill.errors import InvalidInput, TidemillError
+from tidemill.texts import normalize
 
 SETTING = "TIDEMILL_PREPROCESS_ALLOWED_HOOKS"
 
@@ -20,6 +21,8 @@ class TextHook:
 
     name: str
     function: Callable[[list[str]], list[str]]
+    normalised: bool = False
+    """Whether what it gives is normalised, as the texts of the dataset are."""
 
     def __call__(self, texts: list[str]) -> list[str]:
         """The function's texts. Raises InvalidInput naming the hook when it fails or gives anything else."""
@@ -36,10 +39,10 @@ class TextHook:
                 f"the hook {self.name} got {len(texts):,} texts and gave {len(found):,} values; it has to give one "
                 "text for each, in their order"
             )
-        return found
+        return [normalize(text) for text in found] if self.normalised else found
 
 
-def find_hook(name: str, allowed: Collection[str]) -> TextHook:
+def find_hook(name: str, allowed: Collection[str], *, normalised: bool = False) -> TextHook:
     """The function ``module:function``; ``allowed`` holds modules and ``module:function`` names.
 
     Raises:
@@ -59,4 +62,4 @@ def find_hook(name: str, allowed: Collection[str]) -> TextHook:
         raise InvalidInput(f"the hook {name} cannot be found: {error}; install it beside the service") from None
     if not callable(found):
         raise InvalidInput(f"the hook {name} is no function")
-    return TextHook(name, found)
+    return TextHook(name, found, normalised)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from services.preprocess.change import ROW
 from services.preprocess.rules import augment_texts, find_hook
 from services.preprocess.rules.augmentation import changed
+from services.preprocess.spec import PreprocessSpec, ShardInfo, decide_spec, map_spec, steps_of
+from tidemill.contracts import parse_recipe
 from tidemill.contracts.preparation import TextAugmentation
 from tidemill.errors import InvalidInput
 
@@ -107,6 +110,39 @@ def test_the_first_copy_is_the_back_translation(translators: str) -> None:
     assert copies[0] == f"back {TEXTS[0]}"
     assert copies[2] == f"back {TEXTS[1]}"
     assert copies[1] not in (copies[0], TEXTS[0])
+
+
+def test_a_back_translation_is_normalised_as_other_texts_are(translators: str) -> None:
+    hook = find_hook(f"{translators}:good", {translators}, normalised=True)
+    assert hook([" e\u0301  x\x00"]) == ["back é x"]
+
+
+def test_the_code_of_a_hook_is_part_of_what_the_outcome_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "house_of_hooks"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = parse_recipe({"data": {"augment": {"text": {"back_translation": "house_of_hooks.de:translate"}}}})
+    specs = []
+    for code in ("a = 1", "a = 2"):
+        (package / "de.py").write_text(code)
+        specs.append(PreprocessSpec.of("text-classification", recipe))
+    assert specs[0].hook != specs[1].hook
+    assert specs[0].hook is not None
+    shard = ShardInfo(part="data", number=0, first=1, rows=1)
+    assert map_spec(specs[0], shard) == map_spec(specs[1], shard)
+    assert decide_spec(specs[0], (shard,)) == decide_spec(specs[1], (shard,))
+    assert steps_of(specs[0]) == steps_of(specs[1])
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere_at_all:f", "sys:f", "os.path.x:f", ":f", "", "the_operators_translators:good"]
+)
+def test_a_hook_without_a_file_has_no_fingerprint(translators: str, name: str) -> None:
+    recipe = parse_recipe({"data": {"augment": {"text": {"back_translation": name}}}})
+    assert PreprocessSpec.of("text-classification", recipe).hook is None
 
 
 def test_a_back_translation_that_changes_nothing_is_none(translators: str) -> None:
