@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import Field
-from tidemill.datasets.intake import IntakeReport
-from tidemill.datasets.profile import DatasetProfile
 
 from services.preprocess.tally import StepTally
 from tidemill.contracts import Frozen
+from tidemill.datasets.intake import IntakeReport
+from tidemill.datasets.profile import DatasetProfile
 
 
 class DuplicatePair(Frozen):
