@@ -48,7 +48,7 @@ def test_folds_of_a_cross_validation_run_on_two_replicas(replicated: Whole, tmp_
     assert view.state == "finished", view.error
     assert view.cross_validation is not None
     assert len(view.cross_validation.folds) == 5
-    assert view.cross_validation.mean["accuracy"] > 0.8
+    assert view.cross_validation.mean["accuracy"] > 0.6
     spans = replicated.document("trace", run.run_id)["spans"]
     folds = [span for span in spans if span["name"].startswith("train fold")]
     assert len(folds) == 5
