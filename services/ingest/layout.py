@@ -48,7 +48,7 @@ def named_parts(names: Sequence[str], data: Data) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {}
     taken: dict[str, str] = {}
     for part in ("data", *PARTS):
-        pattern = data.files.get(part)  # type: ignore[call-overload]
+        pattern = data.files.get(part)
         if pattern is None:
             continue
         chosen = [name for name in names if _matches(name, pattern)]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PARTS = ("train", "validation", "test")
-PART_OF_WORD = {
+from tidemill.contracts.data import PartName
+
+PARTS: tuple[PartName, ...] = ("train", "validation", "test")
+PART_OF_WORD: dict[str, PartName] = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
     "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def part_in_name(name: str) -> str | None:
+def part_in_name(name: str) -> PartName | None:
     """The part that a word of ``name`` says; None when there is no such word, or words of several parts."""
     parts = {PART_OF_WORD[word] for word in _WORD.findall(name.casefold()) if word in PART_OF_WORD}
     return parts.pop() if len(parts) == 1 else None

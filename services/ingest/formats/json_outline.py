@@ -90,7 +90,9 @@ def _parts(path: Path, keys: list[str]) -> dict[str, tuple[str, ...]]:
             f"{path.name} holds lists of rows under {', '.join(keys[:10])}, and {nameless[0]!r} says no part "
             "(train, validation, test); keep one list, or name them by their parts"
         )
-    parts = {part: tuple(key for key in keys if part_in_name(key) == part) for part in PARTS}
+    parts: dict[str, tuple[str, ...]] = {
+        part: tuple(key for key in keys if part_in_name(key) == part) for part in PARTS
+    }
     found = {part: keys for part, keys in parts.items() if keys}
     if len(found) == 1:
         return {"data": tuple(keys)}

@@ -9,14 +9,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from services.ingest.media.tree import Found, MediaKind, folders, media, shown
+from services.ingest.names import PART_OF_WORD, PARTS
 from tidemill.contracts.data import PartName
 from tidemill.errors import InvalidInput
 
-_PART_OF_NAME: dict[str, PartName] = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
-    "dev": "validation", "test": "test", "testing": "test",
-}  # fmt: skip
-_ORDER: tuple[PartName, ...] = ("data", "train", "validation", "test")
+_ORDER: tuple[PartName, ...] = ("data", *PARTS)
 _WORD = re.compile(r"[a-z]+")
 _DEPTH = 4
 
@@ -95,7 +92,7 @@ def fits(path: str, pattern: str) -> bool:
 def part_of_name(*names: str) -> PartName | None:
     """The part that the words of these names say (``instances_train2017.json``), the first name first."""
     for name in names:
-        said = {_PART_OF_NAME[word] for word in _WORD.findall(name.casefold()) if word in _PART_OF_NAME}
+        said = {PART_OF_WORD[word] for word in _WORD.findall(name.casefold()) if word in PART_OF_WORD}
         if len(said) == 1:
             return said.pop()
     return None
@@ -111,7 +108,7 @@ def _part_folders(top: Path, kind: MediaKind) -> dict[PartName, str]:
     siblings: dict[str, dict[PartName, str]] = {}
     for folder in folders(top, _DEPTH):
         above, _, name = folder.rpartition("/")
-        part = _PART_OF_NAME.get(name.casefold())
+        part = PART_OF_WORD.get(name.casefold())
         if not folder or part is None or next(media(top / folder, kind), None) is None:
             continue
         found = siblings.setdefault(above, {})
