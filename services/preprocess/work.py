@@ -24,6 +24,7 @@ from typing import Any
 
 from services.preprocess.spec import ShardInfo
 from services.preprocess.tally import StepTally
+from tidemill.datasets import canonical
 from tidemill.errors import CorruptArtifact
 
 
@@ -93,8 +94,7 @@ def read_tallies(beside: Path) -> list[StepTally]:
 def write_json(path: Path, document: Any) -> None:
     """Canonical JSON: the same content is always the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    canonical.write_json(path, document, sort_keys=True)
 
 
 def read_json(path: Path) -> Any:

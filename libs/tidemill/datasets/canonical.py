@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write ``document`` to ``path``: UTF-8, no white space, one line. The keys of a mapping keep their order."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def write_json(path: Path, document: Any, *, sort_keys: bool = False) -> None:
+    """Write ``document`` to ``path``: UTF-8, no white space, one line.
+
+    The keys of a mapping keep their order, which may say something, unless they are to be sorted.
+    """
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=sort_keys)
     path.write_text(text + "\n", encoding="utf-8")

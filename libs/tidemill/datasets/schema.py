@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from tidemill.contracts import Frozen
+from tidemill.datasets.canonical import write_json
 from tidemill.errors import CorruptArtifact
 
 SCHEMA_FILE = "schema.json"
@@ -40,8 +40,7 @@ class DatasetSchema(Frozen):
 
     def write(self, dataset: Path) -> None:
         """Write it into the directory of a dataset; the same schema is always the same bytes."""
-        text = json.dumps(self.model_dump(mode="json"), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        (dataset / SCHEMA_FILE).write_text(text + "\n", encoding="utf-8")
+        write_json(dataset / SCHEMA_FILE, self.model_dump(mode="json"), sort_keys=True)
 
     @classmethod
     def read(cls, dataset: Path) -> DatasetSchema:
