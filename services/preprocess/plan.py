@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import cast
 
 from daft import col
 
@@ -20,13 +21,13 @@ from services.preprocess.repairs import repairs_for
 from services.preprocess.rules import fitted_steps, row_steps
 from services.preprocess.rules.labels import LabelCounts
 from services.preprocess.spec import PreprocessSpec, treated_columns
+from tidemill.contracts.data import TaskName
 from tidemill.datasets import Column, DatasetSchema
 from tidemill.errors import InvalidInput
+from tidemill.tasks import task_schema
 
 ROW, FOLD = "row", "fold"
 """Columns that a prepared dataset has beside its own."""
-CLASSES = frozenset(("text-classification", "tabular-classification", "image-classification", "audio-classification"))
-"""Tasks whose label is one of a few classes."""
 _LONG = frozenset(("text", "image", "audio", "nested"))
 
 CONTRADICTIONS, DUPLICATES, KEEP_APART, NEAR_DUPLICATES, KEEP_NEAR_APART = range(1000, 1005)
@@ -65,7 +66,7 @@ class Plan:
     @property
     def label(self) -> str | None:
         """The column with the class, of a task that has classes."""
-        return self.roles.get("label") if self.task in CLASSES else None
+        return self.roles.get("label") if task_schema(cast(TaskName, self.task)).HAS_CLASSES else None
 
     def short_columns(self, named: Sequence[str]) -> list[str]:
         """Columns that decisions may look at: those of short values, and the ones ``named``, which have to be there."""

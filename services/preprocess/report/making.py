@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from services.preprocess.number_samples import read_number_samples
+from services.preprocess.plan import FOLD, ROW
 from services.preprocess.privacy import find
 from services.preprocess.privacy.numbers import kinds_in, numbers_left
 from services.preprocess.report.discretion import Discretion
@@ -31,8 +32,6 @@ from tidemill.datasets.statistics import ColumnStatistics
 from tidemill.errors import CorruptArtifact, HandedBack
 from tidemill.jobs.report import ProgressReport
 
-_OWN = frozenset(("row", "fold"))
-"""Columns of a prepared dataset that are the preparation's own."""
 _READ = frozenset(("text", "category", "nested"))
 """Kinds of columns whose texts are read for personal data that is left."""
 _NUMBERS = frozenset(("integer", "number"))
@@ -106,7 +105,7 @@ def _measured(
     progress: ProgressReport,
 ) -> tuple[DatasetProfile, dict[str, int]]:
     """The figures of the rows that are left, and the personal data in them that was looked for."""
-    columns = [column for column in schema.columns if column.name not in _OWN]
+    columns = [column for column in schema.columns if column.name not in (ROW, FOLD)]
     figures = [ColumnStatistics(column.name, kind=column.kind, strings=False) for column in columns]
     looked_for = [entity for entity in privacy.looked_for if entity in STRUCTURAL]
     read = [column.name for column in columns if column.kind in _READ] if looked_for else []
