@@ -17,7 +17,7 @@ from tidemill.bus import Bus
 from tidemill.bus.cloudevents import derived_run_id, parse_event
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
-from tidemill.contracts import DatasetPrepared, DatasetPublished, Recipe, RecipeError
+from tidemill.contracts import DatasetPrepared, DatasetPublished, Recipe, RecipeError, StageEvent
 from tidemill.errors import PermanentError, TidemillError, TransientError
 from tidemill.records.schema import ResultRecord
 from tidemill.stage.definition import E, Job, R, S, Stage
@@ -197,7 +197,7 @@ class Planner(Generic[E, S, R]):
     def _fingerprints(self, event: E, jobs: Sequence[Job[S]]) -> list[str]:
         stage = self._stage
         hardware = hardware_class() if stage.hardware_matters else None
-        salt = None if event.use_cache else event.run_id
+        salt = _salt(event)
         return [
             job_fingerprint(stage.name, stage.revision, job.spec, job.inputs, hardware=hardware, salt=salt)
             for job in jobs
@@ -205,7 +205,6 @@ class Planner(Generic[E, S, R]):
 
     def _command(self, course: _Course[E], job: Job[S], index: int, fingerprints: list[str]) -> JobCommand:
         event = course.event
-        salt = None if event.use_cache else event.run_id
         return JobCommand(
             project=event.project,
             run_id=event.run_id,
@@ -221,7 +220,7 @@ class Planner(Generic[E, S, R]):
             earlier=course.rounds,
             rounds=self._stage.follow is not None,
             cause=course.cause,
-            steps=step_fingerprints(self._stage.name, self._stage.revision, job.steps, job.inputs, salt=salt),
+            steps=step_fingerprints(self._stage.name, self._stage.revision, job.steps, job.inputs, salt=_salt(event)),
         )
 
     async def _queue(self, command: JobCommand, cause: str) -> None:
@@ -231,3 +230,8 @@ class Planner(Generic[E, S, R]):
             command.model_dump_json().encode(),
             {"Nats-Msg-Id": command.message_id(cause), "content-type": "application/json"},
         )
+
+
+def _salt(event: DatasetPublished | StageEvent) -> str | None:
+    """What sets the fingerprints of a run apart that neither uses nor feeds the cache."""
+    return None if event.use_cache else event.run_id
