@@ -32,6 +32,7 @@ from tidemill.datasets.schema import ColumnKind
 from tidemill.datasets.statistics import ColumnStatistics
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.tasks import check_labels, check_until, resolve_task, task_schema
+from tidemill.tasks.classes import MAX_LABELS
 from tidemill.telemetry import span
 
 
@@ -112,7 +113,7 @@ def _statistics(name: str, data: Data, kind: ColumnKind | None, strings: bool) -
     known: ColumnKind | None = "text" if kind == "category" else kind
     return ColumnStatistics(
         name, kind=declared or (None if strings else known), declared=declared is not None, strings=strings,
-        markers=data.missing.markers, decimal_comma=data.types.decimal_comma,
+        markers=data.missing.markers, decimal_comma=data.types.decimal_comma, most_counted=MAX_LABELS,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from tidemill.datasets.schema import ColumnKind
 from tidemill.datasets.values import as_numbers
 
 MAX_COUNTED = 10_000
-"""Distinct values of a column that are counted; more than this are no classes."""
+"""Distinct values of a column that are counted, unless it is said how many matter."""
 _MAX_CHARACTERS = 1 << 23
 """Of all distinct values together; beyond, they are not counted."""
 _LONGEST_KEPT = 200
@@ -43,17 +43,19 @@ class ColumnStatistics:
         strings: bool = True,
         markers: Sequence[str] = (),
         decimal_comma: bool = False,
+        most_counted: int = MAX_COUNTED,
     ) -> None:
         self.name = name
         self.strings = strings
         self.values: Counter[str] | None = Counter()
-        """Rows of each value; None once there are more than ``MAX_COUNTED``, or more than 8 million characters."""
+        """Rows of each value; None once there are more than ``most_counted``, or more than 8 million characters."""
         self._kind = kind
         self._settled = declared or kind not in (None, "text")
         self._is_text = True
         self._markers = pa.array(markers if strings else [], pa.string())
         self._comma = decimal_comma
         self._possible = PossibleKinds(decimal_comma=decimal_comma)
+        self._most_counted = most_counted
         self._opaque = False
         self._rows = self._empty = self._padded = self._distinct_characters = 0
         self._marked: Counter[str] = Counter()
@@ -147,12 +149,12 @@ class ColumnStatistics:
         return values.filter(pc.invert(empty)), counts.filter(pc.invert(empty))
 
     def _count(self, values: pa.Array, counts: Sequence[int]) -> None:
-        if self.values is None or len(values) > MAX_COUNTED:
+        if self.values is None or len(values) > self._most_counted:
             self.values = None
             return
         for value, rows in zip(values.to_pylist(), counts, strict=True):
             if value not in self.values:
                 self._distinct_characters += len(value)
             self.values[value] += rows
-        if len(self.values) > MAX_COUNTED or self._distinct_characters > _MAX_CHARACTERS:
+        if len(self.values) > self._most_counted or self._distinct_characters > _MAX_CHARACTERS:
             self.values = None
