@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.inference.gateway import Gateway, gateway_of
+from services.inference.routes.run_artifacts import artifacts_of
 from services.inference.web.operations import JSON, Operation, Query, json_response
-from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPrepared, Event
+from tidemill.contracts import ArtifactRef, DatasetIngested
 from tidemill.contracts.queries import DatasetVersionView
 from tidemill.errors import InvalidInput, NotFound
 from tidemill.records.schema import DatasetVersionRecord
@@ -47,11 +46,9 @@ async def report(request: Request) -> Response:
 
 
 async def _report_of(gateway: Gateway, run_id: str) -> ArtifactRef:
-    if await gateway.records.run(gateway.project, run_id) is None:
-        raise NotFound(f"there is no run {run_id!r}; GET /v1/runs lists the ones there are")
-    event = await _announced(gateway, run_id, "preprocess")
-    if isinstance(event, DatasetPrepared) and event.report is not None:
-        return event.report
+    made = (await artifacts_of(gateway, run_id)).get("report")
+    if made is not None:
+        return made
     for outcome in reversed(await gateway.records.outcomes(gateway.project, run_id)):
         if outcome.evidence is not None:  # its dataset was prepared, and did not pass the quality gate
             return outcome.evidence
@@ -59,7 +56,8 @@ async def _report_of(gateway: Gateway, run_id: str) -> ArtifactRef:
 
 
 async def _view(gateway: Gateway, version: DatasetVersionRecord) -> DatasetVersionView:
-    event = await _announced(gateway, version.run_id, "ingest")
+    record = await gateway.records.stage(gateway.project, version.run_id, "ingest")
+    event = announced(record) if record is not None else None
     ingested = event if isinstance(event, DatasetIngested) else None
     return DatasetVersionView(
         version=version.version,
@@ -75,11 +73,6 @@ async def _view(gateway: Gateway, version: DatasetVersionRecord) -> DatasetVersi
         dataset=ingested.dataset.digest if ingested else None,
         quarantined=ingested is not None and ingested.quarantine is not None,
     )
-
-
-async def _announced(gateway: Gateway, run_id: str, stage: Literal["ingest", "preprocess"]) -> Event | None:
-    record = await gateway.records.stage(gateway.project, run_id, stage)
-    return announced(record) if record is not None else None
 
 
 OPERATIONS = (

@@ -44,10 +44,12 @@ async def _stream(gateway: Gateway, artifact: ArtifactRef, path: str, size: int)
         yield await gateway.store.read(artifact, path, start=start, length=min(_CHUNK, size - start))
 
 
-async def _artifact(gateway: Gateway, request: Request) -> ArtifactRef:
-    run_id, what = request.path_params["run_id"], request.path_params["what"]
-    if what not in get_args(RunArtifact):
-        raise NotFound(f"a run has no artifact {what!r}; it can be {', '.join(get_args(RunArtifact))}")
+async def artifacts_of(gateway: Gateway, run_id: str) -> dict[str, ArtifactRef | None]:
+    """What the run's stages that are done made of its dataset, by name; None for what there was no reason to make.
+
+    Raises:
+        NotFound: there is no such run.
+    """
     if await gateway.records.run(gateway.project, run_id) is None:
         raise NotFound(f"there is no run {run_id!r}; GET /v1/runs lists the ones there are")
     found: dict[str, ArtifactRef | None] = {}
@@ -57,6 +59,14 @@ async def _artifact(gateway: Gateway, request: Request) -> ArtifactRef:
             found |= {"ingested": event.dataset, "quarantine": event.quarantine}
         elif isinstance(event, DatasetPrepared):
             found |= {"dataset": event.dataset, "report": event.report, "vault": event.vault}
+    return found
+
+
+async def _artifact(gateway: Gateway, request: Request) -> ArtifactRef:
+    run_id, what = request.path_params["run_id"], request.path_params["what"]
+    if what not in get_args(RunArtifact):
+        raise NotFound(f"a run has no artifact {what!r}; it can be {', '.join(get_args(RunArtifact))}")
+    found = await artifacts_of(gateway, run_id)
     artifact = found.get(what)
     if artifact is None:
         raise NotFound(f"run {run_id!r} has no {what}" + ("" if what in found else " yet"))
