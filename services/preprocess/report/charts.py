@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+
 from tidemill.datasets.histogram import Histogram
 
 WIDTH = 900

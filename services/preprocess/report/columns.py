@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from tidemill.datasets.profile import ColumnFigures
-
 from services.preprocess.report.charts import Bar, bars, before_and_after, legend
 from services.preprocess.report.document import DataReport
+from tidemill.datasets.profile import ColumnFigures
 
 _SHOWN_COLUMNS = 60
 _SHOWN_VALUES = 12

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-from tidemill.datasets.drift import LARGE, MODERATE, Drift
-from tidemill.datasets.intake import SchemaChange
-
 from services.preprocess.report.charts import Bar, bars
 from services.preprocess.report.document import DataReport
 from services.preprocess.report.tables import table
+from tidemill.datasets.drift import LARGE, MODERATE, Drift
+from tidemill.datasets.intake import SchemaChange
 
 _SHOWN = 40
 _LEVELS = {"none": "var(--before)", "moderate": "var(--validation)", "large": "var(--bad)"}
