@@ -80,7 +80,11 @@ bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py
 
-  bench-serving bench-data bench-pii clean
+bench-data: $(STAMP) ## a million rows read, cleaned, deduplicated, masked and written, beside pandas and polars; REPEAT=1 ROWS=200000
+	$(BIN)/python -m tests.bench.data --rows $(or $(ROWS),1000000) --repeat $(or $(REPEAT),3)
+
+bench-pii: $(STAMP) ## personal data found in labelled texts beside Presidio's patterns, and rows a second of masking
+	$(BIN)/python -m tests.bench.pii
 
 clean: ## what tools left behind; neither the virtual environment nor any platform's data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
