@@ -79,7 +79,7 @@ def test_the_commands_speak_of_a_dataset(platform: Whole, until_prepared: RunVie
     assert f"tidemill datasets report {until_prepared.run_id}" in shown
     assert "call" not in shown
     assert platform.document("runs", "show", until_prepared.run_id)["endpoint"] is None
-    assert "prepared dataset" in platform.cli("runs", "list").stdout
+    assert re.search(r"people .* dataset", platform.cli("runs", "list").stdout)
     (row,) = [one for one in platform.document("datasets", "list") if one["name"] == "people"]
     assert (row["versions"], row["rows"], row["task"]) == (1, 400, "tabular-classification")
     page = tmp_path / "report.html"
