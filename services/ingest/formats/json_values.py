@@ -123,8 +123,8 @@ def _keeps_its_digits(number: str) -> bool:
 
 
 def refuse_damaged(text: str, value: Any) -> None:
-    """Raise JsonProblem when ``value``, decoded by ``EXACT`` from ``text``, holds an object in which a key stands twice,
-    or half of a surrogate pair."""
+    """Raise JsonProblem when ``value``, decoded by ``EXACT`` from ``text``, holds an object in which a key stands
+    twice, or half of a surrogate pair."""
     try:
         _refuse_repeated_keys(value)
         if _HALF_PAIR.search(text) is None:
