@@ -9,15 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic
 
 from tidemill.bus import Bus
-from tidemill.bus.cloudevents import derived_run_id, parse_event
+from tidemill.bus.cloudevents import MalformedEvent, derived_run_id, event_headers, parse_event
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
-from tidemill.contracts import DatasetPrepared, DatasetPublished, Recipe, RecipeError, StageEvent
+from tidemill.contracts import (
+    STAGES,
+    ArtifactLost,
+    DatasetPrepared,
+    DatasetPublished,
+    Event,
+    Recipe,
+    RecipeError,
+    StageEvent,
+)
 from tidemill.errors import PermanentError, TidemillError, TransientError
 from tidemill.records.schema import ResultRecord
 from tidemill.stage.definition import E, Job, R, S, Stage
@@ -25,7 +34,7 @@ from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.fingerprint import hardware_class, job_fingerprint, step_fingerprints
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
-from tidemill.stage.remaking import again
+from tidemill.stage.remaking import again, taken_by
 from tidemill.stage.runs import Runs
 from tidemill.stage.snapshot import SOURCE, snapshot_command, snapshot_fingerprint
 from tidemill.telemetry import current_traceparent, run_scope, span
@@ -67,13 +76,35 @@ class Planner(Generic[E, S, R]):
         self._failures = failures
 
     async def on_event(self, delivery: Delivery) -> None:
-        """Handle one delivery of the stage's event. An event for a run that has ended is dropped with a log line."""
-        event = self._parse(delivery)
+        """Handle one delivery of the stage's event, or of ``ArtifactLost``. That of a run that has ended is dropped."""
+        try:
+            event = self._parse(delivery)
+        except MalformedEvent as error:
+            if delivery.subject == ArtifactLost.subject and self._stage.name != STAGES[0]:
+                log.info("%s; %s keeps it in the dead letters", error, STAGES[0])
+                return
+            raise
         with run_scope(event.run_id):
-            traceparent = None
-            if isinstance(event, DatasetPublished):
-                traceparent = await self._trace(event, delivery)
-            await self._on_event(event, delivery, traceparent)
+            if isinstance(event, ArtifactLost):
+                await self._make_again(event, delivery)
+                return
+            own = self._own(event)
+            traceparent = await self._trace(own, delivery) if isinstance(own, DatasetPublished) else None
+            await self._on_event(own, delivery, traceparent)
+
+    async def _make_again(self, lost: ArtifactLost, delivery: Delivery) -> None:
+        """Plan what this stage took in the run once more, if it was this stage that made what is lost."""
+        if lost.stage != self._stage.name:
+            return
+        taken = await taken_by(self._stage.name, self._joiner.records, lost.project, lost.run_id)
+        if not isinstance(taken, self._stage.consumes):
+            log.warning("run %s: %s took no event there is a record of; nothing is made again", lost.run_id, lost.stage)
+            return
+        headers = event_headers(taken, source=self._stage.name, fingerprint=lost.artifact.digest)
+        # Under the id of what asks: each job is queued once for each cause.
+        headers["ce-id"] = delivery.headers.get("ce-id") or f"{delivery.stream}:{delivery.sequence}"
+        body = taken.model_dump_json().encode()
+        await self._on_event(taken, replace(delivery, subject=taken.subject, body=body, headers=headers), None)
 
     async def _trace(self, event: DatasetPublished, delivery: Delivery) -> str | None:
         """Where planning belongs: a bare publish brings no trace, so it is that of the run's record, every time."""
@@ -102,12 +133,14 @@ class Planner(Generic[E, S, R]):
             except Exception as error:
                 await self._failures.planning_failed(event, delivery, error, status.epoch)
 
-    def _parse(self, delivery: Delivery) -> E:
+    def _parse(self, delivery: Delivery) -> Event:
         stored_at = delivery.stored_at or datetime.now(UTC)
         run_id = derived_run_id(delivery.stream, delivery.sequence, stored_at)
-        event = parse_event(delivery.subject, delivery.body, delivery.headers, run_id=run_id)
+        return parse_event(delivery.subject, delivery.body, delivery.headers, run_id=run_id)
+
+    def _own(self, event: Event) -> E:
         if not isinstance(event, self._stage.consumes):
-            raise PermanentError(f"{self._stage.name} takes {self._stage.consumes.subject}, not {delivery.subject}")
+            raise PermanentError(f"{self._stage.name} takes {self._stage.consumes.subject}, not {event.subject}")
         return event
 
     async def plan(self, event: E, cause: str, epoch: int) -> None:

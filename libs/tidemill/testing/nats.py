@@ -11,7 +11,9 @@ from pathlib import Path
 import nats
 from pydantic import SecretStr
 
+from tidemill.bus.login import Login
 from tidemill.bus.streams import StreamLimits, provision
+from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
 from tidemill.settings import PlatformSettings
 
@@ -33,12 +35,19 @@ async def running_nats(folder: Path, *, ack_wait: timedelta = timedelta(seconds=
         await server.stop()
 
 
+def account_for(config: NatsServerConfig) -> NatsAccount:
+    """How a server with one user is reached for one question."""
+    password = SecretStr(config.password or "")
+    own = Login(source="test", user=config.user, password=password)
+    return NatsAccount(config.url, own, Login(source="system", user=config.system_user, password=password))
+
+
 def settings_for(server: NatsServer, folder: Path, **changes: object) -> PlatformSettings:
     """Platform settings that point to ``server`` and keep everything else below ``folder``."""
     values: dict[str, object] = {
         "nats_url": server.config.url,
         "nats_user": server.config.user,
-        "nats_password": SecretStr(server.config.password),
+        "nats_password": SecretStr(server.config.password or ""),
         "store_url": str(folder / "store"),
         "data_dir": folder,
     }

@@ -31,7 +31,7 @@ from tidemill.platform.supervisor import Program, StartFailed
 from tidemill.platform.up import run_platform
 
 def programs(data, options, record):
-    return [nats_program(data, int(record.nats_url.rpartition(":")[2]), data.credentials())]
+    return [nats_program(data, int(record.nats_url.rpartition(":")[2]))]
 
 run_platform(
     DataDir(Path(sys.argv[1])), PlatformOptions(port=0), said=print, ready=lambda record: None, programs_for=programs
@@ -83,12 +83,12 @@ async def test_nats_comes_back_with_its_streams(data: DataDir, supervisor: subpr
         return one.restarts == 1 and one.state == "ready"
 
     wait_for(again)
-    account = data.credentials()
-    client = await nats.connect(record_of(data).nats_url, user=account.user, password=account.password)
+    client = await nats.connect(record_of(data).nats_url, nkeys_seed=str(data.nkey_file("operator")))
     info = await client.jetstream().stream_info("EVENTS")
     await client.close()
     assert info.config.name == "EVENTS"
-    assert data.credentials_file.stat().st_mode & 0o077 == 0
+    assert data.nats_accounts.stat().st_mode & 0o077 == 0
+    assert data.nkey_file("operator").stat().st_mode & 0o077 == 0
     assert (data.run / "nats.conf").stat().st_mode & 0o077 == 0
 
 

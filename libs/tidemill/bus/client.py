@@ -1,0 +1,149 @@
+"""nats-py's client, with two things added: what the server does not permit is an error of who asked, in words, and at
+once; and a server that cannot be trusted is not tried for ever.
+
+The server says asynchronously that it does not permit something, and nats-py only reports it: a request waits for its
+timeout, and then looks like an outage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from collections import defaultdict
+from typing import Any
+
+import nats.errors
+from faststream.nats import NatsBroker
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+
+log = logging.getLogger(__name__)
+
+_VIOLATION = re.compile(r"permissions violation for (publish|subscription) to \"(.*?)\"")
+"""As nats-py hands it on: in small letters."""
+
+
+class NotPermitted(nats.errors.Error):
+    """The server does not let this user publish on, or subscribe to, a subject."""
+
+    def __init__(self, user: str, what: str, subject: str) -> None:
+        self.subject = subject
+        verb = {"publish": "publish on", "subscription": "subscribe to"}[what]
+        super().__init__(
+            f"the NATS server does not let {user} {verb} {subject}: its permissions are another user's, or older than "
+            "this version; `tidemill nats accounts` writes those that belong to it"
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Untrusted(nats.errors.Error):
+    """The server at the address cannot prove that it is the one that is meant."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Client(NatsClient):
+    """A client that is called ``name``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._called = name
+        self._met = False
+        self._asking: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)
+
+    async def connect(self, *args: Any, **options: Any) -> None:
+        """As nats-py's, for addresses separated by commas too.
+
+        Raises:
+            Untrusted: the server offers no TLS where a CA is set, or a certificate that does not convince; nats-py
+                would try again for ever.
+        """
+        told = options.pop("error_cb", None)
+
+        async def noticed(error: Exception) -> None:
+            if (untrusted := distrust(error)) is not None:
+                log.error("%s", untrusted)
+                if not self._met:  # a server that was there before may get its certificate back
+                    raise untrusted
+            violation = _VIOLATION.search(str(error))
+            if violation is not None:
+                self._refused(violation[1], violation[2])
+            elif told is not None:
+                await told(error)
+
+        await super().connect(*args, error_cb=noticed, **options)
+        self._met = True
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        """As nats-py's.
+
+        Raises:
+            NotPermitted: this user may not publish on ``subject``.
+        """
+        key = subject.lower()
+        try:
+            async with asyncio.timeout(None) as asked:
+                self._asking[key].add(asked)
+                return await super().request(subject, payload, timeout, old_style, headers)
+        except TimeoutError:
+            if asked.expired():
+                raise NotPermitted(self._called, "publish", subject) from None
+            raise
+        finally:
+            self._asking[key].discard(asked)
+            if not self._asking[key]:
+                del self._asking[key]
+
+    def _connect_command(self) -> bytes:
+        """Refuse to say who we are to a server that was to prove itself by TLS and has not begun it."""
+        if self.options.get("tls") is not None and not self._server_info.get("tls_required"):
+            raise Untrusted(
+                f"the NATS server at {self._where()} offers no TLS, and TIDEMILL_NATS_CA asks for it: give the server "
+                "a certificate, or unset TIDEMILL_NATS_CA"
+            )
+        command: bytes = super()._connect_command()
+        return command
+
+    def _where(self) -> str:
+        server = self._current_server
+        return f"{server.uri.hostname}:{server.uri.port}" if server is not None else "its address"
+
+    def _refused(self, what: str, subject: str) -> None:
+        log.error("%s", NotPermitted(self._called, what, subject))
+        if what == "publish":
+            for asked in self._asking.get(subject, set()):
+                asked.reschedule(asyncio.get_running_loop().time())
+
+
+class Broker(NatsBroker):
+    """FastStream's broker over a client of ours."""
+
+    async def _connect(self) -> Client:
+        client = Client(str(self._connection_kwargs.get("name")))
+        await client.connect(**self._connection_kwargs)
+        self.config.connect(client)
+        return client
+
+
+def distrust(error: BaseException) -> Untrusted | None:
+    """What ``error`` says about the server's identity, in words; None when it says nothing of it."""
+    if isinstance(error, Untrusted):
+        return error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Untrusted(
+            f"the NATS server's certificate is refused: {error.verify_message or error}; TIDEMILL_NATS_CA has to hold "
+            "the CA that signed it, and TIDEMILL_NATS_URL a name that is in it"
+        )
+    return None
