@@ -128,7 +128,9 @@ class Subscribers:
         reply = await self._answers.reply(message.subject, bytes(message.data), most_bytes=self._bus.client.max_payload)
         if message.reply and not message.reply.startswith(ANSWERS):
             # What this service may publish, whoever asks may not: an answer is no way around it.
-            log.warning("a question on %s wants its answer on %s, which is no inbox; refused", message.subject, message.reply)
+            log.warning(
+                "a question on %s wants its answer on %s, which is no inbox; refused", message.subject, message.reply
+            )
         elif message.reply:
             try:
                 await message.respond(reply)

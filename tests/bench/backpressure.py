@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-
 from tests.bench.quick_platform import start_quick
 from tests.bench.sampling import Sample, report_memory, report_queues, sample
 from tests.pipeline.conftest import Whole, reviews, start, stop, write_csv

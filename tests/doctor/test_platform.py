@@ -22,8 +22,8 @@ import nats.errors
 import pytest
 
 from tests.doctor.conftest import Only
-from tidemill.cli import main
 from tidemill.bus.login import Login
+from tidemill.cli import main
 from tidemill.doctor import clock, diagnose, gateway, processes
 from tidemill.doctor.examination import Check
 from tidemill.doctor.findings import Finding, ok

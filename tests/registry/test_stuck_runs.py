@@ -18,7 +18,7 @@ from tidemill.testing.nats import account_for
 async def test_a_silent_run_is_stuck_unless_somebody_works_on_its_stage(
     quiet_bench: Bench, nats_server: NatsServer
 ) -> None:
-    bench, config = quiet_bench, nats_server.config
+    bench = quiet_bench
     site = Site(
         data=DataDir(bench.folder), record=None, gateway_url=None, store_url=bench.platform.store_url,
         nats=account_for(nats_server.config),

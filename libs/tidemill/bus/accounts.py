@@ -6,7 +6,6 @@ data folder keeps them; ``$SYS`` has one user of its own, who may ask the server
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,9 @@ def write_accounts(
         for name in {*missing, *rotate}:
             new_seed(seed_file(folder, name))
         keys = {name: _public(folder, name) for name in names}
-        _replace(folder / ACCOUNTS_FILE, accounts_text({keys[name]: (name, users[name]) for name in users}, keys[SYSTEM]))
+        _replace(
+            folder / ACCOUNTS_FILE, accounts_text({keys[name]: (name, users[name]) for name in users}, keys[SYSTEM])
+        )
     except OSError as error:
         raise PermanentError(f"the accounts cannot be written to {folder}: {error.strerror or error}") from error
     rotated = tuple(name for name in names if name in rotate and name not in missing)
@@ -64,13 +65,24 @@ def write_accounts(
 
 def accounts_text(users: Mapping[str, tuple[str, Permissions]], system: str) -> str:
     """The file that a server includes. ``users`` are by public key, with their names; ``system`` is a public key."""
-    lines = ["# Made by `tidemill nats accounts`: public keys and permissions, nothing secret.", "authorization {", "  users: ["]
+    lines = [
+        "# Made by `tidemill nats accounts`: public keys and permissions, nothing secret.",
+        "authorization {",
+        "  users: [",
+    ]
     for key, (name, allowed) in users.items():
         lines += [f"    {{ # {name}", f"      nkey: {key}", "      permissions: {", "        publish: {"]
         lines += _listed("allow", allowed.publish)
         if allowed.denied:
             lines += _listed("deny", allowed.denied)
-        lines += ["        }", "        subscribe: {", *_listed("allow", allowed.subscribe), "        }", "      }", "    }"]
+        lines += [
+            "        }",
+            "        subscribe: {",
+            *_listed("allow", allowed.subscribe),
+            "        }",
+            "      }",
+            "    }",
+        ]
     lines += ["  ]", "}", "accounts {", f"  $SYS: {{ users: [{{ nkey: {system} }}] }}", "}"]
     return "\n".join(lines) + "\n"
 
@@ -89,5 +101,5 @@ def _replace(path: Path, text: str) -> None:
         return
     part = path.with_name(f".{path.name}.part")
     part.write_text(text)
-    os.chmod(part, 0o644)
+    part.chmod(0o644)
     part.replace(path)

@@ -56,14 +56,14 @@ class Client(NatsClient):
         self._met = False
         self._asking: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)
 
-    async def connect(self, *args: Any, **options: Any) -> None:
-        """As nats-py's, for addresses separated by commas too.
+    async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
+        """As nats-py's.
 
         Raises:
             Untrusted: the server offers no TLS where a CA is set, or a certificate that does not convince; nats-py
                 would try again for ever.
         """
-        told = options.pop("error_cb", None)
+        told = options.get("error_cb")
 
         async def noticed(error: Exception) -> None:
             if (untrusted := distrust(error)) is not None:
@@ -76,7 +76,7 @@ class Client(NatsClient):
             elif told is not None:
                 await told(error)
 
-        await super().connect(*args, error_cb=noticed, **options)
+        await super().connect(servers, **{**options, "error_cb": noticed})
         self._met = True
 
     async def request(

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 from opentelemetry.propagate import inject
 
 from tidemill.bus import subjects
-from tidemill.bus.client import Broker, Client, NotPermitted, Untrusted
+from tidemill.bus.client import Broker, NotPermitted, Untrusted
 from tidemill.bus.cloudevents import event_headers
 from tidemill.bus.login import Login
 from tidemill.contracts import Event, RunProgressed
@@ -46,8 +47,8 @@ _UNANSWERED_PINGS = 2
 
 
 _STRANGER = (
-    "the NATS server does not accept the credentials: TIDEMILL_NATS_NKEY_FILE has to hold a seed whose public key is in "
-    "the server's accounts (`tidemill nats accounts`), or TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD its user"
+    "the NATS server does not accept the credentials: TIDEMILL_NATS_NKEY_FILE has to hold a seed whose public key the "
+    "server's accounts hold (`tidemill nats accounts`), or TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD its user"
 )
 _TOO_LARGE = 10054
 """JetStream's error code for a message beyond ``max_msg_size``."""

@@ -69,7 +69,9 @@ class Login:
             context = ssl.create_default_context(cafile=self.ca)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
         except (OSError, ssl.SSLError) as error:
-            raise PermanentError(f"TIDEMILL_NATS_CA: {self.ca} holds no certificates that can be read ({error})") from error
+            raise PermanentError(
+                f"TIDEMILL_NATS_CA: {self.ca} holds no certificates that can be read ({error})"
+            ) from error
         if self.certificate is not None:
             try:
                 context.load_cert_chain(self.certificate, self.key)

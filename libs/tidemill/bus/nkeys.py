@@ -1,9 +1,10 @@
-"""nkeys: a NATS user's Ed25519 key pair as files and text. The seed is the secret; the public key goes to the server."""
+"""nkeys: a NATS user's Ed25519 key pair. The seed is the secret, in a file; the public key goes to the server."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import nkeys
@@ -33,12 +34,11 @@ def public_key(seed: bytes, path: Path) -> str:
     Raises:
         PermanentError: it is not the seed of a user.
     """
-    try:
+    public = ""
+    with suppress(Exception):  # of many kinds; their words could show the seed
         pair = nkeys.from_seed(bytearray(seed))
-        public = pair.public_key.decode()
+        public = str(pair.public_key.decode())
         pair.wipe()
-    except Exception:  # of many kinds; its words could show the seed
-        public = ""
     if not public.startswith("U"):
         raise PermanentError(f"{path} holds no nkey seed of a user: one line that begins with SU")
     return public

@@ -47,4 +47,6 @@ def certs(
     for one in issued:
         table.add_row(one.done, str(one.certificate), f"{one.until:%Y-%m-%d}", TAKEN_BY[one.name])
     screen().print(table)
-    screen().print("keys lie beside them (.key, readable by you alone); ca.key signs for all of them: keep it elsewhere")
+    screen().print(
+        "keys lie beside them (.key, readable by you alone); ca.key signs for all of them: keep it elsewhere"
+    )

@@ -44,7 +44,9 @@ async def look_at_server(site: Site) -> list[Finding]:
             answered = (time.perf_counter() - began) * 1000
             account_info = await client.jetstream().account_info()
     except Refused as error:
-        advice = "set TIDEMILL_NATS_NKEY_FILE, or TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD; or restart the platform"
+        advice = (
+            "set TIDEMILL_NATS_NKEY_FILE, or TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD; or restart the platform"
+        )
         return [failed(str(error), advice)]
     except ConnectionError as error:
         return [failed(str(error), "see `tidemill status` and the log of NATS")]

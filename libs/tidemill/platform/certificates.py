@@ -137,17 +137,18 @@ def _authority(folder: Path, now: datetime) -> _Authority:
         )
     certificate = _read(path)
     try:
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+        signer = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
     except (ValueError, TypeError):
         raise PermanentError(f"{key_path} holds no private key that can be read without a password") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+    if not isinstance(signer, ec.EllipticCurvePrivateKey) or signer.public_key() != certificate.public_key():
         raise PermanentError(f"{key_path} is not the key of {path}")
     if certificate.not_valid_after_utc - now < timedelta(days=1):
         raise PermanentError(
             f"the CA {path} ended, or ends, on {certificate.not_valid_after_utc:%Y-%m-%d}; make another one in a new "
             "folder and make it known to every client"
         )
-    return _Authority(folder, certificate, key, Issued("ca", "kept", path, key_path, certificate.not_valid_after_utc))
+    kept = Issued("ca", "kept", path, key_path, certificate.not_valid_after_utc)
+    return _Authority(folder, certificate, signer, kept)
 
 
 def _builder(name: str, key: ec.EllipticCurvePrivateKey, now: datetime, until: datetime) -> x509.CertificateBuilder:
@@ -183,8 +184,12 @@ def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
         try:
             names[host] = x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
-            if not host or not all(part and part.replace("-", "").isalnum() for part in host.removeprefix("*.").split(".")):
-                raise InvalidInput(f"--host {host!r}: give a host name or an IP address, without scheme or port") from None
+            if not host or not all(
+                part and part.replace("-", "").isalnum() for part in host.removeprefix("*.").split(".")
+            ):
+                raise InvalidInput(
+                    f"--host {host!r}: give a host name or an IP address, without scheme or port"
+                ) from None
             names[host] = x509.DNSName(host.encode("idna").decode() if not host.isascii() else host)
     return list(names.values())
 

@@ -31,7 +31,7 @@ class NatsServerConfig:
     port: int
     data_dir: Path
     accounts: str | None = None
-    """The file with users and permissions (see ``tidemill.bus.accounts``), seen from the configuration file's folder."""
+    """The file of users and permissions (``tidemill.bus.accounts``), seen from the configuration file's folder."""
     user: str | None = None
     password: str | None = None
     host: str = "127.0.0.1"

@@ -151,9 +151,7 @@ def nats_program(data: DataDir, port: int, *, also: Mapping[str, Permissions] | 
     )
 
 
-def service_programs(
-    data: DataDir, options: PlatformOptions, *, nats_url: str, port: int
-) -> list[Program]:
+def service_programs(data: DataDir, options: PlatformOptions, *, nats_url: str, port: int) -> list[Program]:
     """The six services, each as many times as asked for."""
     shared = {
         "TIDEMILL_NATS_URL": nats_url,

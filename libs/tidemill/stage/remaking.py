@@ -67,9 +67,7 @@ class Remaker:
             cause = event
         return False
 
-    async def _maker(
-        self, project: str, run_id: str, artifact: ArtifactRef, at_work: StageName
-    ) -> StageName | None:
+    async def _maker(self, project: str, run_id: str, artifact: ArtifactRef, at_work: StageName) -> StageName | None:
         """The stage of the run that made ``artifact``; None when it was given.
 
         What no event names was made by an earlier round of the stage that is at work.

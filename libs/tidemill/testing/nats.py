@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import nats
 from pydantic import SecretStr
 
+from tidemill.bus.accounts import ACCOUNTS_FILE, seed_file, write_accounts
 from tidemill.bus.login import Login
+from tidemill.bus.permissions import PROVISION, Permissions
 from tidemill.bus.streams import StreamLimits, provision
-from tidemill.platform.nats_client import NatsAccount
+from tidemill.platform.nats_client import NatsAccount, connected_once
 from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
 from tidemill.settings import PlatformSettings
 
@@ -33,6 +35,28 @@ async def running_nats(folder: Path, *, ack_wait: timedelta = timedelta(seconds=
         yield server
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def guarded_nats(
+    folder: Path, *, also: Mapping[str, Permissions] | None = None, ack_wait: timedelta = timedelta(seconds=30)
+) -> AsyncIterator[NatsServer]:
+    """A server whose users have the platform's permissions, each with a seed in ``folder``; streams provisioned."""
+    write_accounts(folder, also=also)
+    config = NatsServerConfig(port=free_port(), data_dir=folder / "jetstream", accounts=ACCOUNTS_FILE)
+    server = NatsServer(config, folder)
+    await server.start()
+    try:
+        async with connected_once(config.url, user_of(folder, PROVISION), timeout=5) as client:
+            await provision(client, StreamLimits(lease_ttl=PlatformSettings(ack_wait=ack_wait).silence))
+        yield server
+    finally:
+        await server.stop()
+
+
+def user_of(folder: Path, user: str, source: str | None = None) -> Login:
+    """A user of a guarded server; ``source`` is its name on the bus where that is another."""
+    return Login(source=source or user, nkey_file=seed_file(folder, user))
 
 
 def account_for(config: NatsServerConfig) -> NatsAccount:
