@@ -40,19 +40,20 @@ class NotPermitted(nats.errors.Error):
         return str(self.args[0])
 
 
-class Untrusted(nats.errors.Error):
-    """The server at the address cannot prove that it is the one that is meant."""
+class TlsMismatch(nats.errors.Error):
+    """Server and client do not trust each other: no TLS, a certificate that does not convince, or none."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class Client(NatsClient):
-    """A client that is called ``name``."""
+    """A client that is called ``name``; ``certified`` when it has a certificate of its own."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, certified: bool = False) -> None:
         super().__init__()
         self._called = name
+        self._certified = certified
         self._met = False
         self._asking: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)
 
@@ -60,16 +61,16 @@ class Client(NatsClient):
         """As nats-py's.
 
         Raises:
-            Untrusted: the server offers no TLS where a CA is set, or a certificate that does not convince; nats-py
-                would try again for ever.
+            TlsMismatch: the server offers no TLS where a CA is set, a certificate that does not convince, or asks for
+                one where there is none; nats-py would try again for ever.
         """
         told = options.get("error_cb")
 
         async def noticed(error: Exception) -> None:
-            if (untrusted := distrust(error)) is not None:
-                log.error("%s", untrusted)
+            if (mismatch := tls_mismatch(error)) is not None:
+                log.error("%s", mismatch)
                 if not self._met:  # a server that was there before may get its certificate back
-                    raise untrusted
+                    raise mismatch
             violation = _VIOLATION.search(str(error))
             if violation is not None:
                 self._refused(violation[1], violation[2])
@@ -109,9 +110,14 @@ class Client(NatsClient):
     def _connect_command(self) -> bytes:
         """Refuse to say who we are to a server that was to prove itself by TLS and has not begun it."""
         if self.options.get("tls") is not None and not self._server_info.get("tls_required"):
-            raise Untrusted(
+            raise TlsMismatch(
                 f"the NATS server at {self._where()} offers no TLS, and TIDEMILL_NATS_CA asks for it: give the server "
                 "a certificate, or unset TIDEMILL_NATS_CA"
+            )
+        if self._server_info.get("tls_verify") and not self._certified:
+            raise TlsMismatch(
+                f"the NATS server at {self._where()} asks for a client's certificate: set TIDEMILL_NATS_CERT and "
+                "TIDEMILL_NATS_KEY to one that its CA has signed"
             )
         command: bytes = super()._connect_command()
         return command
@@ -130,19 +136,22 @@ class Client(NatsClient):
 class Broker(NatsBroker):
     """FastStream's broker over a client of ours."""
 
+    certified = False
+    """Whether it has a certificate of its own."""
+
     async def _connect(self) -> Client:
-        client = Client(str(self._connection_kwargs.get("name")))
+        client = Client(str(self._connection_kwargs.get("name")), certified=self.certified)
         await client.connect(**self._connection_kwargs)
         self.config.connect(client)
         return client
 
 
-def distrust(error: BaseException) -> Untrusted | None:
-    """What ``error`` says about the server's identity, in words; None when it says nothing of it."""
-    if isinstance(error, Untrusted):
+def tls_mismatch(error: BaseException) -> TlsMismatch | None:
+    """What ``error`` says about certificates, in words; None when it says nothing of them."""
+    if isinstance(error, TlsMismatch):
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Untrusted(
+        return TlsMismatch(
             f"the NATS server's certificate is refused: {error.verify_message or error}; TIDEMILL_NATS_CA has to hold "
             "the CA that signed it, and TIDEMILL_NATS_URL a name that is in it"
         )

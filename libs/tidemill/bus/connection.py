@@ -19,7 +19,7 @@ from nats.js.kv import KeyValue
 from opentelemetry.propagate import inject
 
 from tidemill.bus import subjects
-from tidemill.bus.client import Broker, NotPermitted, Untrusted
+from tidemill.bus.client import Broker, NotPermitted, TlsMismatch
 from tidemill.bus.cloudevents import event_headers
 from tidemill.bus.login import Login
 from tidemill.contracts import Event, RunProgressed
@@ -89,6 +89,7 @@ class Bus:
             logger=None,
             graceful_timeout=15.0,
         )
+        broker.certified = login.certificate is not None
         return cls(broker, source)
 
     async def connect(self) -> None:
@@ -99,7 +100,7 @@ class Bus:
         """
         try:
             self._client = await self.broker.connect()
-        except Untrusted as error:
+        except TlsMismatch as error:
             raise TransientError(str(error)) from error
         except _LOST as error:
             if "authorization violation" in str(error).lower():

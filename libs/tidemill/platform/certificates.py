@@ -31,6 +31,12 @@ RENEWED_BEFORE = timedelta(days=30)
 _BACKDATED = timedelta(minutes=5)
 """Clocks of different machines differ."""
 
+_SERVES = (ExtendedKeyUsageOID.SERVER_AUTH,)
+_USAGES = {
+    "nats": (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),  # servers of a cluster call each other
+    "client": (ExtendedKeyUsageOID.CLIENT_AUTH,),
+}
+
 Done = Literal["made", "kept", "renewed"]
 
 
@@ -82,14 +88,13 @@ class _Authority:
         if there is not None and self._stands(there, names, now):
             return Issued(name, "kept", path, key_path, there.not_valid_after_utc)
         key = ec.generate_private_key(ec.SECP256R1())
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
         until = min(now + timedelta(days=days), self.certificate.not_valid_after_utc)
         builder = (
             _builder(name, key, now, until)
             .issuer_name(self.certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(_USAGES.get(name, _SERVES)), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
         if names:

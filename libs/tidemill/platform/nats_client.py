@@ -66,7 +66,7 @@ async def connected_once(url: str, login: Login, *, timeout: float = 2.0) -> Asy
     """
     import nats.errors
 
-    from tidemill.bus.client import Client, Untrusted
+    from tidemill.bus.client import Client, TlsMismatch
     from tidemill.bus.connection import addresses
 
     login.check()
@@ -75,7 +75,7 @@ async def connected_once(url: str, login: Login, *, timeout: float = 2.0) -> Asy
     async def failed(error: Exception) -> None:
         failures.append(error)
 
-    client = Client(f"tidemill-{login.source}")
+    client = Client(f"tidemill-{login.source}", certified=login.certificate is not None)
     try:
         async with asyncio.timeout(2 * timeout):
             await client.connect(
@@ -83,7 +83,7 @@ async def connected_once(url: str, login: Login, *, timeout: float = 2.0) -> Asy
                 allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0, connect_timeout=timeout,
                 **login.options(),
             )  # fmt: skip
-    except Untrusted as error:
+    except TlsMismatch as error:
         raise Refused(str(error)) from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         why = failures[-1] if failures else error

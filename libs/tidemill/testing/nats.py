@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,8 +19,17 @@ from tidemill.bus.login import Login
 from tidemill.bus.permissions import PROVISION, Permissions
 from tidemill.bus.streams import StreamLimits, provision
 from tidemill.platform.nats_client import NatsAccount, connected_once
-from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
+from tidemill.platform.nats_server import (
+    NatsServer,
+    NatsServerConfig,
+    free_port,
+    nats_server_binary,
+    wait_until_listening,
+)
 from tidemill.settings import PlatformSettings
+
+DEPLOYED = Path(__file__).resolve().parents[3] / "deploy" / "nats"
+"""Configuration files of servers in containers."""
 
 
 @asynccontextmanager
@@ -52,6 +64,35 @@ async def guarded_nats(
         yield server
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def deployed_nats(
+    folder: Path,
+    configuration: str,
+    *,
+    port: int,
+    environment: Mapping[str, str],
+    name: str = "nats",
+    host: str = "127.0.0.1",
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A server that runs from a file of ``deploy/nats``, as a container would; its accounts are below ``folder``."""
+    shutil.copytree(DEPLOYED, folder, dirs_exist_ok=True)
+    write_accounts(folder / "accounts")
+    process = await asyncio.create_subprocess_exec(
+        str(nats_server_binary()), "-c", str(folder / configuration), "-l", str(folder / f"{name}.log"),
+        env={
+            **os.environ, "NATS_SERVER_NAME": name, "NATS_LISTEN": f"{host}:{port}",
+            "NATS_MONITOR": f"127.0.0.1:{free_port()}", "NATS_STORE": str(folder / name), **environment,
+        },
+    )  # fmt: skip
+    try:
+        await wait_until_listening(host, port)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
 
 
 def user_of(folder: Path, user: str, source: str | None = None) -> Login:
