@@ -172,9 +172,7 @@ async def test_what_each_user_may_publish(clients: dict[str, Client], user: str)
 
 
 @pytest.mark.parametrize("user", USERS)
-async def test_what_each_user_may_hear(
-    clients: dict[str, Client], user: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_each_user_may_hear(clients: dict[str, Client], user: str, caplog: pytest.LogCaptureFixture) -> None:
     client = clients[user]
     wrong = []
     for subject, listeners in HEAR.items():
