@@ -28,7 +28,8 @@ from tidemill.contracts import (
     StageEvent,
 )
 from tidemill.errors import PermanentError, TidemillError, TransientError
-from tidemill.records.schema import ResultRecord
+from tidemill.records.schema import ResultRecord, RunRecord
+from tidemill.stage.announced import announced
 from tidemill.stage.definition import E, Job, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.fingerprint import hardware_class, job_fingerprint, step_fingerprints
@@ -88,8 +89,7 @@ class Planner(Generic[E, S, R]):
             if isinstance(event, ArtifactLost):
                 await self._make_again(event, delivery)
                 return
-            own = self._own(event)
-            traceparent = await self._trace(own, delivery) if isinstance(own, DatasetPublished) else None
+            own, traceparent = await self._on_record(self._own(event))
             await self._on_event(own, delivery, traceparent)
 
     async def _make_again(self, lost: ArtifactLost, delivery: Delivery) -> None:
@@ -106,14 +106,39 @@ class Planner(Generic[E, S, R]):
         body = taken.model_dump_json().encode()
         await self._on_event(taken, replace(delivery, subject=taken.subject, body=body, headers=headers), None)
 
-    async def _trace(self, event: DatasetPublished, delivery: Delivery) -> str | None:
-        """Where planning belongs: a bare publish brings no trace, so it is that of the run's record, every time."""
+    async def _on_record(self, event: E) -> tuple[E, str | None]:
+        """The event as it is on record, and where planning belongs: an event only tells that there is something to do.
+
+        Whoever may publish on the bus can so neither begin a stage that no other has reached, nor have it work on
+        something else.
+
+        Raises:
+            PermanentError: no stage of that run has announced it.
+        """
+        if isinstance(event, DatasetPublished):
+            record, traceparent = await self._begun(event)
+            return self._recorded(record.event, event), traceparent
+        before = STAGES[STAGES.index(self._stage.name) - 1]
+        stage = await self._joiner.records.stage(event.project, event.run_id, before)
+        if stage is None:
+            raise PermanentError(
+                f"{event.subject}: {before} of run {event.run_id!r} in project {event.project!r} is not on record as "
+                "done, so it cannot have announced this"
+            )
+        return self._recorded(announced(stage), event), None
+
+    def _recorded(self, recorded: Event, event: E) -> E:
+        if recorded != event:
+            log.warning("run %s: %s is not as it is on record; the record is taken", event.run_id, event.subject)
+        return self._own(recorded)
+
+    async def _begun(self, event: DatasetPublished) -> tuple[RunRecord, str | None]:
+        """The run's record. A bare publish brings no trace: then it is that of the record, every time."""
         if current_traceparent() is not None:
-            await self._runs.begin(event)
-            return None
+            return await self._runs.begin(event), None
         with span("publish", run_id=event.run_id, project=event.project):
             record = await self._runs.begin(event)
-        return record.traceparent
+        return record, record.traceparent
 
     async def _on_event(self, event: E, delivery: Delivery, traceparent: str | None) -> None:
         name = f"{self._stage.name} plan"
