@@ -12,12 +12,15 @@ import logging
 import re
 import ssl
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import nats.errors
 from faststream.nats import NatsBroker
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
+
+from tidemill.bus.nkeys import public_key, read_seed
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,9 @@ class Client(NatsClient):
             violation = _VIOLATION.search(str(error))
             if violation is not None:
                 self._refused(violation[1], violation[2])
+            elif self._met and "authorization violation" in str(error).lower():
+                # FastStream gives up here, in the midst of reconnecting. A seed that was rotated is in its file soon.
+                log.error("%s: the NATS server does not accept the credentials any more; trying again", self._called)
             elif told is not None:
                 await told(error)
 
@@ -108,7 +114,7 @@ class Client(NatsClient):
                 del self._asking[key]
 
     def _connect_command(self) -> bytes:
-        """Refuse to say who we are to a server that was to prove itself by TLS and has not begun it."""
+        """Say who we are, unless the server was to prove itself by TLS and has not begun it."""
         if self.options.get("tls") is not None and not self._server_info.get("tls_required"):
             raise TlsMismatch(
                 f"the NATS server at {self._where()} offers no TLS, and TIDEMILL_NATS_CA asks for it: give the server "
@@ -119,6 +125,9 @@ class Client(NatsClient):
                 f"the NATS server at {self._where()} asks for a client's certificate: set TIDEMILL_NATS_CERT and "
                 "TIDEMILL_NATS_KEY to one that its CA has signed"
             )
+        if self._nkeys_seed is not None:  # signatures are by what is in the file now, so it says whose
+            path = Path(self._nkeys_seed)
+            self._public_nkey = public_key(read_seed(path), path)
         command: bytes = super()._connect_command()
         return command
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -207,14 +206,3 @@ async def test_a_violation_is_said_at_once_and_the_connection_goes_on(clients: d
     with pytest.raises(NotPermitted, match=r"does not let tidemill-ingest publish on tidemill\.model\.trained\.v1"):
         await asyncio.wait_for(clients["ingest"].request("tidemill.model.trained.v1", timeout=60), 5)
     assert await may_publish(clients["ingest"], "tidemill.dataset.ingested.v1")
-
-
-def test_seeds_are_their_owners_business(tmp_path: Path) -> None:
-    from tidemill.bus.accounts import ACCOUNTS_FILE, write_accounts
-
-    made = write_accounts(tmp_path)
-    seeds = {path.name: path.read_text() for path in tmp_path.glob("*.nk")}
-    assert set(made.made) == {*USERS, "system"} == {name.removesuffix(".nk") for name in seeds}
-    assert all((tmp_path / name).stat().st_mode & 0o777 == 0o600 for name in seeds)
-    text = (tmp_path / ACCOUNTS_FILE).read_text()
-    assert not [seed for seed in seeds.values() if seed.strip() in text]
