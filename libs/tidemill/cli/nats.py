@@ -42,5 +42,5 @@ def accounts(
             console.print(f"{what}: {', '.join(users)}")
     console.print(f"the server includes {into / ACCOUNTS_FILE}; each service gets its own {into}/USER.nk alone")
     if done.rotated:
-        console.print("next: let the server read its file again (nats-server --signal reload); old seeds end there, and")
-        console.print("a service whose seed file holds the new one by then connects again by itself")
+        console.print("next: let the server read its file again (nats-server --signal reload); old seeds end there,")
+        console.print("and a service whose seed file holds the new one by then connects again by itself")
