@@ -23,8 +23,17 @@ class PlatformSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True)
 
     nats_url: str = "nats://127.0.0.1:4222"
+    """One server, or those of a cluster, separated by commas."""
+    nats_nkey_file: Path | None = None
+    """A file with this user's nkey seed; it goes before user and password."""
     nats_user: str | None = None
     nats_password: SecretStr | None = None
+    nats_ca: Path | None = None
+    """Certificates of the authorities that may have signed the server's. With it, a server without TLS is refused."""
+    nats_cert: Path | None = None
+    """This client's own certificate, for servers that ask for one."""
+    nats_key: Path | None = None
+    """The private key of ``nats_cert``."""
     store_url: str = "./.tidemill/store"
     """A folder, ``file://``, or ``s3://bucket/prefix``; S3 credentials and endpoint come from ``AWS_…`` variables."""
     data_dir: Path = Path(".tidemill")

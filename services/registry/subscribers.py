@@ -21,6 +21,7 @@ from tidemill.bus import Bus, MalformedEvent, parse_event
 from tidemill.bus.cloudevents import derived_run_id
 from tidemill.bus.consumers import Retry, growing_delay
 from tidemill.bus.delivery import Delivery
+from tidemill.bus.subjects import ANSWERS, QUERIES
 from tidemill.contracts import (
     Command,
     DatasetIngested,
@@ -103,7 +104,7 @@ class Subscribers:
 
     async def listen(self) -> None:
         """Answer questions and follow live progress from now on; the client subscribes again when it reconnects."""
-        await self._bus.client.subscribe("tidemill.query.>", queue=QUEUE, cb=self._on_question)
+        await self._bus.client.subscribe(QUERIES, queue=QUEUE, cb=self._on_question)
         await self._bus.client.subscribe(RunProgressed.subject, cb=self._on_progress)
         with contextlib.suppress(nats.errors.Error, asyncio.TimeoutError):
             await self._bus.client.flush(timeout=2)  # the server knows of it now: whoever asks is heard
@@ -125,7 +126,12 @@ class Subscribers:
 
     async def _answer(self, message: Msg) -> None:
         reply = await self._answers.reply(message.subject, bytes(message.data), most_bytes=self._bus.client.max_payload)
-        if message.reply:
+        if message.reply and not message.reply.startswith(ANSWERS):
+            # What this service may publish, whoever asks may not: an answer is no way around it.
+            log.warning(
+                "a question on %s wants its answer on %s, which is no inbox; refused", message.subject, message.reply
+            )
+        elif message.reply:
             try:
                 await message.respond(reply)
             except Exception as error:

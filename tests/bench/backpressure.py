@@ -22,8 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from tests.bench.quick_platform import start_quick
 from tests.bench.sampling import Sample, report_memory, report_queues, sample
 from tests.pipeline.conftest import Whole, reviews, start, stop, write_csv
@@ -72,7 +70,7 @@ async def main(runs: int, work: str) -> bool:
         starting = start_quick if work == "quick" else start
         whole = starting(Path(name) / "platform", ack_wait="PT30S")
         try:
-            bus = Bus.from_settings(settings_of(whole), "bench")
+            bus = Bus.from_settings(settings_of(whole), "operator")
             await bus.connect()
             async with event_log(bus) as log:
                 few = max(1, runs // 10)
@@ -150,9 +148,8 @@ async def publish(whole: Whole, bus: Bus, folder: Path, project: str, run_id: st
 
 
 def settings_of(whole: Whole) -> PlatformSettings:
-    account = DataDir(whole.data_dir).credentials()
     return PlatformSettings(
-        nats_url=whole.record.nats_url, nats_user=account.user, nats_password=SecretStr(account.password),
+        nats_url=whole.record.nats_url, nats_nkey_file=DataDir(whole.data_dir).nkey_file("operator"),
         store_url=whole.record.store_url, data_dir=whole.data_dir,
     )  # fmt: skip
 

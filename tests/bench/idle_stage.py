@@ -14,7 +14,9 @@ from tidemill.bus import Bus, RunStates, RunStatus
 from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPrepared, Frozen, Recipe, ResourceUsage
 from tidemill.jobs import JobOutcome
 from tidemill.jobs.report import Inputs, ProgressReport
+from tidemill.records import open_records
 from tidemill.stage import Job, JobResult, Stage
+from tidemill.testing.events import put_on_record
 
 NOWHERE = ArtifactRef(digest="sha256:" + "0" * 64, kind="dataset", size_bytes=0)
 _recipes: dict[str, ArtifactRef] = {}
@@ -82,6 +84,8 @@ async def prepare_run(bus: Bus, store_url: str, run_id: str) -> Callable[[], Awa
         run_id=run_id, name=run_id, recipe=recipe, source=NOWHERE, dataset=NOWHERE, task="text-classification",
         rows=1, parts={"data": 1},
     )  # fmt: skip
+
+    await put_on_record(open_records(store_url), "ingest", event)
 
     async def run() -> float:
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -31,7 +31,7 @@ from tidemill.contracts.recipe import parse_recipe
 from tidemill.records.schema import CheckpointRecord
 from tidemill.settings import PlatformSettings
 from tidemill.stage.fingerprint import job_fingerprint
-from tidemill.testing.events import EventLog, event_log
+from tidemill.testing.events import EventLog, event_log, put_on_record
 from tidemill.testing.nats import running_nats, settings_for
 
 SIZES = {"train": 960, "validation": 120, "test": 120}
@@ -95,6 +95,7 @@ class Place:
         """Start a training of its own; returns the fingerprint of its job."""
         event = self._event.model_copy(update={"run_id": run_id})
         (job,) = plan(event, parse_recipe(RECIPE))
+        await put_on_record(self.records, "preprocess", event)
         await self._bus.announce(event, fingerprint="prepared")
         return job_fingerprint("train", REVISION, job.spec, job.inputs, salt=run_id)
 

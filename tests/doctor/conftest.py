@@ -14,9 +14,8 @@ from tidemill.bus import Bus
 from tidemill.doctor.findings import Finding
 from tidemill.doctor.site import Site
 from tidemill.platform.data_dir import DataDir
-from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.nats_server import NatsServer
-from tidemill.testing.nats import settings_for
+from tidemill.testing.nats import account_for, settings_for
 
 ACK_WAIT = timedelta(seconds=2)
 """Of the server that all tests share."""
@@ -35,9 +34,7 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def with_nats(site: Site, nats_server: NatsServer) -> Site:
     """The same with a running server."""
-    config = nats_server.config
-    account = NatsAccount(config.url, config.user, config.password, config.system_user)
-    return replace(site, nats=account, silence=ACK_WAIT)
+    return replace(site, nats=account_for(nats_server.config), silence=ACK_WAIT)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

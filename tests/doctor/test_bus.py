@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
+from pydantic import SecretStr
 
 from tests.doctor.conftest import ACK_WAIT, Only
 from tidemill.bus import Bus, Leases
+from tidemill.bus.login import Login
 from tidemill.bus.streams import StreamLimits, provision, stream_configs
 from tidemill.doctor import bus as checks
 from tidemill.doctor import runs
@@ -20,7 +22,9 @@ from tidemill.doctor.site import NotLooked, Site
 from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
 from tidemill.testing.disk import fill, small_disk
+from tidemill.testing.nats import account_for
 
+WRONG = Login(source="test", user="u", password=SecretStr("p"))
 DURABLES = [f"{stage}-events" for stage in ("ingest", "preprocess", "train", "compress", "registry")]
 
 
@@ -32,18 +36,18 @@ async def test_a_server_that_is_well(with_nats: Site, only: Only) -> None:
 
 async def test_a_wrong_password_and_nobody_there(with_nats: Site, only: Only) -> None:
     assert with_nats.nats is not None
-    stranger = replace(with_nats, nats=replace(with_nats.nats, password="wrong"))
+    stranger = replace(with_nats, nats=replace(with_nats.nats, login=WRONG))
     found = only(await checks.look_at_server(stranger))
     assert (found.state, "does not accept the credentials" in found.message) == ("failed", True)
     assert "TIDEMILL_NATS_PASSWORD" in found.advice
-    nobody = replace(with_nats, nats=NatsAccount(f"nats://127.0.0.1:{free_port()}", "u", "p"))
+    nobody = replace(with_nats, nats=NatsAccount(f"nats://127.0.0.1:{free_port()}", WRONG))
     found = only(await checks.look_at_server(nobody))
     assert (found.state, "nothing answers" in found.message) == ("failed", True)
 
 
 async def test_an_operator_whom_the_server_does_not_know(with_nats: Site, only: Only) -> None:
     assert with_nats.nats is not None
-    found = only(await checks.look_at_server(replace(with_nats, nats=replace(with_nats.nats, operator="nobody"))))
+    found = only(await checks.look_at_server(replace(with_nats, nats=replace(with_nats.nats, system=WRONG))))
     assert (found.state, "does not say how it is" in found.message) == ("failed", True)
 
 
@@ -55,7 +59,7 @@ async def test_without_a_server_it_says_why_it_did_not_look(site: Site) -> None:
 async def test_a_server_that_cannot_write_and_one_that_does_not_sync(tmp_path: Path, site: Site, only: Only) -> None:
     config = NatsServerConfig(port=free_port(), user="u", password="p", data_dir=tmp_path / "small")
     server = NatsServer(config, tmp_path)
-    account = NatsAccount(config.url, config.user, config.password, config.system_user)
+    account = account_for(config)
     with small_disk(tmp_path / "small", megabytes=16) as disk:
         await server.start()
         try:
@@ -75,8 +79,7 @@ async def test_a_server_that_cannot_write_and_one_that_does_not_sync(tmp_path: P
     server = NatsServer(careless, tmp_path)
     await server.start()
     try:
-        account = NatsAccount(careless.url, careless.user, careless.password, careless.system_user)
-        found = (await checks.look_at_server(replace(site, nats=account)))[-1]
+        found = (await checks.look_at_server(replace(site, nats=account_for(careless))))[-1]
     finally:
         await server.stop()
     assert (found.state, found.message) == ("warning", "the server acknowledges before it syncs")

@@ -22,6 +22,7 @@ import nats.errors
 import pytest
 
 from tests.doctor.conftest import Only
+from tidemill.bus.login import Login
 from tidemill.cli import main
 from tidemill.doctor import clock, diagnose, gateway, processes
 from tidemill.doctor.examination import Check
@@ -212,7 +213,7 @@ def test_parts_that_hang_do_not_hang_the_doctor(site: Site) -> None:
     with silent() as port:
         deaf = replace(
             recorded(site),
-            nats=NatsAccount(f"nats://127.0.0.1:{port}", "u", "p"),
+            nats=NatsAccount(f"nats://127.0.0.1:{port}", Login(source="test")),
             gateway_url=f"http://127.0.0.1:{port}",
         )
         report = diagnose(deaf, timeout=5.0)

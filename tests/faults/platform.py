@@ -23,6 +23,7 @@ from tests.faults.proxy import S3Proxy
 from tidemill.artifacts import open_store
 from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.bus import Bus
+from tidemill.bus.permissions import EVERYTHING
 from tidemill.platform import supervisor as supervision
 from tidemill.platform.data_dir import DataDir
 from tidemill.platform.nats_server import free_port
@@ -40,6 +41,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ACK_WAIT = 4.0
 """Seconds of silence after which another replica takes a job."""
 DISK_BYTES = 192 << 20
+SUITE = "faults"
+"""The suite's own user on the bus, who may do everything: it has to break things."""
 BUCKET = "tidemill-faults"
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "tidemill-test", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_REGION": "us-east-1"}
 
@@ -105,10 +108,9 @@ class HurtPlatform:
         os.environ["TIDEMILL_ACK_WAIT"] = f"PT{ACK_WAIT:.0f}S"
         if self.scene == "s3":
             await self._start_s3()
-        account = self.data.credentials()
-        nats = nats_program(self.data, self._nats_port, account)
+        nats = nats_program(self.data, self._nats_port, also={SUITE: EVERYTHING})
         self.settings = PlatformSettings(
-            nats_url=f"nats://127.0.0.1:{self._nats_port}", nats_user=account.user, nats_password=account.password,
+            nats_url=f"nats://127.0.0.1:{self._nats_port}", nats_nkey_file=self.data.nkey_file(SUITE),
             store_url=self.store_url, data_dir=self.folder / "observer",
         )  # fmt: skip
         programs = [nats]
@@ -123,7 +125,7 @@ class HurtPlatform:
         )
         await self._supervisor.start()
         await asyncio.wait_for(asyncio.gather(*(child.ready.wait() for child in self.children.values())), 180)
-        self.bus = Bus.from_settings(self.settings, "faults")
+        self.bus = Bus.from_settings(self.settings, SUITE)
         await self.bus.connect()
         self.store = open_store(self.store_url, cache=self.folder / "observer" / "cache")
         self.records = self.store.records()
@@ -194,15 +196,13 @@ class HurtPlatform:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=False)
 
     def _program(self, service: str, name: str) -> Program:
-        account = self.data.credentials()
         ready_file = self.data.run / f"{name}.ready"
         environment = {
             "PYTHONPATH": f"{REPOSITORY / 'libs'}:{REPOSITORY}",
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
             "TIDEMILL_NATS_URL": f"nats://127.0.0.1:{self.proxies[name].port}",
-            "TIDEMILL_NATS_USER": account.user,
-            "TIDEMILL_NATS_PASSWORD": account.password,
+            "TIDEMILL_NATS_NKEY_FILE": str(self.data.nkey_file(service)),
             "TIDEMILL_STORE_URL": self.store_url,
             "TIDEMILL_DATA_DIR": str(self.data_dir(name)),
             "TIDEMILL_READY_FILE": str(ready_file),

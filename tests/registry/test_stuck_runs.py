@@ -11,17 +11,17 @@ from tidemill.contracts.queries import ListRuns
 from tidemill.doctor import runs
 from tidemill.doctor.site import Site
 from tidemill.platform.data_dir import DataDir
-from tidemill.platform.nats_client import NatsAccount
 from tidemill.platform.nats_server import NatsServer
+from tidemill.testing.nats import account_for
 
 
 async def test_a_silent_run_is_stuck_unless_somebody_works_on_its_stage(
     quiet_bench: Bench, nats_server: NatsServer
 ) -> None:
-    bench, config = quiet_bench, nats_server.config
+    bench = quiet_bench
     site = Site(
         data=DataDir(bench.folder), record=None, gateway_url=None, store_url=bench.platform.store_url,
-        nats=NatsAccount(config.url, config.user, config.password),
+        nats=account_for(nats_server.config),
     )  # fmt: skip
     (found,) = await runs.look_at_runs(site)
     assert (found.state, "the registry does not answer" in found.message) == ("skipped", True)

@@ -7,18 +7,19 @@ hand. Source: CloudEvents 1.0.2 and its NATS Protocol Binding.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from tidemill.contracts import EVENTS, DatasetPublished, Event
 from tidemill.errors import PermanentError
 
 SPEC_VERSION = "1.0"
 STRUCTURED = "application/cloudevents+json"
+_BOM = b"\xef\xbb\xbf"
 
 
 class MalformedEvent(PermanentError):
@@ -71,12 +72,15 @@ def parse_event(subject: str, body: bytes, headers: Mapping[str, str] | None, *,
 
 def _data(subject: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     try:
-        document = json.loads(body)
-    except (ValueError, UnicodeDecodeError) as error:
+        # Strict, unlike json.loads: NaN, lone surrogates and thousands of brackets could be read, and not be kept.
+        document = from_json(body.removeprefix(_BOM), allow_inf_nan=False)
+    except ValueError as error:
         raise MalformedEvent(f"{subject}: the message is not JSON ({error})") from None
     if not isinstance(document, dict):
         raise MalformedEvent(f"{subject}: the message must be a JSON object, not {type(document).__name__}")
     lowered = {name.lower(): value for name, value in headers.items()}
+    if lowered.get("ce-type", subject) != subject:
+        raise MalformedEvent(f"{subject}: the header ce-type says {lowered['ce-type']!r}; it must be the subject")
     structured = lowered.get("content-type", "").startswith(STRUCTURED) or (
         "specversion" in document and "data" in document
     )

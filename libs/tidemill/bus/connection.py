@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import nats.js.errors
-from faststream.nats import NatsBroker
-from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 from opentelemetry.propagate import inject
 
 from tidemill.bus import subjects
+from tidemill.bus.client import Broker, NotPermitted, TlsMismatch
 from tidemill.bus.cloudevents import event_headers
+from tidemill.bus.login import Login
 from tidemill.contracts import Event, RunProgressed
 from tidemill.contracts.queries import Answer, Question
 from tidemill.errors import InvalidInput, NotFound, PermanentError, TransientError
 
 if TYPE_CHECKING:
+    from faststream.nats import NatsBroker
+
     from tidemill.contracts import Command
     from tidemill.settings import PlatformSettings
 
@@ -44,6 +46,10 @@ _UNANSWERED_PINGS = 2
 """A connection is given up with the ping after these: at the fourth interval after its last answer at the latest."""
 
 
+_STRANGER = (
+    "the NATS server does not accept the credentials: TIDEMILL_NATS_NKEY_FILE has to hold a seed whose public key the "
+    "server's accounts hold (`tidemill nats accounts`), or TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD its user"
+)
 _TOO_LARGE = 10054
 """JetStream's error code for a message beyond ``max_msg_size``."""
 
@@ -63,13 +69,17 @@ class Bus:
 
     @classmethod
     def from_settings(cls, settings: PlatformSettings, source: str) -> Bus:
-        """A bus that is not connected yet; it reconnects for ever, since a worker outlives an outage."""
-        password = settings.nats_password
-        broker = NatsBroker(
-            settings.nats_url,
-            security=SASLPlaintext(settings.nats_user, password.get_secret_value())
-            if settings.nats_user and password
-            else None,
+        """A bus that is not connected yet; it reconnects for ever, since a worker outlives an outage.
+
+        Raises:
+            PermanentError: the nkey, the CA or the client's certificate cannot be used; names the file.
+        """
+        login = Login.of(settings, source)
+        login.check()
+        broker = Broker(
+            addresses(settings.nats_url),
+            security=login.security(),
+            inbox_prefix=subjects.inbox(source),
             name=f"tidemill-{source}",
             connect_timeout=5,
             reconnect_time_wait=1,
@@ -79,17 +89,22 @@ class Bus:
             logger=None,
             graceful_timeout=15.0,
         )
+        broker.certified = login.certificate is not None
         return cls(broker, source)
 
     async def connect(self) -> None:
         """Connect.
 
         Raises:
-            TransientError: no server at the address, or it refuses the credentials.
+            TransientError: no server at the address, it refuses the credentials, or cannot prove who it is.
         """
         try:
             self._client = await self.broker.connect()
+        except TlsMismatch as error:
+            raise TransientError(str(error)) from error
         except _LOST as error:
+            if "authorization violation" in str(error).lower():
+                raise TransientError(_STRANGER) from error
             raise TransientError(f"no NATS server answers: {error!r}; see `tidemill status`") from error
 
     @property
@@ -176,6 +191,8 @@ class Bus:
         """
         try:
             reply = await self.client.request(question.subject, question.model_dump_json().encode(), timeout=timeout)
+        except NotPermitted as error:
+            raise TransientError(str(error)) from error
         except _LOST as error:
             raise TransientError(
                 f"the registry did not answer {question.subject} ({type(error).__name__}); "
@@ -208,6 +225,11 @@ class Bus:
                 await subscription.unsubscribe()
 
 
+def addresses(url: str) -> list[str]:
+    """The servers that ``TIDEMILL_NATS_URL`` names, separated by commas."""
+    return [one.strip() for one in url.split(",") if one.strip()]
+
+
 def _ping_interval(ack_wait: float) -> int:
     """Seconds between two pings, so that a network that swallows everything is noticed within ``ack_wait``."""
     return min(10, max(1, int(ack_wait / (_UNANSWERED_PINGS + 2))))
@@ -221,6 +243,8 @@ def _is_too_large(error: Exception) -> bool:
 
 def _why(error: Exception) -> str:
     """Why a stream did not take a message, in words."""
+    if isinstance(error, NotPermitted):
+        return str(error)
     if isinstance(error, asyncio.TimeoutError):
         return (
             f"no acknowledgement within {PUBLISH_TIMEOUT:.0f} s, so the server is out of reach or its disk is full; "

@@ -87,6 +87,7 @@ async def subscribe(
         TransientError: the stream is not provisioned or the server cannot be reached.
     """
     config = ConsumerConfig(
+        name=durable,
         durable_name=durable,
         filter_subjects=list(filter_subjects),
         ack_policy=AckPolicy.EXPLICIT,

@@ -128,6 +128,7 @@ class JobQueue:
         await self._puller.open(
             JOBS,
             ConsumerConfig(
+                name=durable,  # the API's subject names it then, and its filter: what permissions can tell apart
                 durable_name=durable,
                 filter_subject=f"{lane}.*",
                 ack_policy=AckPolicy.EXPLICIT,

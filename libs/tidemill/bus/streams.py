@@ -72,6 +72,7 @@ def stream_configs(limits: StreamLimits) -> list[StreamConfig]:
             subjects=[
                 "tidemill.dataset.*.v1",
                 "tidemill.model.*.v1",
+                "tidemill.artifact.lost.v1",
                 "tidemill.run.failed.v1",
                 "tidemill.run.finished.v1",
                 "tidemill.drift.detected.v1",

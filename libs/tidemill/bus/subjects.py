@@ -22,6 +22,14 @@ DEPLOYMENTS_BUCKET = "deployments"
 _LONGEST_IN_NAME = 150
 COMMANDS_DURABLE = "registry-commands"
 """The durable consumer of commands to the registry."""
+QUERIES = "tidemill.query.>"
+"""Every question to the registry."""
+LIVE_EVENTS = "tidemill.*.*.v1"
+"""Every event of every kind; neither jobs nor questions nor dead letters have this form."""
+BUCKET_NOTIFIED = "tidemill.bucket.notified"
+"""What an object store says of a new object."""
+RECONCILER_LEASE = "reconciler"
+"""The lease of the registry's replica that looks after runs."""
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")
 
@@ -50,6 +58,11 @@ def job_lane(stage: StageName, resource_class: ResourceClass, project_token: str
     return f"tidemill.job.{stage}.{resource_class}.{project_token}"
 
 
+def jobs_of(stage: StageName) -> str:
+    """Every job of a stage."""
+    return f"tidemill.job.{stage}.>"
+
+
 def job_filter(stage: StageName, resource_class: ResourceClass) -> str:
     """What a worker of ``resource_class`` consumes."""
     return f"tidemill.job.{stage}.{resource_class}.>"
@@ -72,6 +85,20 @@ def job_consumer(stage: StageName, lane: str) -> str:
     if len(project) > _LONGEST_IN_NAME:
         project = f"={hashlib.sha256(project.encode()).hexdigest()[:32]}"
     return f"{stage}-jobs-{resource_class}-{project}"
+
+
+def kv_subject(bucket: str, keys: str = ">") -> str:
+    """The subject that entries of a KV bucket are written on; ``keys`` may hold wildcards."""
+    return f"$KV.{bucket}.{keys}"
+
+
+ANSWERS = "_INBOX"
+"""What every subject that answers go to begins with."""
+
+
+def inbox(source: str) -> str:
+    """Prefix of the subjects on which a client takes its answers: nobody else may listen there."""
+    return f"{ANSWERS}_{source}"
 
 
 def events_durable(stage: StageName) -> str:

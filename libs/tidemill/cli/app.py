@@ -10,6 +10,7 @@ import typer
 
 from tidemill.cli import (
     backup,
+    certs,
     dataset_versions,  # noqa: F401 - adds its commands to those of datasets
     datasets,
     dead,
@@ -17,6 +18,7 @@ from tidemill.cli import (
     garbage,
     local,
     models,
+    nats,
     publishing,
     recipes,
     registry,
@@ -72,5 +74,7 @@ app.command("doctor", rich_help_panel="Looking closer")(doctor.doctor)
 app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
 app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
+app.add_typer(nats.commands, name="nats", rich_help_panel="Looking closer")
+app.command("certs", rich_help_panel="Looking closer")(certs.certs)
 app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")

@@ -97,7 +97,7 @@ async def _streams(data: DataDir) -> AsyncIterator[Client | None]:
     async with AsyncExitStack() as stack:
         client = None
         if account is not None:
-            connection = connected_once(account.url, user=account.user, password=account.password, timeout=5)
+            connection = connected_once(account.url, account.login, timeout=5)
             with suppress(ConnectionError):
                 client = await stack.enter_async_context(connection)
         yield client

@@ -112,11 +112,9 @@ def env(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     record = data.record()
     if record is None or not is_running(record):
         raise NotReachable(f"no platform runs in {data.root}; start it with `tidemill up`")
-    account = data.credentials()
     variables: dict[str, Any] = {
         "NATS_URL": record.nats_url,
-        "NATS_USER": account.user,
-        "NATS_PASSWORD": account.password,
+        "NATS_NKEY": str(data.nkey_file("operator")),
         "TIDEMILL_URL": record.gateway_url,
         "TIDEMILL_DATA_DIR": record.data_dir,
     }

@@ -228,6 +228,15 @@ class RunFinished(Event):
     reason: str = ""
 
 
+class ArtifactLost(Event):
+    """An artifact of the run cannot be read: ``stage``, which made it, is to work again."""
+
+    subject: ClassVar[str] = "tidemill.artifact.lost.v1"
+
+    stage: StageName
+    artifact: ArtifactRef
+
+
 class FeedbackReceived(Event):
     """The truth about an earlier prediction."""
 
@@ -264,6 +273,6 @@ class AlertRaised(Event):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     DatasetPublished, DatasetIngested, DatasetPrepared, ModelTrained, ModelCompressed, ModelRegistered,
-    ModelPromoted, RunProgressed, RunFailed, RunFinished, FeedbackReceived, DriftDetected, AlertRaised,
+    ModelPromoted, RunProgressed, RunFailed, RunFinished, ArtifactLost, FeedbackReceived, DriftDetected, AlertRaised,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {event.subject: event for event in EVENT_TYPES}

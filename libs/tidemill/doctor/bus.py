@@ -12,12 +12,13 @@ import nats.js.errors
 
 from tidemill.bus import subjects
 from tidemill.bus.connection import UNREACHABLE
+from tidemill.bus.login import Login
 from tidemill.bus.streams import bucket_configs, bucket_of, bucket_stream, stream_configs, stream_limits
 from tidemill.contracts import STAGES
 from tidemill.doctor.findings import Finding, failed, ok, skipped, warning
 from tidemill.doctor.site import Site
 from tidemill.platform.health import ask_health
-from tidemill.platform.nats_client import NatsAccount, Refused, connected_once
+from tidemill.platform.nats_client import Refused, connected_once
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
@@ -43,13 +44,18 @@ async def look_at_server(site: Site) -> list[Finding]:
             answered = (time.perf_counter() - began) * 1000
             account_info = await client.jetstream().account_info()
     except Refused as error:
-        return [failed(str(error), "set TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD, or restart the platform")]
+        advice = (
+            "set TIDEMILL_NATS_NKEY_FILE, or TIDEMILL_NATS_USER and TIDEMILL_NATS_PASSWORD; or restart the platform"
+        )
+        return [failed(str(error), advice)]
     except ConnectionError as error:
         return [failed(str(error), "see `tidemill status` and the log of NATS")]
     except UNREACHABLE as error:
         return [failed(f"JetStream does not answer at {account.url}: {error!r}", "see the server's log; restart it")]
     found = (
-        await _operators_view(account) if account.operator else [skipped("the disk sync setting: no operator account")]
+        await _servers_view(account.url, account.system)
+        if account.system is not None
+        else [skipped("the disk sync setting: no login of the server's system account")]
     )
     if any(finding.state == "failed" for finding in found):
         return found
@@ -59,12 +65,12 @@ async def look_at_server(site: Site) -> list[Finding]:
     ]
 
 
-async def _operators_view(account: NatsAccount) -> list[Finding]:
+async def _servers_view(url: str, system: Login) -> list[Finding]:
     try:
-        wrong = await ask_health(account.url, user=account.operator, password=account.password)
+        wrong = await ask_health(url, system)
         if wrong is not None:
             return [failed(f"the server says: {wrong}", "make room on its disk; it is restarted by itself then")]
-        async with connected_once(account.url, user=account.operator, password=account.password) as client:
+        async with connected_once(url, system) as client:
             answer = json.loads((await client.request("$SYS.REQ.SERVER.PING.JSZ", b"{}", timeout=5)).data)
     except (*UNREACHABLE, ConnectionError, ValueError) as error:
         return [failed(f"the server does not say how it is: {error!r}", "see the server's log; restart it")]

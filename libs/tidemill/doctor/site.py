@@ -106,7 +106,7 @@ class Site:
             ConnectionError: nothing answers, or the credentials are refused.
         """
         account = self.nats_account()
-        async with connected_once(account.url, user=account.user, password=account.password) as client:
+        async with connected_once(account.url, account.login) as client:
             yield client
 
     def nats_account(self) -> NatsAccount:

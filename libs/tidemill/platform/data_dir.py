@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -65,15 +64,6 @@ class PlatformRecord(BaseModel):
         return self.state in ("starting", "ready", "stopping") and self.supervisor.alive
 
 
-class Credentials(BaseModel):
-    """The one account of the platform's NATS server."""
-
-    model_config = ConfigDict(frozen=True)
-
-    user: str
-    password: str
-
-
 class AlreadyRunning(PermanentError):
     """Another supervisor holds this folder."""
 
@@ -126,9 +116,13 @@ class DataDir:
         return self.root / "platform.json"
 
     @property
-    def credentials_file(self) -> Path:
-        """NATS account, readable by its owner only."""
-        return self.run / "credentials.json"
+    def nats_accounts(self) -> Path:
+        """The nkey seeds of NATS's users, readable by their owner only, and the server's file of accounts."""
+        return self.run / "nats"
+
+    def nkey_file(self, user: str) -> Path:
+        """The nkey seed of a user of this folder's NATS server."""
+        return self.nats_accounts / f"{user}.nk"
 
     def create(self) -> None:
         """Make the folders; what a platform keeps is its owner's business only.
@@ -155,15 +149,6 @@ class DataDir:
     def write_record(self, record: PlatformRecord) -> None:
         """Replace ``platform.json`` at once, so that a reader never sees half of it."""
         _write_private(self.record_file, record.model_dump_json(indent=2))
-
-    def credentials(self) -> Credentials:
-        """The NATS account of this folder, made on first use."""
-        try:
-            return Credentials.model_validate_json(self.credentials_file.read_bytes())
-        except (OSError, ValidationError):
-            made = Credentials(user="tidemill", password=secrets.token_urlsafe(24))
-            _write_private(self.credentials_file, made.model_dump_json())
-            return made
 
     @contextmanager
     def locked(self) -> Iterator[None]:

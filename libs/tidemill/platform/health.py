@@ -12,10 +12,14 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tidemill.errors import TidemillError
 from tidemill.platform.nats_client import connected_once
-from tidemill.platform.nats_server import NatsServerConfig
 from tidemill.platform.supervisor import Ailment
+
+if TYPE_CHECKING:
+    from tidemill.bus.login import Login
 
 Health = Callable[[], Awaitable[Ailment | None]]
 
@@ -27,20 +31,20 @@ ROOM_BYTES = 32 << 20
 ROOM_FILES = 100
 
 
-def nats_health(config: NatsServerConfig, *, room: int = ROOM_BYTES) -> Health:
-    """Asks the server whether JetStream is enabled and can write to every stream."""
+def nats_health(url: str, system: Login, folder: Path, *, room: int = ROOM_BYTES) -> Health:
+    """Asks the server, as ``system``, whether JetStream is enabled and can write to every stream in ``folder``."""
 
     async def health() -> Ailment | None:
         try:
             async with asyncio.timeout(PATIENCE):
-                wrong = await ask_health(config.url, user=config.system_user, password=config.password)
-        except (OSError, TimeoutError) as error:
+                wrong = await ask_health(url, system)
+        except (OSError, TimeoutError, TidemillError) as error:
             return Ailment(f"no answer to a question about its health ({type(error).__name__})")
         if wrong is None:
             return None
-        if not has_room(config.data_dir, room):
+        if not has_room(folder, room):
             return Ailment(
-                f"{wrong}; its disk is full: free space for {config.data_dir}, it is restarted then",
+                f"{wrong}; its disk is full: free space for {folder}, it is restarted then",
                 restart_helps=False,
             )
         return Ailment(wrong)
@@ -48,8 +52,8 @@ def nats_health(config: NatsServerConfig, *, room: int = ROOM_BYTES) -> Health:
     return health
 
 
-async def ask_health(url: str, *, user: str | None, password: str | None) -> str | None:
-    """What the server itself finds wrong, None when nothing. ``user`` is its operator.
+async def ask_health(url: str, system: Login) -> str | None:
+    """What the server itself finds wrong, None when nothing.
 
     Raises:
         OSError: it cannot be asked.
@@ -57,7 +61,7 @@ async def ask_health(url: str, *, user: str | None, password: str | None) -> str
     from nats.errors import Error
 
     try:
-        async with connected_once(url, user=user, password=password) as client:
+        async with connected_once(url, system) as client:
             answer = json.loads((await client.request(HEALTHZ, b"", timeout=PATIENCE)).data)
     except (Error, ValueError) as error:
         raise ConnectionError(f"{url} does not say how it is: {error!r}") from error

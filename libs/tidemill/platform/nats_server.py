@@ -26,18 +26,20 @@ starts: on a fuller disk it then refuses streams that it held before. Streams ha
 
 @dataclass(frozen=True)
 class NatsServerConfig:
-    """Where it listens and keeps its data, and the one account that may connect."""
+    """Where it listens and keeps its data, and who may connect: users with nkeys, or one user who may do everything."""
 
     port: int
-    user: str
-    password: str
     data_dir: Path
+    accounts: str | None = None
+    """The file of users and permissions (``tidemill.bus.accounts``), seen from the configuration file's folder."""
+    user: str | None = None
+    password: str | None = None
     host: str = "127.0.0.1"
     max_payload: int = 8 << 20
 
     @property
     def system_user(self) -> str:
-        """Account of the server's operator, with the same password: asked for health, sees no messages."""
+        """The one user's companion who may ask the server how it is and sees no messages; of the same password."""
         return f"{self.user}-system"
 
     @property
@@ -56,16 +58,20 @@ class NatsServerConfig:
             f"  max_file_store: {MAX_FILE_STORE}\n"
             "  sync_interval: always\n"
             "}\n"
-            "authorization {\n"
-            f"  users: [{{user: {_quoted(self.user)}, password: {_quoted(self.password)}}}]\n"
-            "}\n"
-            "accounts {\n"
-            f"  $SYS {{ users: [{{user: {_quoted(self.system_user)}, password: {_quoted(self.password)}}}] }}\n"
-            "}\n"
+            f"{self._who()}"
+        )
+
+    def _who(self) -> str:
+        if self.accounts is not None:
+            return f"include {_quoted(self.accounts)}\n"
+        user, system, password = (_quoted(one or "") for one in (self.user, self.system_user, self.password))
+        return (
+            f"authorization {{ users: [{{user: {user}, password: {password}}}] }}\n"
+            f"accounts {{ $SYS {{ users: [{{user: {system}, password: {password}}}] }} }}\n"
         )
 
     def write(self, path: Path) -> None:
-        """Write the file readable by its owner only: it holds the password."""
+        """Write the file readable by its owner only: it may hold a password."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(self.render())

@@ -10,14 +10,18 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidemill.errors import InvalidInput, PermanentError, TransientError
-from tidemill.platform.data_dir import Credentials, DataDir
+from tidemill.platform.data_dir import DataDir
 from tidemill.platform.health import gateway_health, http_status, nats_health
-from tidemill.platform.nats_client import connected_once
+from tidemill.platform.nats_client import connected_once, login_of
 from tidemill.platform.nats_server import NatsServerConfig, free_port, nats_server_binary
 from tidemill.platform.supervisor import Program
 from tidemill.settings import PlatformSettings, ServiceSettings, StreamSettings
+
+if TYPE_CHECKING:
+    from tidemill.bus.permissions import Permissions
 
 LIGHT = ("ingest", "preprocess", "registry", "inference")
 """Services that need no torch: started first, and the platform is ready when they are."""
@@ -105,9 +109,18 @@ def store_url(data: DataDir) -> str:
     return given if "://" in given else str(Path(given).expanduser().absolute())
 
 
-def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
-    """NATS with JetStream on disk; whenever it is up, the streams are provisioned before anybody is told."""
-    config = NatsServerConfig(port=port, user=account.user, password=account.password, data_dir=data.jetstream)
+def nats_program(data: DataDir, port: int, *, also: Mapping[str, Permissions] | None = None) -> Program:
+    """NATS with JetStream on disk; whenever it is up, the streams are provisioned before anybody is told.
+
+    Who may do what is ``tidemill.bus.permissions``; ``also`` are further users.
+    """
+    from tidemill.bus.accounts import ACCOUNTS_FILE, SYSTEM, write_accounts
+    from tidemill.bus.permissions import PROVISION
+
+    write_accounts(data.nats_accounts, also=also)
+    (data.run / "credentials.json").unlink(missing_ok=True)  # of versions that had one user for everything
+    accounts = f"{data.nats_accounts.name}/{ACCOUNTS_FILE}"
+    config = NatsServerConfig(port=port, data_dir=data.jetstream, accounts=accounts)
     path = data.run / "nats.conf"
     config.write(path)
 
@@ -118,7 +131,7 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
         from tidemill.bus.streams import provision, stream_limits
 
         try:
-            async with connected_once(config.url, user=account.user, password=account.password, timeout=5) as client:
+            async with connected_once(config.url, login_of(data, PROVISION), timeout=5) as client:
                 await provision(client, stream_limits(StreamSettings(), PlatformSettings().silence))
                 if data.kept_messages.exists():
                     from tidemill.backup.messages import publish_kept
@@ -132,20 +145,16 @@ def nats_program(data: DataDir, port: int, account: Credentials) -> Program:
         command=(str(nats_server_binary()), "-c", str(path)),
         ready=lambda _pid: _listens(config.host, port),
         once_ready=provisioned,
-        healthy=nats_health(config),
+        healthy=nats_health(config.url, login_of(data, SYSTEM), data.jetstream),
         tier=0,
         stop_tier=0,
     )
 
 
-def service_programs(
-    data: DataDir, options: PlatformOptions, *, nats_url: str, account: Credentials, port: int
-) -> list[Program]:
+def service_programs(data: DataDir, options: PlatformOptions, *, nats_url: str, port: int) -> list[Program]:
     """The six services, each as many times as asked for."""
     shared = {
         "TIDEMILL_NATS_URL": nats_url,
-        "TIDEMILL_NATS_USER": account.user,
-        "TIDEMILL_NATS_PASSWORD": account.password,
         "TIDEMILL_STORE_URL": store_url(data),
         "TIDEMILL_DATA_DIR": str(data.root),
         "PYTHONUNBUFFERED": "1",
@@ -156,7 +165,8 @@ def service_programs(
         for number in range(1, count + 1):
             name = service if count == 1 else f"{service}-{number}"
             ready_file = data.run / f"{name}.ready"
-            environment = shared | {"TIDEMILL_READY_FILE": str(ready_file)} | thread_limits(service, count)
+            own = {"TIDEMILL_NATS_NKEY_FILE": str(data.nkey_file(service)), "TIDEMILL_READY_FILE": str(ready_file)}
+            environment = shared | own | thread_limits(service, count)
             ready = _ready_file(ready_file)
             healthy = None
             if service == "inference":
@@ -164,7 +174,7 @@ def service_programs(
                 ready = _ready_endpoint(options.host, port)
                 healthy = gateway_health(reachable(options.host), port)
             elif service == "registry":
-                ready = _answering_registry(ready, nats_url, account)
+                ready = _answering_registry(ready, nats_url, data)
             programs.append(
                 Program(
                     name=name,
@@ -219,7 +229,7 @@ def _ready_endpoint(host: str, port: int) -> Callable[[int], Awaitable[bool]]:
 
 
 def _answering_registry(
-    consumes: Callable[[int], Awaitable[bool]], nats_url: str, account: Credentials
+    consumes: Callable[[int], Awaitable[bool]], nats_url: str, data: DataDir
 ) -> Callable[[int], Awaitable[bool]]:
     """Once it says that it consumes, it has to answer a question."""
 
@@ -228,10 +238,11 @@ def _answering_registry(
             return False
         from nats.errors import Error
 
+        from tidemill.bus.permissions import OPERATOR
         from tidemill.contracts.queries import ListRuns
 
         try:
-            async with connected_once(nats_url, user=account.user, password=account.password) as client:
+            async with connected_once(nats_url, login_of(data, OPERATOR)) as client:
                 reply = await client.request(ListRuns.subject, ListRuns(limit=1).model_dump_json().encode(), timeout=2)
         except (Error, OSError, asyncio.TimeoutError):
             return False

@@ -63,14 +63,12 @@ def run_platform(
 
 def platform_programs(data: DataDir, options: PlatformOptions, record: PlatformRecord) -> list[Program]:
     """NATS and the six services of Tidemill."""
-    account = data.credentials()
     return [
-        nats_program(data, int(record.nats_url.rpartition(":")[2]), account),
+        nats_program(data, int(record.nats_url.rpartition(":")[2])),
         *service_programs(
             data,
             options,
             nats_url=record.nats_url,
-            account=account,
             port=int(record.gateway_url.rpartition(":")[2]),
         ),
     ]

@@ -21,7 +21,7 @@ from tidemill.bus.job_queue import JobQueue
 from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.bus.subjects import events_durable
-from tidemill.contracts import ResourceClass
+from tidemill.contracts import ArtifactLost, ResourceClass
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
 from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings
@@ -91,7 +91,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
             )  # fmt: skip
         events.append(await subscribe(
             bus, records=records, stream=EVENTS_STREAM, durable=events_durable(stage.name),
-            filter_subjects=[stage.consumes.subject],
+            filter_subjects=[stage.consumes.subject, ArtifactLost.subject],
             handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
         ))  # fmt: skip
 

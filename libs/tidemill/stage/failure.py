@@ -144,9 +144,9 @@ class FailurePolicy:
         return [one for one in earlier if one.epoch == epoch]
 
     async def _made_again(self, project: str, run_id: str, error: Exception) -> Remaking:
-        """Have what could not be read made again. ``asked``: its announcement will bring this work here again."""
+        """Have what could not be read made again. ``asked``: the event of its maker will bring this work here again."""
         lost = error.artifact if isinstance(error, CorruptArtifact | ArtifactMissing) else None
-        return "intact" if lost is None else await self._remaker.remake(project, run_id, lost)
+        return "intact" if lost is None else await self._remaker.remake(project, run_id, lost, at_work=self._stage)
 
     def _event_delivery(self, command: JobCommand) -> Delivery:
         """The stage's event as a message again: what is kept when a job fails is what starts the stage anew."""

@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tidemill.contracts import ArtifactRef, Frozen, Name, ResourceClass, RunId, StageName
 
@@ -40,6 +40,12 @@ class JobCommand(Frozen):
     """Fingerprints of the outcomes of the job's steps."""
     snapshot: bool = False
     """Copy what the event's URI names into the store; the stage is planned when it is there."""
+
+    @model_validator(mode="after")
+    def _is_one_of_its_jobs(self) -> JobCommand:
+        if self.index >= len(self.fingerprints):
+            raise ValueError(f"index {self.index} is none of {len(self.fingerprints)} jobs")
+        return self
 
     @property
     def fingerprint(self) -> str:

@@ -9,23 +9,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic
 
 from tidemill.bus import Bus
-from tidemill.bus.cloudevents import derived_run_id, parse_event
+from tidemill.bus.cloudevents import MalformedEvent, derived_run_id, event_headers, parse_event
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import JOBS, job_subject
-from tidemill.contracts import DatasetPrepared, DatasetPublished, Recipe, RecipeError, StageEvent
+from tidemill.contracts import (
+    STAGES,
+    ArtifactLost,
+    DatasetPrepared,
+    DatasetPublished,
+    Event,
+    Recipe,
+    RecipeError,
+    StageEvent,
+)
 from tidemill.errors import PermanentError, TidemillError, TransientError
-from tidemill.records.schema import ResultRecord
+from tidemill.records.schema import ResultRecord, RunRecord
+from tidemill.stage.announced import announced
 from tidemill.stage.definition import E, Job, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.fingerprint import hardware_class, job_fingerprint, step_fingerprints
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.join import Joiner
-from tidemill.stage.remaking import again
+from tidemill.stage.remaking import again, taken_by
 from tidemill.stage.runs import Runs
 from tidemill.stage.snapshot import SOURCE, snapshot_command, snapshot_fingerprint
 from tidemill.telemetry import current_traceparent, run_scope, span
@@ -67,22 +77,68 @@ class Planner(Generic[E, S, R]):
         self._failures = failures
 
     async def on_event(self, delivery: Delivery) -> None:
-        """Handle one delivery of the stage's event. An event for a run that has ended is dropped with a log line."""
-        event = self._parse(delivery)
+        """Handle one delivery of the stage's event, or of ``ArtifactLost``. That of a run that has ended is dropped."""
+        try:
+            event = self._parse(delivery)
+        except MalformedEvent as error:
+            if delivery.subject == ArtifactLost.subject and self._stage.name != STAGES[0]:
+                log.info("%s; %s keeps it in the dead letters", error, STAGES[0])
+                return
+            raise
         with run_scope(event.run_id):
-            traceparent = None
-            if isinstance(event, DatasetPublished):
-                traceparent = await self._trace(event, delivery)
-            await self._on_event(event, delivery, traceparent)
+            if isinstance(event, ArtifactLost):
+                await self._make_again(event, delivery)
+                return
+            own, traceparent = await self._on_record(self._own(event))
+            await self._on_event(own, delivery, traceparent)
 
-    async def _trace(self, event: DatasetPublished, delivery: Delivery) -> str | None:
-        """Where planning belongs: a bare publish brings no trace, so it is that of the run's record, every time."""
+    async def _make_again(self, lost: ArtifactLost, delivery: Delivery) -> None:
+        """Plan what this stage took in the run once more, if it was this stage that made what is lost."""
+        if lost.stage != self._stage.name:
+            return
+        taken = await taken_by(self._stage.name, self._joiner.records, lost.project, lost.run_id)
+        if not isinstance(taken, self._stage.consumes):
+            log.warning("run %s: %s took no event there is a record of; nothing is made again", lost.run_id, lost.stage)
+            return
+        headers = event_headers(taken, source=self._stage.name, fingerprint=lost.artifact.digest)
+        # Under the id of what asks: each job is queued once for each cause.
+        headers["ce-id"] = delivery.headers.get("ce-id") or f"{delivery.stream}:{delivery.sequence}"
+        body = taken.model_dump_json().encode()
+        await self._on_event(taken, replace(delivery, subject=taken.subject, body=body, headers=headers), None)
+
+    async def _on_record(self, event: E) -> tuple[E, str | None]:
+        """The event as it is on record, and where planning belongs: an event only tells that there is something to do.
+
+        Whoever may publish on the bus can so neither begin a stage that no other has reached, nor have it work on
+        something else.
+
+        Raises:
+            PermanentError: no stage of that run has announced it.
+        """
+        if isinstance(event, DatasetPublished):
+            record, traceparent = await self._begun(event)
+            return self._recorded(record.event, event), traceparent
+        before = STAGES[STAGES.index(self._stage.name) - 1]
+        stage = await self._joiner.records.stage(event.project, event.run_id, before)
+        if stage is None:
+            raise PermanentError(
+                f"{event.subject}: {before} of run {event.run_id!r} in project {event.project!r} is not on record as "
+                "done, so it cannot have announced this"
+            )
+        return self._recorded(announced(stage), event), None
+
+    def _recorded(self, recorded: Event, event: E) -> E:
+        if recorded != event:
+            log.warning("run %s: %s is not as it is on record; the record is taken", event.run_id, event.subject)
+        return self._own(recorded)
+
+    async def _begun(self, event: DatasetPublished) -> tuple[RunRecord, str | None]:
+        """The run's record. A bare publish brings no trace: then it is that of the record, every time."""
         if current_traceparent() is not None:
-            await self._runs.begin(event)
-            return None
+            return await self._runs.begin(event), None
         with span("publish", run_id=event.run_id, project=event.project):
             record = await self._runs.begin(event)
-        return record.traceparent
+        return record, record.traceparent
 
     async def _on_event(self, event: E, delivery: Delivery, traceparent: str | None) -> None:
         name = f"{self._stage.name} plan"
@@ -102,12 +158,14 @@ class Planner(Generic[E, S, R]):
             except Exception as error:
                 await self._failures.planning_failed(event, delivery, error, status.epoch)
 
-    def _parse(self, delivery: Delivery) -> E:
+    def _parse(self, delivery: Delivery) -> Event:
         stored_at = delivery.stored_at or datetime.now(UTC)
         run_id = derived_run_id(delivery.stream, delivery.sequence, stored_at)
-        event = parse_event(delivery.subject, delivery.body, delivery.headers, run_id=run_id)
+        return parse_event(delivery.subject, delivery.body, delivery.headers, run_id=run_id)
+
+    def _own(self, event: Event) -> E:
         if not isinstance(event, self._stage.consumes):
-            raise PermanentError(f"{self._stage.name} takes {self._stage.consumes.subject}, not {delivery.subject}")
+            raise PermanentError(f"{self._stage.name} takes {self._stage.consumes.subject}, not {event.subject}")
         return event
 
     async def plan(self, event: E, cause: str, epoch: int) -> None:

@@ -1,7 +1,8 @@
 """Making again what was lost: an artifact that cannot be read is made anew by the stage of the run that made it.
 
-The damaged object is taken out of the way, and the event that the making stage took is announced again. Its result
-does not count any more (see ``results``), so it works again; when the same bytes come out the run goes on from there.
+The damaged object is taken out of the way and ``ArtifactLost`` is announced: nobody may announce another's event, but
+the making stage takes this one and plans again what it took then. Its result does not count any more (see ``results``),
+so it works again; when the same bytes come out the run goes on from there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus
-from tidemill.contracts import ArtifactRef, DatasetIngested, Event, StageName
+from tidemill.contracts import ArtifactLost, ArtifactRef, DatasetIngested, Event, StageName
 from tidemill.errors import PermanentError
 from tidemill.records import RecordStore
 from tidemill.stage.announced import announced
@@ -35,8 +36,8 @@ class Remaker:
         self._store = store
         self._records = records
 
-    async def remake(self, project: str, run_id: str, artifact: ArtifactRef) -> Remaking:
-        """See to it that ``artifact``, which could not be read, is there again.
+    async def remake(self, project: str, run_id: str, artifact: ArtifactRef, *, at_work: StageName) -> Remaking:
+        """See to it that ``artifact``, which the stage ``at_work`` could not read, is there again.
 
         Raises:
             TransientError: store or bus are out of reach.
@@ -45,12 +46,12 @@ class Remaker:
         if not damaged:
             return "intact"
         log.error("run %s: %s artifact %s is lost or damaged: %s", run_id, artifact.kind, artifact.digest, damaged[0])
-        cause = await self._cause(project, run_id, artifact)
-        if cause is None:
+        maker = await self._maker(project, run_id, artifact, at_work)
+        if maker is None:
             return "impossible"
-        event, fingerprint = cause
-        await self._bus.announce(event, fingerprint=fingerprint, announcement=again())
-        log.warning("run %s: %s is announced again, so that it is made anew", run_id, event.subject)
+        lost = ArtifactLost(project=project, run_id=run_id, stage=maker, artifact=artifact)
+        await self._bus.announce(lost, fingerprint=artifact.digest, announcement=again())
+        log.warning("run %s: %s is asked to make it anew", run_id, maker)
         return "asked"
 
     async def has_lost(self, project: str, run_id: str, stage: StageName) -> bool:
@@ -66,23 +67,36 @@ class Remaker:
             cause = event
         return False
 
-    async def _cause(self, project: str, run_id: str, artifact: ArtifactRef) -> tuple[Event, str] | None:
-        """The event that the stage which made ``artifact`` took, and its fingerprint.
+    async def _maker(self, project: str, run_id: str, artifact: ArtifactRef, at_work: StageName) -> StageName | None:
+        """The stage of the run that made ``artifact``; None when it was given.
 
         What no event names was made by an earlier round of the stage that is at work.
         """
         run = await self._records.run(project, run_id)
         if run is None:
             return None
-        cause: tuple[Event, str] = (run.event, "published")
-        named = _artifacts(run.event)
+        cause: Event = run.event
+        named = _artifacts(cause)
         for record in await self._records.stages(project, run_id):
             event = announced(record)
-            if artifact in made_by(event, cause[0]):
-                return cause
+            if artifact in made_by(event, cause):
+                return record.stage
             named += _artifacts(event)
-            cause = (event, record.fingerprint)
-        return None if artifact in named else cause
+            cause = event
+        return None if artifact in named else at_work
+
+
+async def taken_by(stage: StageName, records: RecordStore, project: str, run_id: str) -> Event | None:
+    """The event that ``stage`` took in the run, or is to take next; None when no such run is on record."""
+    run = await records.run(project, run_id)
+    if run is None:
+        return None
+    cause: Event = run.event
+    for record in await records.stages(project, run_id):
+        if record.stage == stage:
+            break
+        cause = announced(record)
+    return cause
 
 
 def again() -> int:

@@ -126,7 +126,7 @@ class Worker(Generic[E, S, R]):
             raise Retry(LEAVING_DELAY)
         self._idle.clear()
         try:
-            command = _parse(delivery)
+            command = parse_job(delivery)
             with run_scope(command.run_id):
                 await self._do(command, delivery.sequence)
             self._held.pop(delivery.sequence, None)
@@ -334,7 +334,12 @@ def held_delay(times: int) -> float:
     return min(LONGEST_HELD_DELAY, LEASE_HELD_DELAY * 2.0 ** max(0, times - QUICK_LOOKS))
 
 
-def _parse(delivery: Delivery) -> JobCommand:
+def parse_job(delivery: Delivery) -> JobCommand:
+    """The job in a message.
+
+    Raises:
+        PermanentError: there is none; says what is wrong.
+    """
     try:
         return JobCommand.model_validate_json(delivery.body)
     except ValidationError as invalid:

@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from tidemill.bus import Bus, parse_event
 from tidemill.bus.cloudevents import MalformedEvent
-from tidemill.contracts import Event
+from tidemill.contracts import Event, StageEvent, StageName
+from tidemill.records import RecordStore
+from tidemill.records.schema import StageRecord
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -58,6 +61,17 @@ class EventLog:
         async with self._changed:
             self.events.append(event)
             self._changed.notify_all()
+
+
+async def put_on_record(records: RecordStore, stage: StageName, event: StageEvent) -> StageRecord:
+    """What ``stage`` leaves when it announces ``event``: without it, no other stage takes the event."""
+    now = datetime.now(UTC)
+    record = StageRecord(
+        stage=stage, subject=event.subject, event=event.model_dump(mode="json"), fingerprint=f"{stage}-{event.run_id}",
+        started_at=now, finished_at=now, cached=False, jobs=1,
+    )  # fmt: skip
+    await records.create_stage(event.project, event.run_id, record)
+    return record
 
 
 @asynccontextmanager

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tidemill.bus import Bus, connection
+from tidemill.bus.login import Login
 from tidemill.errors import TransientError
 from tidemill.platform import health
 from tidemill.platform.data_dir import DataDir
@@ -28,17 +30,16 @@ SUBJECT = "tidemill.dataset.published.v1"
 @asynccontextmanager
 async def supervised(data: DataDir, port: int) -> AsyncIterator[tuple[Child, Bus, list[str]]]:
     """A supervised server and a bus that is connected to it."""
-    account = data.credentials()
     said: list[str] = []
-    program = replace(nats_program(data, port, account), health_every=0.1)
+    program = replace(nats_program(data, port), health_every=0.1)
     supervisor = Supervisor(
         [program], logs=data.logs, folder=data.root, platform_id=f"test-{os.getpid()}-{port}", noticed=said.append
     )
     bus = Bus.from_settings(
         PlatformSettings.model_validate(
-            {"nats_url": f"nats://127.0.0.1:{port}", "nats_user": account.user, "nats_password": account.password}
+            {"nats_url": f"nats://127.0.0.1:{port}", "nats_nkey_file": data.nkey_file("operator")}
         ),
-        "test",
+        "operator",
     )
     try:
         await supervisor.start()
@@ -121,7 +122,7 @@ async def test_a_restart_on_a_full_disk_loses_nothing_and_starts(data: DataDir) 
 async def test_a_server_that_does_not_answer_says_nothing_about_its_health(tmp_path: Path) -> None:
     config = NatsServerConfig(port=free_port(), user="u", password="p", data_dir=tmp_path)
     with pytest.raises(OSError, match="nothing answers"):
-        await ask_health(config.url, user=config.system_user, password=config.password)
+        await ask_health(config.url, Login(source="system", user="u", password=SecretStr("p")))
 
 
 def test_room_is_space_and_files(tmp_path: Path) -> None:

@@ -13,10 +13,15 @@ from pathlib import Path
 
 import nats
 import pytest
+from pydantic import SecretStr
 
+from tidemill.bus.login import Login
+from tidemill.bus.streams import provision
 from tidemill.errors import InvalidInput, PermanentError
 from tidemill.platform.data_dir import AlreadyRunning, DataDir, PlatformRecord
 from tidemill.platform.logs import rotate, tail
+from tidemill.platform.nats_client import Refused, connected_once, login_of
+from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
 from tidemill.platform.processes import ProcessIdentity, carrying
 from tidemill.platform.programs import PlatformOptions, choose_gateway_port, choose_nats_port
 from tidemill.platform.supervisor import Program, StartFailed
@@ -31,7 +36,7 @@ from tidemill.platform.supervisor import Program, StartFailed
 from tidemill.platform.up import run_platform
 
 def programs(data, options, record):
-    return [nats_program(data, int(record.nats_url.rpartition(":")[2]), data.credentials())]
+    return [nats_program(data, int(record.nats_url.rpartition(":")[2]))]
 
 run_platform(
     DataDir(Path(sys.argv[1])), PlatformOptions(port=0), said=print, ready=lambda record: None, programs_for=programs
@@ -83,13 +88,41 @@ async def test_nats_comes_back_with_its_streams(data: DataDir, supervisor: subpr
         return one.restarts == 1 and one.state == "ready"
 
     wait_for(again)
-    account = data.credentials()
-    client = await nats.connect(record_of(data).nats_url, user=account.user, password=account.password)
+    client = await nats.connect(record_of(data).nats_url, nkeys_seed=str(data.nkey_file("operator")))
     info = await client.jetstream().stream_info("EVENTS")
     await client.close()
     assert info.config.name == "EVENTS"
-    assert data.credentials_file.stat().st_mode & 0o077 == 0
+    assert data.nats_accounts.stat().st_mode & 0o077 == 0
+    assert data.nkey_file("operator").stat().st_mode & 0o077 == 0
     assert (data.run / "nats.conf").stat().st_mode & 0o077 == 0
+
+
+async def test_a_folder_of_before_keeps_its_streams_and_gets_users(data: DataDir) -> None:
+    data.create()
+    old = data.run / "credentials.json"
+    old.write_text('{"user": "tidemill", "password": "of all"}')
+    config = NatsServerConfig(port=free_port(), user="tidemill", password="of all", data_dir=data.jetstream)
+    server = NatsServer(config, data.run)
+    await server.start()
+    client = await nats.connect(config.url, user=config.user, password=config.password)
+    await provision(client)
+    await client.jetstream().publish("tidemill.dataset.published.v1", b"{}")
+    await client.close()
+    await server.stop()
+    process = subprocess.Popen([sys.executable, "-c", ONLY_NATS, str(data.root)], start_new_session=True)
+    try:
+        wait_for(lambda: ready(data))
+        async with connected_once(record_of(data).nats_url, login_of(data, "operator")) as client:
+            assert (await client.jetstream().stream_info("EVENTS")).state.messages == 1
+        with pytest.raises(Refused):
+            async with connected_once(
+                record_of(data).nats_url, Login(source="x", user="tidemill", password=SecretStr("of all"))
+            ):
+                pass
+        assert not old.exists()
+    finally:
+        stop_platform(data)
+        process.wait(30)
 
 
 def test_a_folder_has_one_platform(data: DataDir, supervisor: subprocess.Popen[bytes]) -> None:
