@@ -13,7 +13,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,10 @@ class PostgresServer:
         self._options = _QUICK
 
     @property
-    def major(self) -> str:
-        """Its major version, e.g. ``15``."""
-        return (self.folder / "data" / "PG_VERSION").read_text().strip()
+    def can_tls(self) -> bool:
+        """Whether it was built with TLS; that of the wheel was not."""
+        told = subprocess.run([self._programs / "pg_config", "--configure"], capture_output=True, text=True, check=True)
+        return "openssl" in told.stdout
 
     def url(self, database: str = "postgres", *, user: str = OWNER, password: str | None = None) -> str:
         """How SQLAlchemy finds a database of it, with the password in it."""
@@ -139,17 +140,13 @@ def programs() -> Path:
     Raises:
         RuntimeError: there is none; says what to install.
     """
-    installed = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    installed = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]), reverse=True)
     found = importlib.util.find_spec(_WHEEL)
-    carried = [Path(place) / "pginstall" / "bin" / "initdb" for place in _places(found)]
-    for program in (*reversed(installed), *carried):
-        if program.exists():
-            return program.parent
+    places = list(found.submodule_search_locations or ()) if found is not None else []
+    carried = [path for place in places for path in sorted(Path(place).glob("pginstall*/bin/initdb"), reverse=True)]
+    for program in (*installed, *carried):
+        return program.parent
     raise RuntimeError("PostgreSQL is not installed: `make setup` brings a wheel of it, or apt-get install postgresql")
-
-
-def _places(found: Any) -> Sequence[str]:
-    return list(found.submodule_search_locations or ()) if found is not None else ()
 
 
 def _other_user() -> dict[str, Any]:
