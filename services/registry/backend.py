@@ -29,7 +29,7 @@ class Backend(Protocol):
         """While the schema is looked at and changed. The database is known to be good when the block has ended."""
 
     async def made_room(self, error: DBAPIError) -> bool:
-        """Make room for new tables, where ``error`` means that the database is damaged or gone; False where it does not.
+        """Make room for new tables where ``error`` means that the database is damaged or gone; else False.
 
         Raises:
             TransientError: it is gone, and cannot be made.

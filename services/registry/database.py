@@ -60,8 +60,8 @@ class Database:
     async def made_again(self) -> bool:
         """Look whether the database is still there and whole; True when it was lost and is to be filled again.
 
-        A file that is gone, empty, replaced or damaged, a database that was dropped, and tables that are missing or were
-        emptied are made anew, without a restart; of several registries that notice, one does it and all of them fill it.
+        A file that is gone, empty, replaced or damaged, a database that was dropped, and tables that are missing or
+        were emptied are made anew, without a restart; of several registries that notice, one does it and all fill it.
 
         Raises:
             PermanentError: as ``prepare``.

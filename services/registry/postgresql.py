@@ -129,7 +129,7 @@ class Postgresql:
                 found = await connection.execute(
                     text("SELECT count(*) FROM pg_database WHERE datname = :name"), {"name": self._name}
                 )
-                return found.scalar_one() == 0
+                return not found.scalar_one()
         return False
 
     @asynccontextmanager

@@ -18,7 +18,7 @@ class RegistrySettings(RunSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)
 
     database_url: SecretStr | None = None
-    """``postgresql://user@host/name`` or ``sqlite:///folder/registry.db``; ``registry.db`` in the data folder when absent."""
+    """``postgresql://user@host/name`` or ``sqlite:///folder/x.db``; ``registry.db`` in the data folder when absent."""
     database_password: SecretStr | None = None
     database_password_file: Path | None = None
     """A file with the password in it, read for every new connection."""

@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from services.registry.rebuild import rebuild_into
 from services.registry.repositories import Runs
-from tests.registry.databases import Databases
 from tests.registry.conftest import Bench, eventually, registry
+from tests.registry.databases import Databases
 from tidemill.contracts import Budget, DatasetIngested, ResourceUsage, RetryRun, RunFailed, RunProgressed
 from tidemill.contracts.queries import ListDeadLetters, ShowModel, ShowRun
 from tidemill.records.schema import AttemptRecord

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, inspect, text
 from sqlmodel import SQLModel
 
+from services.registry.database import Database
 from services.registry.migrations import HEAD, upgrade
 from services.registry.repositories import Runs
 from services.registry.tables import METADATA, RunEntry
