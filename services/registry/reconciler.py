@@ -146,8 +146,10 @@ class Reconciler:
         try:
             yield
         finally:
-            holding.cancel()
-            await asyncio.wait({holding})
+            while not holding.done():
+                # Again and again: Python 3.11's wait_for swallows a cancellation that meets its result.
+                holding.cancel()
+                await asyncio.wait({holding}, timeout=0.5)
 
     async def _renew_again_and_again(self) -> None:
         while self._lease is not None:
