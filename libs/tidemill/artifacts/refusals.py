@@ -56,11 +56,10 @@ def refusal(error: Exception, doing: str, *, on_s3: bool) -> TidemillError | Non
         return TransientError(
             f"cannot {doing}: there are no credentials, and this machine has no role that gives it some; set {_KEYS}"
         )
-    if "invalid peer certificate" in str(error):
-        why = re.search(r"invalid peer certificate: ([^,\\n\")]+)", str(error))
+    if untrusted := re.search(r"InvalidCertificate\(\s*(\w+)", str(error)):
         return TransientError(
-            f"cannot {doing}: the server's certificate is not trusted ({why[1] if why else said}); let {AUTHORITY} "
-            "name the authority that signed it, or correct the host in AWS_ENDPOINT_URL"
+            f"cannot {doing}: the server's certificate is not trusted ({untrusted[1]}); let {AUTHORITY} name the "
+            "authority that signed it, or correct the host in AWS_ENDPOINT_URL"
         )
     return None
 

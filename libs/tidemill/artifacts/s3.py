@@ -103,7 +103,7 @@ def authority() -> bytes | None:
         return None
     try:
         data = Path(path).read_bytes()
-        ssl.create_default_context(cadata=data.decode("ascii"))
+        ssl.create_default_context(cadata=data.decode("ascii") or "nothing")
     except (OSError, ValueError) as error:  # ssl's own error is an OSError
         reason = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError | ValueError) else error.strerror
         raise InvalidInput(

@@ -37,8 +37,6 @@ def s3_endpoint() -> Iterator[str]:
 
 
 class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
     def log(self, type: str, message: str, *args: object) -> None:
         pass
 
@@ -63,7 +61,7 @@ class TroubledS3:
         """Answer the next requests (of one method, if given) with an error as S3's API reference has it."""
 
         def refused(environ: dict[str, Any], start: Any, _moto: Wsgi) -> Iterable[bytes]:
-            environ["wsgi.input"].read()
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             message = f"the test wants {code}"
             body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
             start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
