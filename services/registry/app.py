@@ -22,7 +22,7 @@ from services.registry.provisioning import Provisioning
 from services.registry.reconciler import Reconciler
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
-from services.registry.settings import RegistrySettings, default_database_url
+from services.registry.settings import RegistrySettings
 from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus, Leases
@@ -51,7 +51,7 @@ def create_app(settings: RegistrySettings) -> FastStream:
     instance = f"{socket.gethostname()}-{os.getpid()}"
     bus = Bus.from_settings(platform, SERVICE)
     app = FastStream(bus.broker, logger=None)
-    database = Database(settings.database_url or default_database_url(platform))
+    database = Database(settings.database)
     parts: list[_Parts] = []
     consuming: list[Puller] = []
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from sqlalchemy.engine import make_url
-from sqlmodel import select
+from sqlmodel import col, select
 
 from services.registry.database import Database
+from services.registry.database_address import DatabaseAddress
 from services.registry.migrations import HEAD
-from services.registry.repositories import Runs
-from services.registry.settings import RegistrySettings, default_database_url
+from services.registry.repositories import Deletions, Runs
+from services.registry.settings import RegistrySettings
 from services.registry.tables import VersionEntry
 from tidemill.contracts import Frozen
 from tidemill.errors import CorruptArtifact, TidemillError
@@ -34,6 +33,7 @@ class Inspection(Frozen):
     head: str = HEAD
     known_revision: bool = True
     runs: int = 0
+    """In the database, of all projects."""
     versions: int = 0
     recorded_runs: int = 0
     missing_runs: int = 0
@@ -43,21 +43,20 @@ class Inspection(Frozen):
     missing_versions: int = 0
 
 
-async def inspect(platform: PlatformSettings, database_url: str | None = None) -> Inspection:
-    """Compare; without a URL the database is the one of the settings.
+async def inspect(platform: PlatformSettings, address: DatabaseAddress | None = None) -> Inspection:
+    """Compare; without an address the database is the one of the settings.
 
     Raises:
         TransientError: database or store are out of reach.
     """
-    url = database_url or RegistrySettings(platform=platform).database_url or default_database_url(platform)
+    address = address or RegistrySettings(platform=platform).database
     records = open_records(platform.store_url)
-    location = make_url(url)
-    name = location.render_as_string(hide_password=True)
+    name = address.name
     projects = {project: await records.run_ids(project) for project in await records.projects()}
     recorded = sum(len(ids) for ids in projects.values())
-    if location.get_backend_name() == "sqlite" and not await asyncio.to_thread(Path(location.database or "").is_file):
+    if address.file is not None and not await asyncio.to_thread(address.file.is_file):
         return Inspection(database=name, recorded_runs=recorded)
-    database = Database(url)
+    database = Database(address)
     try:
         revision = await database.revision()
         if revision != HEAD:
@@ -70,16 +69,20 @@ async def inspect(platform: PlatformSettings, database_url: str | None = None) -
 
 async def _compare(records: RecordStore, database: Database, projects: dict[str, list[str]]) -> Inspection:
     runs = missing = surplus = versions = missing_versions = 0
-    for project, recorded in projects.items():
+    async with database.reading() as session:
+        held = await Runs(session).projects()
+    for project in sorted(held | projects.keys()):
+        recorded = projects.get(project, [])
         async with database.reading() as session:
             known = await Runs(session).ids(project)
-            rows = (await session.scalars(select(VersionEntry).where(VersionEntry.project == project))).all()
+            rows = (await session.scalars(select(VersionEntry).where(col(VersionEntry.project) == project))).all()
+            deleted = await Deletions(session).versions(project)
         registered = {(version.name, version.version) for version in rows}
         runs, versions = runs + len(known), versions + len(registered)
         surplus += len(known - set(recorded))
         for run_id in sorted(set(recorded) - known):
             missing += await _is_old(records, project, run_id)
-        missing_versions += len(await _decided(records, project) - registered)
+        missing_versions += len(await _decided(records, project) - registered - deleted)
     return Inspection(
         database=database.name, revision=HEAD, runs=runs, versions=versions,
         recorded_runs=sum(len(ids) for ids in projects.values()),

@@ -172,7 +172,11 @@ async def apply_run(session: AsyncSession, facts: RunFacts) -> None:
 
 async def apply_decisions(session: AsyncSession, project: str, chain: Sequence[DecisionRecord]) -> None:
     """Apply the decisions that are not in the tables yet, in their order."""
-    applied = await Chains(session).applied(project)
+    applied, digest = await Chains(session).applied(project)
+    if 0 < applied <= len(chain) and chain[applied - 1].digest != digest:
+        log.error("project %s: the tables follow other decisions than the store's; they are made again", project)
+        await Chains(session).forget(project)
+        applied = 0
     for record in chain[applied:]:
         await _apply(session, project, record)
     if len(chain) > applied:

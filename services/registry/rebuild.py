@@ -6,10 +6,11 @@ import asyncio
 import sys
 
 from services.registry.database import Database
+from services.registry.database_address import DatabaseAddress
 from services.registry.facts import read_facts
 from services.registry.projection import apply_decisions, apply_run
 from services.registry.repositories import clear
-from services.registry.settings import RegistrySettings, default_database_url
+from services.registry.settings import RegistrySettings
 from tidemill.artifacts import open_store
 from tidemill.contracts import Frozen
 from tidemill.errors import TidemillError
@@ -28,8 +29,8 @@ class RebuildSummary(Frozen):
     decisions: int = 0
 
 
-async def rebuild(platform: PlatformSettings, database_url: str | None = None) -> RebuildSummary:
-    """Make the registry's database again from the records in the store; without a URL, the one in the settings.
+async def rebuild(platform: PlatformSettings, address: DatabaseAddress | None = None) -> RebuildSummary:
+    """Make the registry's database again from the records in the store; without an address, the one in the settings.
 
     It happens in one transaction: a registry that runs meanwhile sees the old tables or the new ones.
 
@@ -37,9 +38,8 @@ async def rebuild(platform: PlatformSettings, database_url: str | None = None) -
         CorruptArtifact: a record or the chain of decisions is damaged; names it. The database stays as it was.
         TransientError: store or database are out of reach.
     """
-    url = database_url or RegistrySettings(platform=platform).database_url or default_database_url(platform)
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
-    database = Database(url)
+    database = Database(address or RegistrySettings(platform=platform).database)
     try:
         await database.prepare()
         summary = await rebuild_into(store.records(), database)

@@ -98,6 +98,10 @@ class Runs:
         )
         return (await self._session.scalars(query.order_by(col(StageEntry.finished_at)))).all()
 
+    async def projects(self) -> set[str]:
+        """The projects that have runs."""
+        return set((await self._session.scalars(select(RunEntry.project).distinct())).all())
+
     async def ids(self, project: str) -> set[str]:
         """The ids of all runs of a project."""
         return set((await self._session.scalars(select(RunEntry.run_id).where(col(RunEntry.project) == project))).all())
@@ -268,10 +272,16 @@ class Chains:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def applied(self, project: str) -> int:
-        """Sequence of the last decision in the tables, 0 for none; other writers wait until the transaction ends."""
+    async def applied(self, project: str) -> tuple[int, str]:
+        """Sequence and digest of the last decision in the tables, 0 for none."""
         entry = await self._session.get(ChainEntry, project, with_for_update=True)
-        return entry.sequence if entry else 0
+        return (entry.sequence, entry.digest) if entry else (0, "")
+
+    async def forget(self, project: str) -> None:
+        """Take everything that a project's decisions made out of the tables."""
+        for table in (VersionEntry, AliasEntry, ModelEntry, DeletedVersion, DeletedDataset, ChainEntry):
+            await self._session.execute(delete(table).where(col(table.project) == project))
+        self._session.expire_all()
 
     async def advance(self, project: str, sequence: int, digest: str) -> None:
         """Everything up to ``sequence`` is in the tables."""

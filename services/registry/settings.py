@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from tidemill.settings import PlatformSettings, RunSettings, StreamSettings
+from services.registry.database_address import DatabaseAddress
+from tidemill.settings import RunSettings, StreamSettings
 
 
 class RegistrySettings(RunSettings):
@@ -15,8 +17,11 @@ class RegistrySettings(RunSettings):
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_REGISTRY_", frozen=True)
 
-    database_url: str | None = None
-    """SQLAlchemy URL with an async driver; ``registry.db`` in the data folder when absent."""
+    database_url: SecretStr | None = None
+    """``postgresql://user@host/name`` or ``sqlite:///folder/x.db``; ``registry.db`` in the data folder when absent."""
+    database_password: SecretStr | None = None
+    database_password_file: Path | None = None
+    """A file with the password in it, read for every new connection."""
     reconcile_every: timedelta = timedelta(seconds=5)
     """How often the elected replica looks at the running runs."""
     reconcile_after: timedelta = timedelta(seconds=60)
@@ -31,7 +36,16 @@ class RegistrySettings(RunSettings):
     def _never(cls, value: object) -> object:
         return None if value in ("", "0", 0) else value
 
+    @property
+    def database(self) -> DatabaseAddress:
+        """Where the database is.
 
-def default_database_url(platform: PlatformSettings) -> str:
-    """SQLite in the platform's data folder."""
-    return f"sqlite+aiosqlite:///{platform.data_dir.absolute() / 'registry.db'}"
+        Raises:
+            InvalidInput: the URL is not usable, or there is no password where one is named.
+        """
+        if self.database_url is None:
+            return DatabaseAddress.parse(f"sqlite:///{self.platform.data_dir.absolute() / 'registry.db'}")
+        return DatabaseAddress.parse(
+            self.database_url.get_secret_value(), password=self.database_password,
+            password_file=self.database_password_file,
+        )  # fmt: skip

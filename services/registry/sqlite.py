@@ -1,6 +1,6 @@
 """SQLite as the registry uses it: in write-ahead mode, its file watched, and set aside when it is damaged.
 
-Several registries may share one file. Knows no tables.
+Several registries may share one file.
 """
 
 from __future__ import annotations
@@ -8,15 +8,24 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import itertools
+import logging
 import os
-from collections.abc import AsyncIterator
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+from services.registry import schema
+from services.registry.database_address import DatabaseAddress
+from tidemill.errors import TransientError
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 200
 """Milliseconds that a statement waits for another writer. It waits in a thread that nobody can cancel, and a connection
@@ -30,10 +39,96 @@ Identity = tuple[int, int] | None
 """Device and inode of a file; None when there is none."""
 
 
-def tune(engine: AsyncEngine) -> None:
-    """Let ``engine`` work with SQLite as the registry needs it."""
-    event.listen(engine.sync_engine, "connect", _tune)
-    event.listen(engine.sync_engine, "begin", _begin)
+_DAMAGE = ("no such table", "malformed", "not a database")
+_DOUBT = (*_DAMAGE, "disk i/o error", "unable to open", "readonly database")
+"""Signs of a file that was taken away or damaged; the last three also of a full disk or of too many open files."""
+
+
+class Sqlite:
+    """A database in a file of this machine, or in memory. See ``Backend``."""
+
+    def __init__(self, address: DatabaseAddress) -> None:
+        self.engine = create_async_engine(address.url)
+        event.listen(self.engine.sync_engine, "connect", _tune)
+        event.listen(self.engine.sync_engine, "begin", _begin)
+        self.writers = self.engine.execution_options(**{BEGIN: "IMMEDIATE"})
+        self._file = DatabaseFile(address.file) if address.file is not None else None
+
+    async def take_turn(self, session: AsyncSession) -> None:
+        """See ``Backend``."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                await session.connection()
+            except DBAPIError as error:
+                if "database is locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+                await session.rollback()
+                await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that two do not keep step
+            else:
+                return
+
+    @asynccontextmanager
+    async def preparing(self) -> AsyncIterator[None]:
+        """See ``Backend``."""
+        if self._file is None:
+            yield
+            return
+        async with self._file.exclusively():
+            yield
+            self._file.seen = self._file.identity()
+
+    async def made_room(self, error: DBAPIError) -> bool:
+        """See ``Backend``: a damaged file is set aside."""
+        if self._file is None or not _says(error, _DAMAGE):
+            return False
+        await self._set_aside(self._file, str(error.orig))
+        return True
+
+    async def loss(self, *, thorough: bool) -> str | None:
+        """See ``Backend``."""
+        file = self._file
+        if file is not None and file.changed:
+            why: str | None = "its file is gone, empty or another one"
+        else:
+            why = await self._damage_seen_twice(thorough=thorough)
+        if why is None or file is None:
+            return why
+        damaged = not file.changed
+        async with file.exclusively():
+            # Asked again, now that nobody else is at it: another registry may have made a new file.
+            if file.emptied or (damaged and not file.changed):
+                await self._set_aside(file, why)
+        return why
+
+    def raises_doubt(self, error: DBAPIError) -> bool:
+        """See ``Backend``."""
+        return _says(error, _DOUBT)
+
+    async def _damage_seen_twice(self, *, thorough: bool) -> str | None:
+        try:
+            why = await self._damage(thorough=thorough)
+        except TransientError:
+            why = "it cannot be read"
+        if why is None:
+            return None
+        await self.engine.dispose()  # it may be the connection that is damaged
+        return await self._damage(thorough=thorough)
+
+    async def _damage(self, *, thorough: bool) -> str | None:
+        """What is wrong with the tables; None when nothing is."""
+        try:
+            async with self.engine.connect() as connection:
+                whole = await connection.run_sync(_is_whole, thorough=thorough)
+                return None if whole else "tables are missing or damaged"
+        except DBAPIError as error:
+            if not _says(error, _DAMAGE):
+                raise TransientError(f"the registry's database cannot be read: {error.orig}") from error
+            return str(error.orig)
+
+    async def _set_aside(self, file: DatabaseFile, why: str) -> None:
+        await self.engine.dispose()
+        log.error("the registry's database is damaged (%s); it is kept as %s", why, file.set_aside())
 
 
 def _tune(connection: Any, _record: Any) -> None:
@@ -52,9 +147,15 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(BEGIN, 'DEFERRED')}")
 
 
-def is_busy(error: DBAPIError) -> bool:
-    """Whether another writer was in the way."""
-    return "database is locked" in str(error.orig)
+def _is_whole(connection: Connection, *, thorough: bool) -> bool:
+    if not schema.is_whole(connection):
+        return False
+    return not thorough or connection.execute(text("PRAGMA quick_check(1)")).scalar() == "ok"
+
+
+def _says(error: DBAPIError, signs: Sequence[str]) -> bool:
+    words = str(error.orig).lower()
+    return any(sign in words for sign in signs)
 
 
 class DatabaseFile:

@@ -7,7 +7,7 @@ Digests and names are text, times are UTC, sizes bytes, durations seconds. Nothi
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, String, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -32,6 +32,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PeopleText(TypeDecorator[str]):
+    """Text that people or programs wrote: PostgreSQL's holds no NUL, which is shown as ``␀`` instead."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """With what every database can hold."""
+        return value.replace("\0", "␀") if value is not None else None
+
+
 class RunEntry(SQLModel, table=True):
     """A run and how its latest epoch stands."""
 
@@ -47,13 +58,13 @@ class RunEntry(SQLModel, table=True):
     epoch: int
     created_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    error: str | None = None
+    error: str | None = Field(default=None, sa_type=PeopleText)
     error_stage: str | None = None
     version: int | None = None
     promoted: bool = False
-    reason: str = ""
-    traceparent: str | None = None
-    uri: str | None = None
+    reason: str = Field(default="", sa_type=PeopleText)
+    traceparent: str | None = Field(default=None, sa_type=PeopleText)
+    uri: str | None = Field(default=None, sa_type=PeopleText)
     unfinished: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     """``ResourceUsage`` by stage, of the tries of stages that are not done."""
     budget: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
@@ -156,7 +167,7 @@ class AliasEntry(SQLModel, table=True):
     name: str = Field(primary_key=True)
     alias: str = Field(primary_key=True)
     version: int
-    reason: str
+    reason: str = Field(sa_type=PeopleText)
     run_id: str | None = None
     moved_at: datetime = Field(sa_type=UtcDateTime)
 

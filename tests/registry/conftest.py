@@ -1,4 +1,7 @@
-"""A running registry on a real server, store and database, and the work of the other stages written on record."""
+"""A running registry on a real server, store and database, and the work of the other stages written on record.
+
+Every test runs twice: on SQLite and on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from services.registry.app import create_app
 from services.registry.commands import Commands
@@ -24,6 +28,7 @@ from services.registry.projection import Projection
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings
+from tests.registry.databases import Databases, Kind
 from tidemill.artifacts import ArtifactStore, open_store
 from tidemill.bus import Bus, Deployments, RunStates
 from tidemill.contracts import (
@@ -48,7 +53,8 @@ from tidemill.records.schema import RunRecord, StageRecord
 from tidemill.settings import PlatformSettings
 from tidemill.stage.runs import Runs
 from tidemill.testing.events import EventLog, event_log
-from tidemill.testing.nats import settings_for
+from tidemill.testing.nats import running_nats, settings_for
+from tidemill.testing.postgresql import PostgresServer
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 numbers = itertools.count(1)
@@ -60,9 +66,12 @@ def artifact(kind: Any, name: str) -> ArtifactRef:
 
 
 @asynccontextmanager
-async def registry(platform: PlatformSettings, **changes: Any) -> AsyncIterator[None]:
-    """The registry's application, started and stopped."""
-    app = create_app(RegistrySettings.model_validate({"platform": platform, "max_attempts": 2} | changes))
+async def registry(bench: Bench, **changes: Any) -> AsyncIterator[None]:
+    """The registry's application on ``bench``, started and stopped."""
+    values = {
+        "platform": bench.platform, "database_url": SecretStr(bench.databases.url()), "max_attempts": 2,
+    } | changes  # fmt: skip
+    app = create_app(RegistrySettings.model_validate(values))
     await app.start()
     try:
         yield
@@ -80,6 +89,7 @@ class Bench:
     store: ArtifactStore
     records: RecordStore
     folder: Path
+    databases: Databases
 
     @property
     def states(self) -> RunStates:
@@ -191,7 +201,7 @@ class Parts:
 @asynccontextmanager
 async def parts(bench: Bench) -> AsyncIterator[Parts]:
     """The parts on ``bench``, with a database of their own."""
-    database = Database(f"sqlite+aiosqlite:///{bench.folder / f'parts-{next(numbers)}.db'}")
+    database = bench.databases.open(f"parts_{next(numbers)}")
     await database.prepare()
     runs, projection = Runs(bench.bus, bench.records), Projection(bench.records, database)
     serving = Serving(bench.bus, bench.records)
@@ -207,8 +217,37 @@ async def parts(bench: Bench) -> AsyncIterator[Parts]:
     await database.close()
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """The kind of database that the registry is on."""
+    found: Kind = request.param
+    return found
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def quiet_bench(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+async def nats_server(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsServer]:
+    """A real server for each kind; silent workers lose their messages after two seconds."""
+    async with running_nats(tmp_path_factory.mktemp("nats"), ack_wait=timedelta(seconds=2)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def postgres(kind: Kind, request: pytest.FixtureRequest) -> PostgresServer | None:
+    """The server where this kind needs one."""
+    server: PostgresServer | None = request.getfixturevalue("postgres_server") if kind == "postgresql" else None
+    return server
+
+
+@pytest.fixture
+def databases(kind: Kind, postgres: PostgresServer | None, tmp_path: Path) -> Databases:
+    """Databases of the test's own."""
+    return Databases(kind, tmp_path, postgres)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def quiet_bench(
+    kind: Kind, postgres: PostgresServer | None, nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Bench]:
     """Everything but the registry."""
     folder = tmp_path_factory.mktemp("registry")
     platform = settings_for(nats_server, folder, ack_wait=timedelta(seconds=2))
@@ -216,12 +255,12 @@ async def quiet_bench(nats_server: NatsServer, tmp_path_factory: pytest.TempPath
     bus = Bus.from_settings(platform, "test")
     await bus.connect()
     async with event_log(bus) as log:
-        yield Bench(platform, bus, log, store, store.records(), folder)
+        yield Bench(platform, bus, log, store, store.records(), folder, Databases(kind, folder, postgres))
     await bus.broker.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
     """A running registry."""
-    async with registry(quiet_bench.platform):
+    async with registry(quiet_bench):
         yield quiet_bench

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.registry.database import Database
 from services.registry.rebuild import rebuild
 from tests.registry.conftest import Bench, eventually
 from tidemill.contracts import (
@@ -75,7 +71,7 @@ async def test_a_command_that_is_delivered_twice_deletes_once(bench: Bench) -> N
     from services.registry.serving import Serving
 
     await bench.finished("twice")
-    database = Database(f"sqlite+aiosqlite:///{bench.folder / 'registry.db'}")
+    database = bench.databases.open()
     projection = Projection(bench.records, database)
     deletion = Deletion(bench.records, projection, Serving(bench.bus, bench.records))
     await deletion.model(DeleteModel(name="twice"), "delivery")
@@ -145,8 +141,8 @@ async def test_a_rebuilt_database_knows_the_deletions_too(bench: Bench) -> None:
         return (await _dataset(bench, "rebuilt"))["deleted"]
 
     await eventually(deleted)
-    await rebuild(bench.platform, f"sqlite+aiosqlite:///{bench.folder / 'again.db'}")
-    live, again = _tables(bench.folder / "registry.db"), _tables(bench.folder / "again.db")
+    await rebuild(bench.platform, bench.databases.address("again"))
+    live, again = bench.databases.tables(), bench.databases.tables("again")
     assert len(live["deleted_versions"]) >= 2
     assert again == live
 
@@ -174,9 +170,3 @@ async def _dataset(bench: Bench, name: str) -> dict[str, Any]:
 
 async def _letter(bench: Bench, text: str) -> Any:
     return next((one for one in await bench.bus.ask(ListDeadLetters()) if text in one["error"]), None)
-
-
-def _tables(path: Path) -> dict[str, list[Any]]:
-    with closing(sqlite3.connect(path)) as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in names}

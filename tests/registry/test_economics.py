@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from services.registry.database import Database
 from services.registry.rebuild import rebuild_into
 from services.registry.repositories import Runs
 from tests.registry.conftest import Bench, eventually, registry
+from tests.registry.databases import Databases
 from tidemill.contracts import Budget, DatasetIngested, ResourceUsage, RetryRun, RunFailed, RunProgressed
 from tidemill.contracts.queries import ListDeadLetters, ShowModel, ShowRun
 from tidemill.records.schema import AttemptRecord
@@ -30,7 +30,7 @@ PRICES = PriceSettings(cpu_hour=0, gpu_hour=0, memory_gib_hour=0, wall_hour=3600
 async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
     """A registry that looks often."""
     often = {"reconcile_every": timedelta(seconds=0.1), "reconcile_after": timedelta(seconds=0.5)}
-    async with registry(quiet_bench.platform, prices=PRICES, **often):
+    async with registry(quiet_bench, prices=PRICES, **often):
         yield quiet_bench
 
 
@@ -119,8 +119,8 @@ async def test_a_version_says_what_its_run_cost(bench: Bench) -> None:
     assert version["usage"]["cpu_seconds"] == 6.0
 
 
-async def test_a_rebuilt_database_shows_the_same_account(bench: Bench, tmp_path: Any) -> None:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'again.db'}")
+async def test_a_rebuilt_database_shows_the_same_account(bench: Bench, databases: Databases) -> None:
+    database = databases.open()
     await database.prepare()
     await rebuild_into(bench.records, database)
     async with database.reading() as session:

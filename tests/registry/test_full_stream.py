@@ -55,7 +55,7 @@ async def test_a_full_stream_holds_a_run_up_only_until_the_registry_has_looked(q
     await _fill(bench)
     with pytest.raises(TransientError):
         await bench.publish("squeezed-in")
-    async with registry(bench.platform, reconcile_every=timedelta(seconds=0.2), reconcile_after=timedelta(seconds=0.5)):
+    async with registry(bench, reconcile_every=timedelta(seconds=0.2), reconcile_after=timedelta(seconds=0.5)):
 
         async def room() -> bool:
             info = await stream.stream_info(EVENTS)

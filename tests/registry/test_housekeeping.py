@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from services.registry.database import Database
 from services.registry.housekeeping import Housekeeping, pause_after
 from services.registry.settings import RegistrySettings
 from tests.registry.conftest import Bench, eventually, parts, registry
@@ -25,24 +24,24 @@ from tidemill.records.schema import ModelDeleted
 
 async def test_a_restarted_registry_takes_what_was_deleted_out_of_service(quiet_bench: Bench) -> None:
     bench = quiet_bench
-    async with registry(bench.platform):
+    async with registry(bench):
         await bench.finished("away")
         await eventually(lambda: bench.deployments.get("default", "away"))
     # Decided, and killed before anything else was done.
     await bench.records.append_decision("default", lambda _: ModelDeleted(name="away", versions=(1,)))
-    async with registry(bench.platform):
+    async with registry(bench):
         await eventually(lambda: _not_deployed(bench, "away"))
         await eventually(lambda: _unlisted(bench, "away"))
 
 
 async def test_the_elected_registry_collects_when_it_is_due(quiet_bench: Bench) -> None:
     bench = quiet_bench
-    async with registry(bench.platform):
+    async with registry(bench):
         store = bench.store
         assert isinstance(store, ObjectArtifactStore)
         report = await eventually(lambda: last_report(store.objects))
         assert not report.dry_run
-        database = Database(f"sqlite+aiosqlite:///{bench.folder / 'registry.db'}")
+        database = bench.databases.open()
         keeping = Housekeeping(
             store.objects, database, Leases(bench.bus), every=timedelta(days=1), policy=Policy()
         )  # fmt: skip

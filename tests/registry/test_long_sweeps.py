@@ -55,7 +55,7 @@ async def test_the_lease_is_renewed_while_a_sweep_takes_long(quiet_bench: Bench)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Projection, "catch_up", slow)
-        async with registry(bench.platform, reconcile_every=timedelta(seconds=0.1)):
+        async with registry(bench, reconcile_every=timedelta(seconds=0.1)):
             await asyncio.wait_for(began.wait(), 20)
             bucket = await bench.bus.bucket(LEASES_BUCKET)
             first = (await bucket.get(LEASE)).revision or 0

@@ -29,7 +29,7 @@ async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watching, "PULSE", 0.3)
         stage = create_stage_app(echo_stage(), StageSettings(platform=quiet_bench.platform, max_attempts=2))
-        async with registry(quiet_bench.platform, **impatient):
+        async with registry(quiet_bench, **impatient):
             await stage.start()
             yield quiet_bench
             await stage.stop()

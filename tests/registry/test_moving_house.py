@@ -14,6 +14,7 @@ import pytest
 
 from services.registry.rebuild import rebuild
 from tests.registry.conftest import Bench, eventually, registry
+from tests.registry.databases import Databases
 from tidemill.artifacts import open_store
 from tidemill.artifacts.objects import open_objects
 from tidemill.backup import back_up, restore
@@ -34,7 +35,7 @@ Move = Callable[[Bench, Path], Awaitable[None]]
 
 
 @asynccontextmanager
-async def new_machine(folder: Path) -> AsyncIterator[Bench]:
+async def new_machine(folder: Path, databases: Databases) -> AsyncIterator[Bench]:
     """A server of its own and what is in ``folder``; no registry yet."""
     async with running_nats(folder / "nats", ack_wait=timedelta(seconds=2)) as server:
         platform = settings_for(server, folder, ack_wait=timedelta(seconds=2))
@@ -42,7 +43,7 @@ async def new_machine(folder: Path) -> AsyncIterator[Bench]:
         bus = Bus.from_settings(platform, "test")
         await bus.connect()
         async with event_log(bus) as log:
-            yield Bench(platform, bus, log, store, store.records(), folder)
+            yield Bench(platform, bus, log, store, store.records(), folder, databases)
         await bus.broker.stop()
 
 
@@ -60,9 +61,11 @@ async def by_backup_and_restore(old: Bench, new: Path) -> None:
 
 
 @pytest.mark.parametrize("move", [by_copying_the_store, by_backup_and_restore])
-async def test_the_same_platform_on_another_machine(quiet_bench: Bench, tmp_path: Path, move: Move) -> None:
+async def test_the_same_platform_on_another_machine(
+    quiet_bench: Bench, databases: Databases, tmp_path: Path, move: Move
+) -> None:
     old, name = quiet_bench, f"umzug-{move.__name__}"
-    async with registry(old.platform):
+    async with registry(old):
         await old.finished(name, model="one", macro_f1=0.9)
         await old.finished(name, model="two", macro_f1=0.95)
         await old.bus.command(PromoteVersion(name=name, version=1))
@@ -85,8 +88,8 @@ async def test_the_same_platform_on_another_machine(quiet_bench: Bench, tmp_path
         await eventually(settled)
         before = await answers(old, name)
     await move(old, tmp_path)
-    async with new_machine(tmp_path) as new:
-        async with registry(new.platform, **QUICK):
+    async with new_machine(tmp_path, databases) as new:
+        async with registry(new, **QUICK):
 
             async def all_there() -> bool:
                 return bool(await answers(new, name) == before)
@@ -113,7 +116,7 @@ async def test_the_same_platform_on_another_machine(quiet_bench: Bench, tmp_path
                 return letters[0] not in await new.bus.ask(ListDeadLetters(limit=1000))
 
             await eventually(off_the_list)
-        summary = await rebuild(new.platform, f"sqlite+aiosqlite:///{tmp_path / 'again.db'}")
+        summary = await rebuild(new.platform, new.databases.address("again"))
         assert summary.runs == len(before["runs"])
 
 
@@ -139,10 +142,10 @@ async def test_dead_letters_outlive_the_stream(bench: Bench) -> None:
     await eventually(off_the_list)
 
 
-async def test_what_only_the_streams_hold_is_published_again(tmp_path: Path) -> None:
+async def test_what_only_the_streams_hold_is_published_again(databases: Databases, tmp_path: Path) -> None:
     feedback, bare = "反馈".encode(), '{"name": "裸", "uri": "file:///x.csv"}'.encode()
     path = tmp_path / "kept.jsonl"
-    async with new_machine(tmp_path / "old") as old:
+    async with new_machine(tmp_path / "old", databases) as old:
         js = old.bus.jetstream
         await old.publish("on-record")
         await js.publish("tidemill.feedback.received.v1", feedback, headers={"x-from": "app"})
@@ -150,7 +153,7 @@ async def test_what_only_the_streams_hold_is_published_again(tmp_path: Path) -> 
         await old.bus.command(PromoteVersion(name="later", version=1))
         assert await keep_messages(old.bus.client, old.records, path) == {"FEEDBACK": 1, "EVENTS": 1, "JOBS": 1}
     copy = path.read_bytes()
-    async with new_machine(tmp_path / "new") as new:
+    async with new_machine(tmp_path / "new", databases) as new:
         assert await publish_kept(new.bus.client, path) == 3
         assert not path.exists()
         path.write_bytes(copy)
@@ -166,8 +169,8 @@ async def test_what_only_the_streams_hold_is_published_again(tmp_path: Path) -> 
         assert path.read_bytes().splitlines() == copy.splitlines()[:1]
 
 
-async def test_a_bare_publish_that_ingest_has_put_on_record_is_not_kept(tmp_path: Path) -> None:
-    async with new_machine(tmp_path) as machine:
+async def test_a_bare_publish_that_ingest_has_put_on_record_is_not_kept(databases: Databases, tmp_path: Path) -> None:
+    async with new_machine(tmp_path, databases) as machine:
         ack = await machine.bus.jetstream.publish(DatasetPublished.subject, b'{"name": "bare", "uri": "file:///x.csv"}')
         consumer = await machine.bus.jetstream.pull_subscribe(
             DatasetPublished.subject, durable="ingest-events", stream="EVENTS"

@@ -13,7 +13,7 @@ from tidemill.platform.nats_server import NatsServer
 async def test_the_server_dies_and_comes_back(quiet_bench: Bench, nats_server: NatsServer) -> None:
     bench = quiet_bench
     impatient = {"reconcile_every": timedelta(seconds=0.2), "reconcile_after": timedelta(seconds=1)}
-    async with registry(bench.platform, **impatient):
+    async with registry(bench, **impatient):
         before = await bench.finished("before")
         run_id = await bench.publish("断电")
         await nats_server.kill()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from services.registry.database import Database
 from services.registry.tables import RunEntry
 from tests.registry.conftest import Bench, eventually
 from tidemill.contracts import RunProgressed
@@ -109,7 +108,7 @@ async def test_lists_show_the_newest_and_no_more_than_is_asked_for(bench: Bench)
 
 
 async def test_an_answer_that_nats_would_not_carry_says_what_to_do(bench: Bench) -> None:
-    database = Database(f"sqlite+aiosqlite:///{bench.folder / 'registry.db'}")
+    database = bench.databases.open()
     now = datetime.now(UTC)
     async with database.writing() as session:
         for number in range(1000):

@@ -22,7 +22,7 @@ from tidemill.telemetry.context import trace_id_of
 async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
     """A registry without patience, beside a second one that waits for the lease."""
     impatient = {"reconcile_every": timedelta(seconds=0.1), "reconcile_after": timedelta(seconds=0.5)}
-    async with registry(quiet_bench.platform, **impatient), registry(quiet_bench.platform, **impatient):
+    async with registry(quiet_bench, **impatient), registry(quiet_bench, **impatient):
         yield quiet_bench
 
 

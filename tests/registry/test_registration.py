@@ -76,7 +76,7 @@ async def test_the_same_event_announced_again_changes_nothing(bench: Bench) -> N
 
 
 async def test_two_registries_race_for_the_same_models(bench: Bench) -> None:
-    async with registry(bench.platform):
+    async with registry(bench):
         runs = [await bench.publish("raced") for _ in range(8)]
         scores = [0.80, 0.85, 0.90, 0.95, 0.94, 0.93, 0.92, 0.91]
         works = (bench.work(run, "raced", macro_f1=score) for run, score in zip(runs, scores, strict=True))

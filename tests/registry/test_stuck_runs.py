@@ -25,7 +25,7 @@ async def test_a_silent_run_is_stuck_unless_somebody_works_on_its_stage(
     )  # fmt: skip
     (found,) = await runs.look_at_runs(site)
     assert (found.state, "the registry does not answer" in found.message) == ("skipped", True)
-    async with registry(bench.platform, reconcile_every=timedelta(hours=1)):
+    async with registry(bench, reconcile_every=timedelta(hours=1)):
         run_id = await bench.publish("卡住")
         await bench.work(run_id, "卡住", until="ingest")
 

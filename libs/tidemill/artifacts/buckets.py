@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED, Filter
-from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider
+from minio.credentials import Credentials
+from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider, Provider
 from minio.error import MinioException, S3Error
 from minio.lifecycleconfig import (
     AbortIncompleteMultipartUpload,
@@ -25,6 +26,7 @@ from minio.lifecycleconfig import (
 from minio.versioningconfig import VersioningConfig
 
 from tidemill.artifacts.location import Bucket, Folder, parse_location, s3_endpoint
+from tidemill.artifacts.s3 import CredentialsFile, credentials_file, tls_context
 from tidemill.errors import InvalidInput, PermanentError, TransientError
 
 OLD_VERSION_DAYS = 30
@@ -41,8 +43,8 @@ async def prepare_bucket(url: str) -> None:
     without lifecycle rules gets one that ends old versions of artifacts after ``OLD_VERSION_DAYS`` and uploads that
     were never completed after ``UPLOAD_DAYS``. Rules that are there stay as they are. A local folder needs nothing.
 
-    The endpoint is ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it), credentials and region come from
-    the environment, AWS's configuration files or the instance's role.
+    The endpoint is ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it). Credentials and region come from
+    ``TIDEMILL_STORE_CREDENTIALS_FILE``, the environment, AWS's configuration files or the instance's role.
 
     Raises:
         InvalidInput: the URL or the endpoint is not usable, or the bucket's name is not.
@@ -79,11 +81,31 @@ def _client() -> Minio:
         host,
         secure=parts.scheme == "https",
         region=region,
-        credentials=ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()]),
+        credentials=_credentials(),
         http_client=urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=5, read=30), retries=urllib3.Retry(total=2, backoff_factor=0.2)
+            timeout=urllib3.Timeout(connect=5, read=30),
+            retries=urllib3.Retry(total=2, backoff_factor=0.2),
+            ssl_context=tls_context(),
         ),
     )
+
+
+class _FileProvider(Provider):  # type: ignore[misc]
+    """Those of a file, as they are when a request is signed."""
+
+    def __init__(self, file: CredentialsFile) -> None:
+        self._file = file
+
+    def retrieve(self) -> Credentials:
+        found = self._file.read()
+        return Credentials(found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], found.get("AWS_SESSION_TOKEN"))
+
+
+def _credentials() -> Provider:
+    file = credentials_file()
+    if file is not None:
+        return _FileProvider(file)
+    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
 
 
 def _prepare(client: Minio, location: Bucket) -> None:

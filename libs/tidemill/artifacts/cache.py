@@ -80,7 +80,18 @@ class Cache:
             await asyncio.to_thread(remove, [temporary])
 
     async def _copy(self, entry: FileEntry, shard: Shard, descriptor: int) -> None:
-        """Append a shard's bytes, read in parts so that memory stays flat and no request runs into its timeout."""
+        """Append a shard's bytes. What came in damaged is read once more: a network can do it as well as a disk."""
+        start = os.lseek(descriptor, 0, os.SEEK_CUR)
+        found = await self._append_shard(entry, shard, descriptor)
+        if found != shard.sha256:
+            os.ftruncate(descriptor, start)
+            os.lseek(descriptor, start, os.SEEK_SET)
+            found = await self._append_shard(entry, shard, descriptor)
+        if found != shard.sha256:
+            raise corrupt(entry, shard, found, self._objects.url)
+
+    async def _append_shard(self, entry: FileEntry, shard: Shard, descriptor: int) -> str:
+        """The digest of what was read, in parts so that memory stays flat and no request runs into its timeout."""
         digest = hashlib.sha256()
         key = object_key(shard.sha256)
         for start in range(0, shard.size, PART_SIZE):
@@ -92,8 +103,7 @@ class Cache:
             await asyncio.to_thread(_append, descriptor, data, digest)
             if len(data) < length:
                 break
-        if digest.hexdigest() != shard.sha256:
-            raise corrupt(entry, shard, digest.hexdigest(), self._objects.url)
+        return digest.hexdigest()
 
     def _start(self, temporary: Path) -> int:
         temporary.parent.mkdir(parents=True, exist_ok=True)

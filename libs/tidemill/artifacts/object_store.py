@@ -189,15 +189,17 @@ class ObjectArtifactStore:
         return b"".join(parts)
 
     async def _range(self, entry: FileEntry, shard: Shard, start: int, length: int) -> bytes:
-        try:
-            data = await self.objects.read(object_key(shard.sha256), start=start, length=length)
-        except NotFound:
-            raise missing(entry, shard, self.objects.url) from None
-        if len(data) < length or length == shard.size:
+        for _ in range(2):  # a network can damage bytes as well as a disk
+            try:
+                data = await self.objects.read(object_key(shard.sha256), start=start, length=length)
+            except NotFound:
+                raise missing(entry, shard, self.objects.url) from None
+            if len(data) == length < shard.size:
+                return data
             found = await asyncio.to_thread(_sha256, data)
-            if found != shard.sha256:
-                raise corrupt(entry, shard, found, self.objects.url)
-        return data
+            if found == shard.sha256:
+                return data
+        raise corrupt(entry, shard, found, self.objects.url)
 
     async def files(self, ref: ArtifactRef) -> dict[str, int]:
         """See ``ArtifactStore.files``.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,15 +21,16 @@ import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    GenericError,
     InvalidPathError,
     NotSupportedError,
-    PermissionDeniedError,
-    UnauthenticatedError,
 )
 from obstore.store import LocalStore, S3Store
 
 from tidemill.artifacts.local_files import remove
 from tidemill.artifacts.location import Bucket, Folder, parse_location, s3_endpoint
+from tidemill.artifacts.refusals import one_line, refusal
+from tidemill.artifacts.s3 import authority, credentials_file
 from tidemill.errors import NotFound, PermanentError, TidemillError, TransientError
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ PART_SIZE = 5 * 1024 * 1024
 
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _REQUEST_TIMEOUT = timedelta(seconds=120)
+_CREATES = 4
+"""Tries of a create-only write whose connection was cut: ``obstore`` repeats requests that any number of times do the
+same, and this one is not, unless somebody looks what is there."""
 _RETRIES: RetryConfig = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=30),
@@ -105,12 +108,22 @@ class Objects:
         return StoredObject(key, found["size"], found["last_modified"])
 
     async def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; False when there was. Of many callers one gets True."""
+        """Write an object unless there is one; False when there was. Of many callers one gets True.
+
+        Where the connection is cut it is tried again; the same bytes then count as written by this call.
+        """
         with self._errors("write", key):
-            try:
-                await obstore.put_async(self._store, key, data, mode="create")
-            except AlreadyExistsError:
-                return False
+            for number in range(_CREATES):
+                try:
+                    await obstore.put_async(self._store, key, data, mode="create")
+                except AlreadyExistsError:
+                    return number > 0 and await self.read(key) == data
+                except GenericError as error:
+                    if number == _CREATES - 1 or not _was_cut_off(error):
+                        raise
+                    await asyncio.sleep(0.1 * 3**number)
+                else:
+                    break
             await self._make_durable(key)
             return True
 
@@ -228,32 +241,26 @@ class Objects:
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
                 raise PermanentError(
-                    f"there is no bucket at {self.url}; create it first, or correct the URL"
+                    f"there is no bucket at {self.url}; create it first (`tidemill store prepare`), or correct the URL"
                 ) from error
             raise NotFound(f"there is no {key} in the store at {self.url}") from error
-        except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-            if "QuotaExceeded" in str(error):  # some services refuse what is too much as if it were forbidden
-                raise TransientError(
-                    f"cannot {verb} {key} in the store at {self.url}: {_reason(error)}; make room or raise the quota"
-                ) from error
-            raise PermanentError(
-                f"not allowed to {verb} {key} in the store at {self.url}: {_reason(error)}; "
-                "check the folder's owner or the AWS_… credentials"
-            ) from error
         except (NotSupportedError, InvalidPathError) as error:
-            raise PermanentError(f"cannot {verb} {key} in the store at {self.url}: {_reason(error)}") from error
+            raise PermanentError(f"cannot {verb} {key} in the store at {self.url}: {one_line(error)}") from error
         except (BaseError, OSError) as error:
-            raise TransientError(f"cannot {verb} {key} in the store at {self.url}: {_reason(error)}") from error
+            doing = f"{verb} {key} in the store at {self.url}"
+            raise refusal(error, doing, on_s3=self._folder is None) or TransientError(
+                f"cannot {doing}: {one_line(error)}"
+            ) from error
 
 
 def open_objects(url: str) -> Objects:
     """The object storage at ``url``: a local folder (made when absent), ``file://`` or ``s3://bucket/prefix``.
 
-    S3's endpoint, region and credentials come from the ``AWS_…`` environment variables; an ``AWS_ENDPOINT_URL`` that
-    begins with ``http://`` is used without TLS.
+    S3's endpoint, region and credentials come from the ``AWS_…`` environment variables, or from what ``artifacts.s3``
+    names; an ``AWS_ENDPOINT_URL`` that begins with ``http://`` is used without TLS.
 
     Raises:
-        InvalidInput: the URL is none of these.
+        InvalidInput: the URL is none of these, or a file that the environment names for S3 cannot be used.
         PermanentError: the folder cannot be made.
     """
     return Objects(parse_location(url))
@@ -279,6 +286,9 @@ def _s3(location: Bucket) -> S3Store:
         "connect_timeout": _CONNECT_TIMEOUT,
         "timeout": _REQUEST_TIMEOUT,
     }
+    trusted = authority()
+    if trusted is not None:
+        options["root_certificate"] = trusted
     try:
         return S3Store(
             location.name,
@@ -286,9 +296,10 @@ def _s3(location: Bucket) -> S3Store:
             conditional_put="etag",
             client_options=options,
             retry_config=_RETRIES,
+            credential_provider=credentials_file(),
         )
     except BaseError as error:
-        raise PermanentError(f"cannot use {location.url} as a store: {_reason(error)}") from error
+        raise PermanentError(f"cannot use {location.url} as a store: {one_line(error)}") from error
 
 
 def _sync(path: os.PathLike[str]) -> None:
@@ -312,18 +323,11 @@ def _unfinished(folder: Path) -> list[StoredObject]:
     return found
 
 
+def _was_cut_off(error: GenericError) -> bool:
+    """Whether a request got no answer, and was not tried again by ``obstore``."""
+    return "error sending request" in str(error) and " retries, " not in str(error)
+
+
 def _beyond_the_end(error: BaseError) -> bool:
     text = str(error)
     return "416 Range Not Satisfiable" in text or "Requested range was invalid" in text
-
-
-def _reason(error: Exception) -> str:
-    """What happened, in one line without the library's debugging output and without credentials."""
-    text = str(error).partition("\n\nDebug source")[0]
-    answer = re.search(r"<Code>(.*?)</Code>(?:.*?<Message>(.*?)</Message>)?", text, re.DOTALL)
-    if answer:
-        text = f"{text.partition('<?xml')[0].partition('<Error>')[0].rstrip(': ')}: " + ": ".join(
-            part for part in answer.groups() if part
-        )
-    text = re.sub(r"//[^/@\s]+@", "//", " ".join(text.split()))
-    return text[:400]

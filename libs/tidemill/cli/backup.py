@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import tempfile
 from collections.abc import AsyncIterator
@@ -72,6 +73,8 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
         raise InvalidInput(
             f"{data.root} is the folder of a platform already; choose another with --data-dir, or remove it"
         )
+    if os.environ.get("TIDEMILL_REGISTRY_DATABASE_URL"):
+        _refuse_used_database(data)
     console = screen(as_json)
 
     async def do(progress: Progress) -> RestoreSummary:
@@ -86,6 +89,20 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
     else:
         _show_restored(console, restored, data)
     _end(console, restored.damages)
+
+
+def _refuse_used_database(data: DataDir) -> None:
+    """A database elsewhere may be another platform's; the restored one would be mixed with it."""
+    from tidemill.cli.registry import ask
+    from tidemill.errors import InvalidInput
+    from tidemill.platform.programs import store_url
+
+    held = ask("inspection", data, store_url(data))
+    if held["runs"] or held["versions"]:
+        raise InvalidInput(
+            f"the registry's database {held['database']} holds {held['runs']} runs of a platform already; let "
+            "TIDEMILL_REGISTRY_DATABASE_URL name an empty one: it is filled when the restored platform starts"
+        )
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from tidemill.artifacts.location import s3_endpoint
+from tidemill.artifacts.s3 import tls_context
 from tidemill.bus import subjects
 from tidemill.bus.streams import bucket_stream
 from tidemill.doctor.findings import Finding, failed, ok, warning
@@ -85,7 +86,8 @@ def http_skew(url: str) -> float:
     """
     asked = time.time()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5) as response:  # noqa: S310
+        head = urllib.request.Request(url, method="HEAD")  # noqa: S310
+        with urllib.request.urlopen(head, timeout=5, context=tls_context()) as response:  # noqa: S310
             date = response.headers.get("Date")
     except urllib.error.HTTPError as refused:  # a refusal has a date as well
         date = refused.headers.get("Date")

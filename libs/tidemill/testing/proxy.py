@@ -28,6 +28,7 @@ class TcpProxy:
         self._flowing.set()
         self._dead_before = 0
         self._swallowing = False
+        self._breaks: dict[str, list[int]] = {"sent": [], "received": []}
 
     async def start(self) -> None:
         """Accept connections."""
@@ -50,6 +51,12 @@ class TcpProxy:
         """Nothing passes on the connections there are, ever again; with ``new`` not on those to come before healing."""
         self._dead_before = self.connections + 1
         self._swallowing = new
+
+    def break_off(self, *, sent: int | None = None, received: int | None = None, times: int = 1) -> None:
+        """Reset the next ``times`` connections on which the client has sent, or received, that many bytes."""
+        for way, after in (("sent", sent), ("received", received)):
+            if after is not None:
+                self._breaks[way] += [after] * times
 
     async def heal(self) -> None:
         """Let everything pass again, except on connections that were swallowed."""
@@ -77,7 +84,9 @@ class TcpProxy:
         ends = {writer, back}
         self._open |= ends
         try:
-            await self._either(number, self._pump(number, reader, back), self._pump(number, there, writer))
+            await self._either(
+                number, self._pump(number, reader, back, "sent"), self._pump(number, there, writer, "received")
+            )
         finally:
             self._open -= ends
             for end in ends:
@@ -87,10 +96,15 @@ class TcpProxy:
     def _swallowed(self, number: int) -> bool:
         return self._swallowing or number < self._dead_before
 
-    async def _pump(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while block := await reader.read(BLOCK):
                 await self._flowing.wait()
+                passed += len(block)
+                if self._breaks[way] and passed >= self._breaks[way][0]:
+                    del self._breaks[way][0]
+                    return
                 if not self._swallowed(number):
                     writer.write(block)
                     await writer.drain()

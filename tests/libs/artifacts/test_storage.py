@@ -5,45 +5,26 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tidemill.artifacts import open_store
 from tidemill.artifacts.buckets import prepare_bucket
 from tidemill.artifacts.objects import open_objects
 from tidemill.errors import InvalidInput, PermanentError, TransientError
 from tidemill.testing.artifact_store import PUT_AND_FETCH, contents, fill, other_process
-
-
-class Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: object) -> None:
-        pass
+from tidemill.testing.s3 import troubled_s3
 
 
 @pytest.fixture
-def forgetful_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def forgetful_s3(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An S3 server that ignores conditional writes, as some that speak S3 do."""
-    app = DomainDispatcherApplication(create_backend_app)
-
-    def without_conditions(environ: dict[str, object], start_response: object) -> object:
-        environ.pop("HTTP_IF_NONE_MATCH", None)
-        return app(environ, start_response)
-
-    server = make_server("127.0.0.1", 0, without_conditions, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tidemill-test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-    yield
-    server.shutdown()
-    thread.join()
+    with troubled_s3(ignoring_conditions=True) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield
 
 
 async def test_a_store_without_conditional_create_is_refused_at_start(
