@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from obstore.store import LocalStore, S3Store
 from tidemill.artifacts.local_files import remove
 from tidemill.artifacts.location import Bucket, Folder, parse_location, s3_endpoint
 from tidemill.errors import NotFound, PermanentError, TidemillError, TransientError
+from tidemill.telemetry import measures
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -77,7 +79,7 @@ class Objects:
         """
         if length == 0:
             return b""
-        with self._errors("read", key):
+        with self._request("read", key):
             try:
                 if length is None and start == 0:
                     return (await (await obstore.get_async(self._store, key)).bytes_async()).to_bytes()
@@ -98,7 +100,7 @@ class Objects:
     async def look_up(self, key: str) -> StoredObject | None:
         """An object without its bytes, or None when there is none. S3 tells its time in whole seconds here."""
         try:
-            with self._errors("look up", key):
+            with self._request("look up", key):
                 found = await obstore.head_async(self._store, key)
         except NotFound:
             return None
@@ -106,7 +108,7 @@ class Objects:
 
     async def create(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; False when there was. Of many callers one gets True."""
-        with self._errors("write", key):
+        with self._request("write", key):
             try:
                 await obstore.put_async(self._store, key, data, mode="create")
             except AlreadyExistsError:
@@ -130,7 +132,7 @@ class Objects:
         It appears whole or not at all: an error raised by ``chunks`` leaves nothing behind and passes through.
         ``chunks`` is consumed outside the event loop's thread, unless it is an async iterator.
         """
-        with self._errors("write", key):
+        with self._request("write", key):
             await obstore.put_async(
                 self._store, key, chunks, use_multipart=True, chunk_size=PART_SIZE, max_concurrency=2
             )
@@ -161,7 +163,7 @@ class Objects:
 
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below ``prefix``, sorted."""
-        with self._errors("list", prefix):
+        with self._request("list", prefix):
             found = await obstore.list_with_delimiter_async(self._store, prefix)
         return sorted(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
 
@@ -170,7 +172,7 @@ class Objects:
 
         It counts as written now: a copy does on S3, and a file that is renamed is made to.
         """
-        with suppress(NotFound), self._errors("move", key):
+        with suppress(NotFound), self._request("move", key):
             if self._folder is not None:
                 with suppress(FileNotFoundError):
                     await asyncio.to_thread(os.utime, self._folder / key)
@@ -179,7 +181,7 @@ class Objects:
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error."""
         for key in keys:
-            with suppress(NotFound), self._errors("delete", key):
+            with suppress(NotFound), self._request("delete", key):
                 await obstore.delete_async(self._store, key)
 
     async def unfinished(self) -> list[StoredObject]:
@@ -218,6 +220,19 @@ class Objects:
         """A local folder's writes survive a power failure only once synced; S3 answers when they do."""
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder / key)
+
+    @contextmanager
+    def _request(self, verb: str, key: str) -> Iterator[None]:
+        """``_errors`` around one request, whose time is told. What is streamed takes as long as its reader does."""
+        began, failed = time.perf_counter(), {}
+        try:
+            with self._errors(verb, key):
+                yield
+        except TidemillError as error:
+            failed = {measures.ERROR: type(error).__name__}
+            raise
+        finally:
+            measures.STORE_DURATION.record(time.perf_counter() - began, {measures.OPERATION: verb, **failed})
 
     @contextmanager
     def _errors(self, verb: str, key: str) -> Iterator[None]:

@@ -22,6 +22,10 @@ DEPLOYMENTS_BUCKET = "deployments"
 _LONGEST_IN_NAME = 150
 COMMANDS_DURABLE = "registry-commands"
 """The durable consumer of commands to the registry."""
+BUCKET_NOTIFIED = "tidemill.bucket.notified"
+"""Where an object store tells of new objects, in a format of its own; in the stream ``EVENTS``."""
+NOTIFICATIONS_DURABLE = "ingest-notifications"
+"""The durable consumer of what an object store tells."""
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")
 

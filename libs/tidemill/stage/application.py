@@ -31,6 +31,7 @@ from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.join import Joiner
 from tidemill.stage.ledger import Ledger
 from tidemill.stage.limits import LimitPolicy
+from tidemill.stage.metering import begin_counting
 from tidemill.stage.planner import Planner
 from tidemill.stage.remaking import Remaker
 from tidemill.stage.runs import Runs
@@ -77,8 +78,9 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         scratch = await asyncio.to_thread(own_scratch, platform.data_dir, stage.name)
         ledger = Ledger(bus)
         planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures)
-        attempts = Attempts(ledger, records, instance)
-        limits = LimitPolicy(records, ledger, settings.prices.read(), settings.time_limit)
+        prices = settings.prices.read()
+        attempts = Attempts(ledger, records, prices, instance)
+        limits = LimitPolicy(records, ledger, prices, settings.time_limit)
         workplace = Workplace(f"{stage.name}@{instance}", scratch, platform.silence, settings.shutdown_grace)
         for bench in benches:
             bench.worker = Worker(
@@ -99,6 +101,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         for bench in benches:
             assert bench.queue is not None
             await bench.queue.start()
+        begin_counting(stage.name)
         announce_ready(platform)
         log.info("%s is ready", stage.name)
         background.append(asyncio.create_task(warm_up()))
