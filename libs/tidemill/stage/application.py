@@ -16,7 +16,7 @@ from faststream import FastStream
 
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus
-from tidemill.bus.consumers import subscribe
+from tidemill.bus.consumers import Handler, subscribe
 from tidemill.bus.job_queue import JobQueue
 from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
@@ -24,6 +24,7 @@ from tidemill.bus.subjects import events_durable
 from tidemill.contracts import ResourceClass
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
+from tidemill.records import RecordStore
 from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings
 from tidemill.stage.attempts import Attempts
 from tidemill.stage.definition import E, R, S, Stage
@@ -53,8 +54,19 @@ T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
-def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStream:
-    """A FastStream application that plans and works ``stage``."""
+@dataclass(frozen=True)
+class Beside:
+    """Another durable consumer of events in a stage's process: on ``subject``, handled by what ``handler`` makes."""
+
+    durable: str
+    subject: str
+    handler: Callable[[Bus, RecordStore, Runs], Handler]
+
+
+def create_stage_app(
+    stage: Stage[E, S, R], settings: StageSettings, *, beside: Sequence[Beside] = ()
+) -> FastStream:
+    """A FastStream application that plans and works ``stage``, and consumes what is ``beside`` it."""
     platform = settings.platform
     instance = f"{socket.gethostname()}-{os.getpid()}"
     bus = Bus.from_settings(platform, stage.name)
@@ -91,11 +103,13 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
                 ack_wait=platform.silence,
             )  # fmt: skip
-        events.append(await subscribe(
-            bus, records=records, stream=EVENTS_STREAM, durable=events_durable(stage.name),
-            filter_subjects=[stage.consumes.subject],
-            handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
-        ))  # fmt: skip
+        consumed = {(events_durable(stage.name), stage.consumes.subject): planner.on_event}
+        consumed |= {(one.durable, one.subject): one.handler(bus, records, runs) for one in beside}
+        for (durable, subject), handler in consumed.items():
+            events.append(await subscribe(
+                bus, records=records, stream=EVENTS_STREAM, durable=durable, filter_subjects=[subject],
+                handler=handler, ack_wait=platform.silence, stage=stage.name,
+            ))  # fmt: skip
 
     async def ready() -> None:
         for bench in benches:
