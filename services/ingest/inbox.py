@@ -13,8 +13,8 @@ from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
 from tidemill.contracts import DatasetPublished
 from tidemill.errors import PermanentError
-from tidemill.records import RecordStore
 from tidemill.recipe_text import parse
+from tidemill.records import RecordStore
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import measures, run_scope, span
 

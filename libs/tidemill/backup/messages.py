@@ -1,7 +1,8 @@
 """Messages that are in the streams and nowhere else: written to a file for a backup, published again after a restore.
 
 They are feedback, datasets that were published without a record and notifications of buckets that ingest has not taken
-yet, and commands that the registry has not carried out. Everything else in the streams is announced again from the records.
+yet, and commands that the registry has not carried out. Everything else in the streams is announced again from the
+records.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def _leave(path: Path, lines: list[bytes]) -> None:
 async def _only_here(js: JetStreamContext, records: RecordStore) -> AsyncIterator[KeptMessage]:
     async for message in _messages(js, FEEDBACK, ">"):
         yield _kept(FEEDBACK, message)
-    async for message in _messages(js, EVENTS, DatasetPublished.subject, after=await _taken(js, events_durable("ingest"))):
+    async for message in _messages(
+        js, EVENTS, DatasetPublished.subject, after=await _taken(js, events_durable("ingest"))
+    ):
         if not await _on_record(message, records):
             yield _kept(EVENTS, message)
     async for message in _messages(js, EVENTS, BUCKET_NOTIFIED, after=await _taken(js, NOTIFICATIONS_DURABLE)):

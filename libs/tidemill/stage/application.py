@@ -63,9 +63,7 @@ class Beside:
     handler: Callable[[Bus, RecordStore, Runs], Handler]
 
 
-def create_stage_app(
-    stage: Stage[E, S, R], settings: StageSettings, *, beside: Sequence[Beside] = ()
-) -> FastStream:
+def create_stage_app(stage: Stage[E, S, R], settings: StageSettings, *, beside: Sequence[Beside] = ()) -> FastStream:
     """A FastStream application that plans and works ``stage``, and consumes what is ``beside`` it."""
     platform = settings.platform
     instance = f"{socket.gethostname()}-{os.getpid()}"
@@ -103,7 +101,8 @@ def create_stage_app(
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
                 ack_wait=platform.silence,
             )  # fmt: skip
-        consumed = {(events_durable(stage.name), stage.consumes.subject): planner.on_event}
+        planning: Handler = planner.on_event
+        consumed = {(events_durable(stage.name), stage.consumes.subject): planning}
         consumed |= {(one.durable, one.subject): one.handler(bus, records, runs) for one in beside}
         for (durable, subject), handler in consumed.items():
             events.append(await subscribe(
