@@ -99,7 +99,7 @@ def instrument(measure: Measure, amount: float, attributes: Attributes | None) -
 
 
 def observed(measure: Measure, read: Callable[[], Observed]) -> None:
-    """Have a gauge's values read at every export; nothing where telemetry is not configured."""
+    """Have values read at every export; nothing where telemetry is not configured."""
     if _active is not None and _active.meters is not None:
         from tidemill.telemetry.instruments import observe
 

@@ -26,9 +26,16 @@ def noting(meter: Meter, measure: Measure) -> Callable[[float, Mapping[str, Any]
 
 
 def observe(meter: Meter, measure: Measure, read: Callable[[], Observed]) -> None:
-    """Have ``read`` asked for a gauge's values at every export."""
+    """Have ``read`` asked for the values of a gauge, or the sums of a counter, at every export.
+
+    Raises:
+        ValueError: the values of a histogram are noted, not observed.
+    """
 
     def values(_: CallbackOptions) -> Iterable[Observation]:
         return [Observation(value, dict(attributes)) for value, attributes in read()]
 
-    meter.create_observable_gauge(measure.name, [values], measure.unit, measure.description)
+    if measure.kind == "histogram":
+        raise ValueError(f"{measure.name} is a histogram: record() its values")
+    make = meter.create_observable_gauge if measure.kind == "gauge" else meter.create_observable_counter
+    make(measure.name, [values], measure.unit, measure.description)

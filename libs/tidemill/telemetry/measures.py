@@ -16,7 +16,7 @@ from tidemill.telemetry.context import instrument, observed
 AttributeValue = str | bool | int
 Attributes = Mapping[str, AttributeValue]
 Observed = Iterable[tuple[float, Attributes]]
-"""Values of a gauge at this moment, each with its attributes."""
+"""Values of a gauge, or sums of a counter, at this moment, each with its attributes."""
 
 STAGE = "tidemill.stage"
 PROJECT = "tidemill.project"
@@ -64,9 +64,8 @@ class Measure:
         instrument(self, amount, attributes)
 
     def observe(self, read: Callable[[], Observed]) -> None:
-        """Have ``read`` asked for the gauge's values whenever figures are exported, from another thread.
-
-        Holds for the telemetry that is configured now.
+        """Have ``read`` asked for a gauge's values, or a counter's sums, whenever figures are exported: on a thread of
+        its own. Holds for the telemetry that is configured now.
         """
         observed(self, read)
 

@@ -1,58 +1,17 @@
-"""What the gateway measures, told twice: to Prometheus, which asks for it, and to OpenTelemetry, which is sent it.
+"""What the gateway measures, told twice: to Prometheus, which asks for it, and by OpenTelemetry, which sends it.
 
-One Prometheus registry per app, so that several apps can live in one process.
+One Prometheus registry per app, so that several apps can live in one process. Counters and gauges are read from it when
+OpenTelemetry sends them, and cost a request nothing; a histogram cannot be read and is told each value itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tidemill.telemetry import measures
-from tidemill.telemetry.measures import Attributes, Measure, Observed
-
-
-class _Noting(Protocol):
-    def __call__(self, amount: float) -> None: ...
-
-
-class _Figure:
-    """A counter or histogram of Prometheus, and the measure that is told the same."""
-
-    def __init__(self, metric: Counter | Histogram, measure: Measure) -> None:
-        self._metric = metric
-        self._measure = measure
-        self._labelled: dict[tuple[str, ...], _Labelled] = {}
-
-    def labels(self, *values: str) -> _Labelled:
-        """The figure of these values of the labels, which are as many as the measure's attributes."""
-        labelled = self._labelled.get(values)
-        if labelled is None:
-            child = self._metric.labels(*values)
-            note = child.inc if isinstance(child, Counter) else child.observe
-            attributes = {
-                key: int(value) if key == measures.STATUS else value
-                for key, value in zip(self._measure.attributes, values, strict=True)
-            }
-            labelled = self._labelled[values] = _Labelled(note, self._measure, attributes)
-        return labelled
-
-
-class _Labelled:
-    def __init__(self, note: _Noting, measure: Measure, attributes: Attributes) -> None:
-        self._note = note
-        self._measure = measure
-        self._attributes = attributes
-
-    def inc(self, amount: float = 1) -> None:
-        """Count."""
-        self._note(amount)
-        self._measure.record(amount, self._attributes)
-
-    observe = inc
-    """Note a value in a histogram."""
+from tidemill.telemetry.measures import AttributeValue, Measure, Observed
 
 
 class Metrics:
@@ -60,7 +19,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._watched: list[tuple[Measure, Callable[[], int]]] = []
+        self._read: list[tuple[Measure, Callable[[], Observed]]] = []
         self.requests = self._counter(
             "tidemill_requests_total", "HTTP requests by route and status.", ["method", "route", "status"],
             measures.REQUESTS,
@@ -79,6 +38,8 @@ class Metrics:
             "tidemill_rejections_total", "Requests refused because too much was waiting.", ["reason"],
             measures.REJECTIONS,
         )  # fmt: skip
+        for reason in ("requests", "rows"):  # at zero, so that the first one is an increase
+            self.rejections.labels(reason)
         self.swaps = self._counter(
             "tidemill_model_swaps_total", "Deployments put into service.", ["model"], measures.MODEL_SWAPS
         )
@@ -89,34 +50,73 @@ class Metrics:
 
     def watch(self, *, queued_rows: Callable[[], int], loaded_versions: Callable[[], int]) -> None:
         """Read these when somebody asks."""
-        for name, description, measure, read in (
-            ("tidemill_queue_rows", "Rows that wait for a free thread.", measures.QUEUED_ROWS, queued_rows),
-            (
-                "tidemill_model_versions_loaded", "Model versions in memory.", measures.VERSIONS_LOADED,
-                loaded_versions,
-            ),
-        ):  # fmt: skip
-            Gauge(name, description, registry=self._registry).set_function(read)
-            self._watched.append((measure, read))
+        self._gauge("tidemill_queue_rows", "Rows that wait for a free thread.", queued_rows, measures.QUEUED_ROWS)
+        self._gauge(
+            "tidemill_model_versions_loaded", "Model versions in memory.", loaded_versions, measures.VERSIONS_LOADED
+        )
 
     def export(self) -> None:
-        """Send the gauges through the telemetry that is configured now, and show at zero what alerts look at."""
-        for measure, read in self._watched:
-            measure.observe(_reading(read))
-        for reason in ("requests", "rows"):
-            self.rejections.labels(reason).inc(0)
+        """Send the figures through the telemetry that is configured now."""
+        for measure, read in self._read:
+            measure.observe(read)
 
     def render(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _counter(self, name: str, description: str, labels: list[str], measure: Measure) -> _Figure:
-        return _Figure(Counter(name, description, labels, registry=self._registry), measure)
+    def _counter(self, name: str, description: str, labels: Sequence[str], measure: Measure) -> Counter:
+        counter = Counter(name, description, labels, registry=self._registry)
 
-    def _histogram(self, name: str, description: str, labels: list[str], measure: Measure) -> _Figure:
+        def read() -> Observed:
+            (family,) = counter.collect()
+            samples = [sample for sample in family.samples if sample.name == name]
+            return [
+                (one.value, _attributes(measure, [one.labels[label] for label in labels])) for one in samples
+            ]  # fmt: skip
+
+        self._read.append((measure, read))
+        return counter
+
+    def _gauge(self, name: str, description: str, read: Callable[[], int], measure: Measure) -> None:
+        Gauge(name, description, registry=self._registry).set_function(read)
+        self._read.append((measure, lambda: [(read(), {})]))
+
+    def _histogram(self, name: str, description: str, labels: Sequence[str], measure: Measure) -> Distribution:
         buckets = measure.bounds or ()
-        return _Figure(Histogram(name, description, labels, buckets=buckets, registry=self._registry), measure)
+        return Distribution(Histogram(name, description, labels, buckets=buckets, registry=self._registry), measure)
 
 
-def _reading(read: Callable[[], int]) -> Callable[[], Observed]:
-    return lambda: [(read(), {})]
+class Distribution:
+    """A histogram of Prometheus, and the measure that is told the same values."""
+
+    def __init__(self, histogram: Histogram, measure: Measure) -> None:
+        self._histogram = histogram
+        self._measure = measure
+        self._labelled: dict[tuple[str, ...], _Labelled] = {}
+
+    def labels(self, *values: str) -> _Labelled:
+        """That of these values of the labels, which are as many as the measure's attributes."""
+        labelled = self._labelled.get(values)
+        if labelled is None:
+            child = self._histogram.labels(*values)
+            labelled = self._labelled[values] = _Labelled(child, self._measure, _attributes(self._measure, values))
+        return labelled
+
+
+class _Labelled:
+    def __init__(self, histogram: Histogram, measure: Measure, attributes: dict[str, AttributeValue]) -> None:
+        self._histogram = histogram
+        self._measure = measure
+        self._attributes = attributes
+
+    def observe(self, amount: float) -> None:
+        """Note a value."""
+        self._histogram.observe(amount)
+        self._measure.record(amount, self._attributes)
+
+
+def _attributes(measure: Measure, values: Sequence[str]) -> dict[str, AttributeValue]:
+    return {
+        key: int(value) if key == measures.STATUS else value
+        for key, value in zip(measure.attributes, values, strict=True)
+    }
