@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from tidemill.contracts.references import valid_name
-from tidemill.errors import PermanentError
+from tidemill.errors import InvalidInput, PermanentError
 from tidemill.file_names import FileNames, is_hidden
 from tidemill.inbox import CREATED, INBOX, RECIPE
 
@@ -80,7 +80,7 @@ def parse_notification(body: bytes) -> list[Notified]:
     """
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnusableNotification(f"a bucket notification is not JSON ({error})") from None
     if isinstance(document, dict) and document.get("Event") == "s3:TestEvent":
         raise Ignored("a store tries its notifications out")
@@ -126,7 +126,10 @@ def _check_name(key: str, shown: str) -> None:
         raise UnusableNotification(f"the key {shown!r} has an empty part, '.' or '..'; give the object a plain name")
     if "?" in key or "#" in key:
         raise UnusableNotification(f"the key {shown!r} holds '?' or '#', which no address can; rename the object")
-    FileNames("the inbox").checked(key)
+    try:
+        FileNames("the inbox").checked(key)
+    except InvalidInput as error:
+        raise UnusableNotification(str(error)) from None
 
 
 def _record(record: Any, number: int) -> Notified:
@@ -157,6 +160,10 @@ def _text(document: Any, name: str, where: str) -> str:
     value = document.get(name) if isinstance(document, dict) else None
     if not isinstance(value, str) or not value:
         raise UnusableNotification(f"a bucket notification has no text {where}.{name}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
+        raise UnusableNotification(f"{where}.{name} of a bucket notification is not valid Unicode text") from None
     return value
 
 
