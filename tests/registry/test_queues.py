@@ -15,7 +15,7 @@ from tests.registry.conftest import Bench
 from tidemill import telemetry
 from tidemill.bus.subjects import job_consumer, job_lane, job_subject
 from tidemill.contracts import DatasetPublished
-from tidemill.testing.otlp import Collector, collector, values  # noqa: F401
+from tidemill.testing.otlp import Collector, values
 
 
 def run(run_id: str, stage: str) -> RunEntry:
@@ -23,7 +23,7 @@ def run(run_id: str, stage: str) -> RunEntry:
     return RunEntry(project="客服", run_id=run_id, name="n", state="running", stage=stage, epoch=1, created_at=now)
 
 
-def gauges(collector: Collector) -> dict[str, dict[tuple[str | bool | int | float, ...], float]]:  # noqa: F811
+def gauges(collector: Collector) -> dict[str, dict[tuple[str | bool | int | float, ...], float]]:
     """What was exported last, by metric, by the values of the attributes in the order of their keys."""
     return {
         metric.name: {
@@ -37,7 +37,7 @@ def gauges(collector: Collector) -> dict[str, dict[tuple[str | bool | int | floa
 async def test_queues_are_counted_also_where_no_worker_ever_was(
     quiet_bench: Bench,
     tmp_path: Path,
-    collector: Collector,  # noqa: F811
+    collector: Collector,
 ) -> None:
     js = quiet_bench.bus.jetstream
     await js.purge_stream("EVENTS")
@@ -47,7 +47,7 @@ async def test_queues_are_counted_also_where_no_worker_ever_was(
     await js.add_consumer(
         "EVENTS",
         ConsumerConfig(
-            durable_name="ingest-events", filter_subjects=[DatasetPublished.subject], ack_policy=AckPolicy.EXPLICIT
+            durable_name="ingest-events", filter_subject=DatasetPublished.subject, ack_policy=AckPolicy.EXPLICIT
         ),
     )
     await js.add_consumer("EVENTS", ConsumerConfig(durable_name="billing", ack_policy=AckPolicy.EXPLICIT))
@@ -85,7 +85,7 @@ async def test_a_replica_that_is_not_elected_or_cannot_look_tells_nothing(
     quiet_bench: Bench,
     tmp_path: Path,
     collector: Collector,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked = Queues(quiet_bench.bus)
     telemetry.configure("registry", tmp_path)
