@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.quick_platform import start_quick
-from tests.deploy.test_grafana import OF_THE_RESOURCE, QUERIES, parsed, selectors
+from tests.deploy.grafana import OF_THE_RESOURCE, QUERIES, parsed, selectors
 from tests.pipeline.conftest import TINY, Whole, reviews, write_csv
 from tidemill.telemetry.measures import MEASURES
 from tidemill.testing.otlp import Collector, labels, prometheus_name, running_collector, series_names, values
@@ -49,9 +49,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
         environment.setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
         platform = start_quick(folder, ack_wait="PT4S")
         try:
-            run = platform.client.publish(
-                write_csv(folder / "reviews.csv", reviews(60)), name="评论", recipe=TINY
-            )
+            run = platform.client.publish(write_csv(folder / "reviews.csv", reviews(60)), name="评论", recipe=TINY)
             assert run.wait(timeout=120).state == "finished"
             platform.client.predict("评论", ["很好 1"])
             failed = platform.client.publish(write_csv(folder / "none.csv", []), name="none").wait(timeout=60)
