@@ -79,11 +79,11 @@ def rule_file(folder: Path) -> Path:
 def test_an_alert_fires_when_it_should_and_not_before(case: Case, tmp_path: Path) -> None:
     tests = tmp_path / "tests.yaml"
     moments = [(minute, True) for minute in case.fires] + [(minute, False) for minute in case.silent]
+    firing = f'count(ALERTS{{alertname="{case.alert}", alertstate="firing"}}) or vector(0)'
     expected = [
-        {"eval_time": f"{minute}m", "expr": f'count(ALERTS{{alertname="{case.alert}", alertstate="firing"}}) or vector(0)',
-         "exp_samples": [{"labels": "{}", "value": int(firing)}]}
-        for minute, firing in moments
-    ]  # fmt: skip
+        {"eval_time": f"{minute}m", "expr": firing, "exp_samples": [{"labels": "{}", "value": int(fires)}]}
+        for minute, fires in moments
+    ]
     document = {
         "rule_files": [str(rule_file(tmp_path))], "evaluation_interval": "1m",
         "tests": [{
