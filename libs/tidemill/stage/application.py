@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,10 +106,11 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings, *, beside: 
         consumed = {(events_durable(stage.name), stage.consumes.subject): planning}
         consumed |= {(one.durable, one.subject): one.handler(bus, records, runs) for one in beside}
         for (durable, subject), handler in consumed.items():
-            events.append(await subscribe(
-                bus, records=records, stream=EVENTS_STREAM, durable=durable, filter_subjects=[subject],
+            consumer = partial(
+                subscribe, bus, records=records, stream=EVENTS_STREAM, durable=durable, filter_subjects=[subject],
                 handler=handler, ack_wait=platform.silence, stage=stage.name,
-            ))  # fmt: skip
+            )  # fmt: skip
+            events.append(await when_reachable(consumer))
 
     async def ready() -> None:
         for bench in benches:
