@@ -115,6 +115,7 @@ def _join(settings: InferenceSettings) -> Gateway:
 @contextlib.asynccontextmanager
 async def _running(gateway: Gateway, settings: InferenceSettings) -> AsyncIterator[None]:
     telemetry.configure(SERVICE, settings.platform.data_dir, log_level=settings.platform.log_level)
+    gateway.metrics.export()
     gateway.batcher.start()
     left = [
         *leftovers(settings.platform.data_dir / SERVICE / MODELS, PARTIAL),

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.ingest.sources.policy import SourcePolicy
+from tidemill.artifacts.location import Bucket, parse_location
 from tidemill.settings import StageSettings
 
 
@@ -25,6 +26,8 @@ class IngestSettings(StageSettings):
     allowed_buckets: Annotated[tuple[str, ...], NoDecode] = ()
     """Buckets that such a uri may name, separated by colons; none by default, since the platform's own credentials
     read them. The platform's own store is never among them."""
+    inbox_buckets: Annotated[tuple[str, ...], NoDecode] = ()
+    """Buckets, separated by colons, whose notifications start runs; none: that of the platform's own store."""
     hub_url: str = Field(default_factory=lambda: os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     """The Hugging Face hub that ``hf://`` names; ``HF_ENDPOINT`` where this is not set."""
     allowed_hub_owners: Annotated[tuple[str, ...], NoDecode] = ()
@@ -44,7 +47,7 @@ class IngestSettings(StageSettings):
     max_cell: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
     """Largest value of one field, in characters."""
 
-    @field_validator("allowed_folders", "allowed_buckets", "allowed_hub_owners", mode="before")
+    @field_validator("allowed_folders", "allowed_buckets", "inbox_buckets", "allowed_hub_owners", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
@@ -53,6 +56,12 @@ class IngestSettings(StageSettings):
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @property
+    def inboxes(self) -> tuple[str, ...]:
+        """The buckets whose notifications start runs; none where there are none and the store is a folder."""
+        own = parse_location(self.platform.store_url)
+        return self.inbox_buckets or ((own.name,) if isinstance(own, Bucket) else ())
 
     @property
     def policy(self) -> SourcePolicy:

@@ -19,11 +19,12 @@ from services.registry.live import Live
 from services.registry.overdue import Overdue
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
+from services.registry.queues import Queues
 from services.registry.reconciler import Reconciler
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings
-from services.registry.subscribers import EVENT_SUBJECTS, Subscribers
+from services.registry.subscribers import EVENT_SUBJECTS, Subscribers, begin_counting_runs
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus, Leases
 from tidemill.bus.consumers import subscribe
@@ -35,6 +36,7 @@ from tidemill.garbage import Policy
 from tidemill.records import RecordStore
 from tidemill.stage.application import announce_ready, when_reachable
 from tidemill.stage.ledger import Ledger
+from tidemill.stage.metering import begin_counting
 from tidemill.stage.runs import Runs
 from tidemill.telemetry import configure, shutdown
 
@@ -76,6 +78,8 @@ def create_app(settings: RegistrySettings) -> FastStream:
         )  # fmt: skip
 
     async def ready() -> None:
+        begin_counting("register")
+        begin_counting_runs()
         await parts[0].start()
         announce_ready(platform)
         log.info("registry is ready")
@@ -195,12 +199,14 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
         ledger=Ledger(bus), leases=leases, records=records, runs=runs, projection=projection, prices=prices,
         ack_wait=platform.silence,
     )  # fmt: skip
+    queues = Queues(bus)
+    queues.observe()
     housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
     limits = stream_limits(settings.streams, platform.silence)
     reconciler = Reconciler(
         bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
         registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
-        housekeeping=housekeeping,
+        housekeeping=housekeeping, queues=queues,
         owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(

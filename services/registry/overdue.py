@@ -96,7 +96,7 @@ class Overdue:
             if entry.fresh(now, self._silence) or await self._leases.holder(entry.fingerprint) is not None:
                 continue
             try:
-                lost += await put_on_record(entry, self._records)
+                lost += await put_on_record(entry, self._records, self._prices)
                 await self._ledger.close(entry)
                 await self._projection.run(entry.project, entry.run_id)
             except TidemillError as error:

@@ -21,6 +21,7 @@ from services.registry.overdue import Overdue
 from services.registry.patience import Watch
 from services.registry.projection import Projection
 from services.registry.provisioning import Provisioning
+from services.registry.queues import Queues
 from services.registry.registration import Registrar
 from services.registry.repositories import Runs as RunTable
 from services.registry.tables import RunEntry
@@ -56,6 +57,7 @@ class Reconciler:
         live: Live,
         overdue: Overdue,
         housekeeping: Housekeeping,
+        queues: Queues,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -72,6 +74,7 @@ class Reconciler:
         self._live = live
         self._overdue = overdue
         self._housekeeping = housekeeping
+        self._queues = queues
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -90,6 +93,8 @@ class Reconciler:
                             await self._provisioning.keep()
                             await self.sweep()
                             self._housekeeping.tick()
+                    else:
+                        self._queues.forget()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:
@@ -112,6 +117,7 @@ class Reconciler:
         for key in [key for key in self._watches if key not in running]:
             if await self._done(key[1], self._settle(*key)):
                 del self._watches[key]
+        await self._queues.look(running.values())
         waiting = await backlog.look(self._bus.jetstream)
         for run in running.values():
             await self._done(run.run_id, self._look(run, waiting, now))

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import logging
 from datetime import UTC, datetime
+from typing import get_args
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.registry.answers import Answers
 from services.registry.commands import Commands
+from services.registry.facts import RunFacts
 from services.registry.live import Live
 from services.registry.projection import Projection
 from services.registry.registration import Registrar
@@ -23,11 +25,13 @@ from tidemill.bus.consumers import Retry, growing_delay
 from tidemill.bus.delivery import Delivery
 from tidemill.bus.subjects import ANSWERS, QUERIES
 from tidemill.contracts import (
+    STAGES,
     Command,
     DatasetIngested,
     DatasetPrepared,
     DatasetPublished,
     Event,
+    FailureKind,
     ModelCompressed,
     ModelTrained,
     RunFailed,
@@ -35,7 +39,7 @@ from tidemill.contracts import (
     RunProgressed,
 )
 from tidemill.errors import InvalidInput
-from tidemill.telemetry import run_scope, span
+from tidemill.telemetry import measures, run_scope, span
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +92,8 @@ class Subscribers:
             facts_now = await self._projection.run(event.project, event.run_id)
             if facts_now is not None and facts_now.prepared is not None and facts_now.outcome is None:
                 await self._registrar.finish_prepared(facts_now, facts_now.prepared)
+            if isinstance(event, RunFailed | RunFinished):
+                _count_end(event, facts_now)
             if facts_now is None and isinstance(event, DatasetPublished) and delivery.deliveries < _INGEST_PATIENCE:
                 raise Retry(growing_delay(delivery.deliveries))
 
@@ -142,6 +148,28 @@ class Subscribers:
             event = parse_event(message.subject, bytes(message.data), message.headers)
             if isinstance(event, RunProgressed):
                 self._live.progressed(event)
+
+
+def begin_counting_runs() -> None:
+    """Show every way to end at zero, so that the first run that does is an increase."""
+    for state in ("finished", "cancelled"):
+        measures.RUNS_ENDED.record(0, {measures.STATE: state})
+    for stage in STAGES:
+        for kind in get_args(FailureKind):
+            failed = {measures.STATE: "failed", measures.STAGE: stage, measures.KIND: kind}
+            measures.RUNS_ENDED.record(0, failed)
+
+
+def _count_end(event: RunFailed | RunFinished, facts: RunFacts | None) -> None:
+    if isinstance(event, RunFailed):
+        state: str = "failed"
+        where = {measures.STAGE: event.stage, measures.KIND: event.kind}
+    else:
+        state, where = event.state, {}
+    measures.RUNS_ENDED.record(1, {measures.STATE: state, **where})
+    if facts is not None and facts.outcome is not None:  # none: it goes on already, by a retry
+        took = (facts.outcome.ended_at - facts.allowance.since).total_seconds()
+        measures.RUN_DURATION.record(max(0.0, took), {measures.STATE: state})
 
 
 def _parse_event(delivery: Delivery) -> Event | None:

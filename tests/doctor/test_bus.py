@@ -138,11 +138,12 @@ async def test_consumers_that_are_gone_and_one_that_nobody_asks(
 ) -> None:
     monkeypatch.setattr(checks, "SECOND_LOOK", 0.05)
     found = await checks.look_at_consumers(with_nats)
-    assert [one.state for one in found] == ["failed"] * 6
+    assert [one.state for one in found] == ["failed"] * 7
     assert any("consumer train-events of EVENTS is not there" in one.message for one in found)
     for durable in DURABLES:
         await _consumer(bus, "EVENTS", durable, "tidemill.dataset.published.v1")
     await _consumer(bus, "JOBS", "registry-commands", "tidemill.job.register.cpu.>")
+    await _consumer(bus, "EVENTS", "ingest-notifications", "tidemill.bucket.notified")
     assert only(await checks.look_at_consumers(with_nats)).state == "ok"
     await bus.jetstream.publish("tidemill.dataset.published.v1", b"{}")
     found = await checks.look_at_consumers(with_nats)

@@ -75,8 +75,8 @@ def joined(service: str) -> tuple[Callable[[Any], Any], Any]:
 def altering(create: Callable[..., Any], version: int, work: str) -> Callable[..., Any]:
     """``create`` for the stage as this suite wants it."""
 
-    def create_altered(stage: Any, settings: Any) -> Any:
-        return create(altered(stage, settings, version, work), settings)
+    def create_altered(stage: Any, settings: Any, **more: Any) -> Any:
+        return create(altered(stage, settings, version, work), settings, **more)
 
     return create_altered
 

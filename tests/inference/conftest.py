@@ -28,6 +28,7 @@ from tidemill.contracts.queries import Answer, Problem
 from tidemill.modelpack import Lineage, Metrics, PackageWriter, Signature, Tensor, Tokenization
 from tidemill.platform.nats_server import NatsServer, free_port
 from tidemill.testing.nats import running_nats, settings_for
+from tidemill.testing.otlp import collector  # noqa: F401
 
 GOOD = ["good", "great", "love", "好", "棒", "喜"]
 BAD = ["bad", "awful", "hate", "坏", "差", "糟"]

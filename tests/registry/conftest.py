@@ -54,6 +54,7 @@ from tidemill.settings import PlatformSettings
 from tidemill.stage.runs import Runs
 from tidemill.testing.events import EventLog, event_log
 from tidemill.testing.nats import running_nats, settings_for
+from tidemill.testing.otlp import collector  # noqa: F401
 from tidemill.testing.postgresql import PostgresServer
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

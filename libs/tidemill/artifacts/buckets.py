@@ -23,38 +23,50 @@ from minio.lifecycleconfig import (
     NoncurrentVersionExpiration,
     Rule,
 )
+from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig
+from minio.sseconfig import Rule as EncryptionRule
+from minio.sseconfig import SSEConfig
 from minio.versioningconfig import VersioningConfig
 
 from tidemill.artifacts.location import Bucket, Folder, parse_location, s3_endpoint
 from tidemill.artifacts.s3 import CredentialsFile, credentials_file, tls_context
 from tidemill.errors import InvalidInput, PermanentError, TransientError
+from tidemill.inbox import CREATED, INBOX
 
 OLD_VERSION_DAYS = 30
 """Days for which what was deleted from the artifacts can be brought back."""
 UPLOAD_DAYS = 7
 
+_INBOX_RULE = "tidemill-inbox"
 _OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
-async def prepare_bucket(url: str) -> None:
+async def prepare_bucket(url: str, *, notify: str | None = None, encrypt: bool = False) -> None:
     """Create the bucket of ``s3://bucket/prefix`` if it is absent and turn its versioning on. Safe to repeat.
 
     Versioning keeps what an accident or an intruder deletes, and also what the garbage collection frees: a bucket
     without lifecycle rules gets one that ends old versions of artifacts after ``OLD_VERSION_DAYS`` and uploads that
     were never completed after ``UPLOAD_DAYS``. Rules that are there stay as they are. A local folder needs nothing.
 
+    ``notify`` is the ARN of a target that is to be told of new objects below ``inbox/`` (MinIO's NATS target has
+    ``arn:minio:sqs::<its name>:nats``); the bucket's other notifications stay. ``encrypt`` has the service encrypt new
+    objects with keys of its own (SSE-S3), unless the bucket encrypts already.
+
     The endpoint is ``AWS_ENDPOINT_URL`` (``https://s3.amazonaws.com`` without it). Credentials and region come from
     ``TIDEMILL_STORE_CREDENTIALS_FILE``, the environment, AWS's configuration files or the instance's role.
 
     Raises:
-        InvalidInput: the URL or the endpoint is not usable, or the bucket's name is not.
-        PermanentError: the service refuses; says which right is missing.
+        InvalidInput: the URL or the endpoint is not usable, or the bucket's name is not; or a local folder is to do
+            what only a service can.
+        PermanentError: the service refuses, or cannot do it; says which right or which setting is missing.
         TransientError: the service cannot be reached.
     """
     location = parse_location(url)
     if isinstance(location, Folder):
+        if notify or encrypt:
+            raise InvalidInput(f"{location.url} is a folder, which neither notifies nor encrypts; name an s3:// store")
         return
-    await asyncio.to_thread(_prepare, _client(), location)
+    await asyncio.to_thread(_prepare, _client(), location, notify, encrypt)
 
 
 async def is_versioned(url: str) -> bool | None:
@@ -108,7 +120,7 @@ def _credentials() -> Provider:
     return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
 
 
-def _prepare(client: Minio, location: Bucket) -> None:
+def _prepare(client: Minio, location: Bucket, notify: str | None, encrypt: bool) -> None:
     bucket = location.name
     with _errors(bucket):
         if not client.bucket_exists(bucket):
@@ -117,6 +129,23 @@ def _prepare(client: Minio, location: Bucket) -> None:
             client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
         if client.get_bucket_lifecycle(bucket) is None:
             client.set_bucket_lifecycle(bucket, _lifecycle(location.prefix))
+        if encrypt and client.get_bucket_encryption(bucket) is None:
+            with _advice("encrypt", "give the service a key (MinIO: MINIO_KMS_SECRET_KEY), or do without --encrypt"):
+                client.set_bucket_encryption(bucket, SSEConfig(EncryptionRule.new_sse_s3_rule()))
+        if notify:
+            with _advice(f"notify {notify!r}", "configure the target (MinIO: MINIO_NOTIFY_NATS_…), or correct its ARN"):
+                client.set_bucket_notification(bucket, _notifications(client.get_bucket_notification(bucket), notify))
+
+
+@contextmanager
+def _advice(what: str, advice: str) -> Iterator[None]:
+    """What to do where the service refuses the block for another reason than a missing right."""
+    try:
+        yield
+    except S3Error as error:
+        if error.response.status in (401, 403) or (error.response.status >= 500 and error.code != "NotImplemented"):
+            raise
+        raise PermanentError(f"the bucket cannot {what}: {error.code}: {error.message}; {advice}") from error
 
 
 @contextmanager
@@ -128,7 +157,7 @@ def _errors(bucket: str) -> Iterator[None]:
             raise TransientError(f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}") from error
         raise PermanentError(
             f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}; check that the AWS_… credentials may "
-            "create buckets, see and set their versioning, and set their lifecycle"
+            "create buckets, and see and set their versioning, lifecycle, encryption and notifications"
         ) from error
     except ValueError as error:
         raise InvalidInput(f"bucket {bucket!r}: {error}") from error
@@ -148,6 +177,15 @@ def _lifecycle(prefix: str) -> LifecycleConfig:
             )
         ]
     )
+
+
+def _notifications(there: NotificationConfig, notify: str) -> NotificationConfig:
+    """Those that are there, and that of the inbox in place of an earlier one."""
+    ours = QueueConfig(
+        queue=notify, events=list(CREATED), config_id=_INBOX_RULE, prefix_filter_rule=PrefixFilterRule(f"{INBOX}/")
+    )
+    others = [one for one in there.queue_config_list if one.config_id != _INBOX_RULE]
+    return NotificationConfig(there.cloud_func_config_list, [*others, ours], there.topic_config_list)
 
 
 def _create(client: Minio, bucket: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from tidemill.artifacts.location import Bucket, Folder, parse_location, s3_endpo
 from tidemill.artifacts.refusals import one_line, refusal
 from tidemill.artifacts.s3 import authority, credentials_file
 from tidemill.errors import NotFound, PermanentError, TidemillError, TransientError
+from tidemill.telemetry import measures
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -80,7 +82,7 @@ class Objects:
         """
         if length == 0:
             return b""
-        with self._errors("read", key):
+        with self._request("read", key):
             try:
                 if length is None and start == 0:
                     return (await (await obstore.get_async(self._store, key)).bytes_async()).to_bytes()
@@ -101,7 +103,7 @@ class Objects:
     async def look_up(self, key: str) -> StoredObject | None:
         """An object without its bytes, or None when there is none. S3 tells its time in whole seconds here."""
         try:
-            with self._errors("look up", key):
+            with self._request("look up", key):
                 found = await obstore.head_async(self._store, key)
         except NotFound:
             return None
@@ -112,7 +114,7 @@ class Objects:
 
         Where the connection is cut it is tried again; the same bytes then count as written by this call.
         """
-        with self._errors("write", key):
+        with self._request("write", key):
             for number in range(_CREATES):
                 try:
                     await obstore.put_async(self._store, key, data, mode="create")
@@ -143,7 +145,7 @@ class Objects:
         It appears whole or not at all: an error raised by ``chunks`` leaves nothing behind and passes through.
         ``chunks`` is consumed outside the event loop's thread, unless it is an async iterator.
         """
-        with self._errors("write", key):
+        with self._request("write", key):
             await obstore.put_async(
                 self._store, key, chunks, use_multipart=True, chunk_size=PART_SIZE, max_concurrency=2
             )
@@ -174,7 +176,7 @@ class Objects:
 
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below ``prefix``, sorted."""
-        with self._errors("list", prefix):
+        with self._request("list", prefix):
             found = await obstore.list_with_delimiter_async(self._store, prefix)
         return sorted(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
 
@@ -183,7 +185,7 @@ class Objects:
 
         It counts as written now: a copy does on S3, and a file that is renamed is made to.
         """
-        with suppress(NotFound), self._errors("move", key):
+        with suppress(NotFound), self._request("move", key):
             if self._folder is not None:
                 with suppress(FileNotFoundError):
                     await asyncio.to_thread(os.utime, self._folder / key)
@@ -192,7 +194,7 @@ class Objects:
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error."""
         for key in keys:
-            with suppress(NotFound), self._errors("delete", key):
+            with suppress(NotFound), self._request("delete", key):
                 await obstore.delete_async(self._store, key)
 
     async def unfinished(self) -> list[StoredObject]:
@@ -231,6 +233,19 @@ class Objects:
         """A local folder's writes survive a power failure only once synced; S3 answers when they do."""
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder / key)
+
+    @contextmanager
+    def _request(self, verb: str, key: str) -> Iterator[None]:
+        """``_errors`` around one request, whose time is told. What is streamed takes as long as its reader does."""
+        began, failed = time.perf_counter(), {}
+        try:
+            with self._errors(verb, key):
+                yield
+        except TidemillError as error:
+            failed = {measures.ERROR: type(error).__name__}
+            raise
+        finally:
+            measures.STORE_DURATION.record(time.perf_counter() - began, {measures.OPERATION: verb, **failed})
 
     @contextmanager
     def _errors(self, verb: str, key: str) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """Messages that are in the streams and nowhere else: written to a file for a backup, published again after a restore.
 
-They are feedback, datasets that were published without a record and that ingest has not taken yet, and commands that
-the registry has not carried out. Everything else in the streams is announced again from the records.
+They are feedback, datasets that were published without a record and notifications of buckets that ingest has not taken
+yet, and commands that the registry has not carried out. Everything else in the streams is announced again from the
+records.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from pydantic import ConfigDict
 
 from tidemill.bus.cloudevents import MalformedEvent, derived_run_id, parse_event
 from tidemill.bus.connection import UNREACHABLE
-from tidemill.bus.subjects import EVENTS, FEEDBACK, JOBS, events_durable, job_filter
+from tidemill.bus.subjects import (
+    BUCKET_NOTIFIED,
+    EVENTS,
+    FEEDBACK,
+    JOBS,
+    NOTIFICATIONS_DURABLE,
+    events_durable,
+    job_filter,
+)
 from tidemill.contracts import DatasetPublished, Frozen
 from tidemill.errors import TransientError
 from tidemill.records import RecordStore
@@ -84,9 +93,13 @@ def _leave(path: Path, lines: list[bytes]) -> None:
 async def _only_here(js: JetStreamContext, records: RecordStore) -> AsyncIterator[KeptMessage]:
     async for message in _messages(js, FEEDBACK, ">"):
         yield _kept(FEEDBACK, message)
-    async for message in _messages(js, EVENTS, DatasetPublished.subject, after=await _taken_by_ingest(js)):
+    async for message in _messages(
+        js, EVENTS, DatasetPublished.subject, after=await _taken(js, events_durable("ingest"))
+    ):
         if not await _on_record(message, records):
             yield _kept(EVENTS, message)
+    async for message in _messages(js, EVENTS, BUCKET_NOTIFIED, after=await _taken(js, NOTIFICATIONS_DURABLE)):
+        yield _kept(EVENTS, message)
     async for message in _messages(js, JOBS, job_filter("register", "cpu")):
         yield _kept(JOBS, message)
 
@@ -101,10 +114,10 @@ async def _messages(js: JetStreamContext, stream: str, subject: str, after: int 
         after = message.seq or after + 1
 
 
-async def _taken_by_ingest(js: JetStreamContext) -> int:
-    """The last event that ingest has acknowledged: all up to it are on record."""
+async def _taken(js: JetStreamContext, durable: str) -> int:
+    """The last message that ingest has acknowledged on one of its consumers: all up to it are on record."""
     try:
-        floor = (await js.consumer_info(EVENTS, events_durable("ingest"))).ack_floor
+        floor = (await js.consumer_info(EVENTS, durable)).ack_floor
     except nats.js.errors.NotFoundError:
         return 0
     return floor.stream_seq if floor is not None else 0

@@ -34,6 +34,7 @@ from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import project_of
 from tidemill.errors import PermanentError, TransientError, out_of_space
 from tidemill.records import RecordStore
+from tidemill.telemetry import measures
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,13 @@ async def handle(
         stored_at=metadata.timestamp,
         deliveries=metadata.num_delivered or 1,
     )
+    measures.MESSAGES.record(
+        1,
+        {
+            measures.SYSTEM: "nats", measures.STREAM: delivery.stream, measures.STAGE: stage,
+            measures.REDELIVERED: delivery.deliveries > 1,
+        },
+    )  # fmt: skip
     token = attach(extract(delivery.headers))
     try:
         with heartbeat(message, ack_wait):

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from tidemill.bus.subjects import DEAD, dead_subject
 from tidemill.errors import PermanentError, TransientError
 from tidemill.records.schema import DeadLetterRecord
+from tidemill.telemetry import measures
 
 if TYPE_CHECKING:
     from tidemill.bus.connection import Bus
@@ -59,9 +60,12 @@ async def bury(
         body=delivery.body,
     )
     try:
-        letter = await records.letters.keep(project, letter)
+        kept = await records.letters.keep(project, letter)
     except PermanentError as refused:  # a store that refuses us must not cost the message
         raise TransientError(f"a dead letter of {stage} cannot be recorded: {refused}; its error: {error}") from refused
+    if kept is letter:
+        measures.DEAD_LETTERS.record(1, {measures.STAGE: stage, measures.KIND: kind})
+    letter = kept
     headers = letter.headers | {
         "Nats-Msg-Id": f"letter-{letter.id}",
         LETTER_HEADER: letter.id,

@@ -23,6 +23,7 @@ from tidemill.bus.subjects import (
     JOBS,
     LEASES_BUCKET,
     LIVE_EVENTS,
+    NOTIFICATIONS_DURABLE,
     QUERIES,
     RECONCILER_LEASE,
     RUNS_BUCKET,
@@ -71,7 +72,7 @@ NOTIFIER = "notifier"
 USERS = (*SERVICES, PROVISION, OPERATOR, PUBLISHER, NOTIFIER)
 
 ANNOUNCED_BY: Mapping[type[Event], tuple[str, ...]] = {
-    DatasetPublished: ("inference", "registry", PROVISION, OPERATOR, PUBLISHER),
+    DatasetPublished: ("ingest", "inference", "registry", PROVISION, OPERATOR, PUBLISHER),
     DatasetIngested: ("ingest", "registry"),
     DatasetPrepared: ("preprocess", "registry"),
     ModelTrained: ("trainer", "registry"),
@@ -86,7 +87,8 @@ ANNOUNCED_BY: Mapping[type[Event], tuple[str, ...]] = {
     DriftDetected: ("inference", "registry"),
     AlertRaised: ("inference", "registry"),
 }
-"""The registry is named where it announces again or replays; ``provision`` where it publishes what a backup held."""
+"""The registry is named where it announces again or replays; ``provision`` where it publishes what a backup held; ingest
+where a bucket's notification becomes a run."""
 ANYBODYS_ANSWERS = f"{ANSWERS}.>"
 """Where a client listens that was not told its own prefix: an operator's tools. No service does."""
 _COMMANDS = job_lane("register", "cpu", "*")
@@ -127,6 +129,8 @@ def _worker(service: str, stage: StageName) -> Permissions:
         *js_api.read(LEASES_BUCKET), kv_subject(LEASES_BUCKET, "*"),
         *js_api.read(ATTEMPTS_BUCKET), kv_subject(ATTEMPTS_BUCKET), js_api.purge(bucket_stream(ATTEMPTS_BUCKET)),
     ]  # fmt: skip
+    if service == "ingest":
+        publish += js_api.consume(EVENTS, NOTIFICATIONS_DURABLE)
     return Permissions(tuple(publish), (_answers(stage), jobs), (*_not_a_workers(stage),))
 
 
@@ -146,7 +150,7 @@ def _registry() -> Permissions:
         *(_answers(asker) for asker in ("inference", OPERATOR)), ANYBODYS_ANSWERS,
         *js_api.consume(EVENTS, events_durable("register")), *js_api.consume(JOBS, COMMANDS_DURABLE),
         *_make(), js_api.STREAM_LIST, js_api.stream_info("*"), js_api.consumer_info(EVENTS),
-        js_api.consumer_list(EVENTS), js_api.purge(EVENTS), js_api.purge(bucket_stream(ATTEMPTS_BUCKET)),
+        js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS), js_api.purge(EVENTS), js_api.purge(bucket_stream(ATTEMPTS_BUCKET)),
     ]  # fmt: skip
     for bucket in (RUNS_BUCKET, LEASES_BUCKET, ATTEMPTS_BUCKET, DEPLOYMENTS_BUCKET):
         publish += [*js_api.read(bucket), *js_api.watch(bucket), kv_subject(bucket)]

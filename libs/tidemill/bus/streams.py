@@ -70,6 +70,7 @@ def stream_configs(limits: StreamLimits) -> list[StreamConfig]:
         StreamConfig(
             name=subjects.EVENTS,
             subjects=[
+                subjects.BUCKET_NOTIFIED,
                 "tidemill.dataset.*.v1",
                 "tidemill.model.*.v1",
                 "tidemill.artifact.lost.v1",

@@ -26,10 +26,12 @@ QUERIES = "tidemill.query.>"
 """Every question to the registry."""
 LIVE_EVENTS = "tidemill.*.*.v1"
 """Every event of every kind; neither jobs nor questions nor dead letters have this form."""
-BUCKET_NOTIFIED = "tidemill.bucket.notified"
-"""What an object store says of a new object."""
 RECONCILER_LEASE = "reconciler"
 """The lease of the registry's replica that looks after runs."""
+BUCKET_NOTIFIED = "tidemill.bucket.notified"
+"""Where an object store tells of new objects, in a format of its own; in the stream ``EVENTS``."""
+NOTIFICATIONS_DURABLE = "ingest-notifications"
+"""The durable consumer of what an object store tells."""
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Annotated
 
 import typer
 
@@ -17,8 +18,20 @@ def store() -> None:
     """Where artifacts and records are kept."""
 
 
+NotifyOption = Annotated[
+    str | None,
+    typer.Option(help="ARN of the target to tell of new objects below inbox/, e.g. arn:minio:sqs::TIDEMILL:nats."),
+]
+EncryptOption = Annotated[bool, typer.Option("--encrypt", help="Have the service encrypt new objects (SSE-S3).")]
+
+
 @commands.command()
-def prepare(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+def prepare(
+    notify: NotifyOption = None,
+    encrypt: EncryptOption = False,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Create the bucket of TIDEMILL_STORE_URL, turn its versioning on, and check that it decides races.
 
     Without TIDEMILL_STORE_URL it is the store of the platform that runs in the data folder.
@@ -33,7 +46,7 @@ def prepare(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None
     url = store_url(data) if os.environ.get("TIDEMILL_STORE_URL") else current_store_url(data)
 
     async def do() -> None:
-        await prepare_bucket(url)
+        await prepare_bucket(url, notify=notify, encrypt=encrypt)
         await open_store(url, cache=data.root / "cache").check()
 
     asyncio.run(do())

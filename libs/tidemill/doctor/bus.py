@@ -126,6 +126,7 @@ def _of_stream(info: StreamInfo, max_bytes: int, max_age: float) -> list[Finding
 async def look_at_consumers(site: Site) -> list[Finding]:
     """Those that ought to be there are, somebody asks them for messages, and nothing waits for long."""
     expected = [(subjects.EVENTS, subjects.events_durable(stage)) for stage in STAGES]
+    expected.append((subjects.EVENTS, subjects.NOTIFICATIONS_DURABLE))
     expected.append((subjects.JOBS, subjects.COMMANDS_DURABLE))
     found: list[Finding] = []
     waiting = 0

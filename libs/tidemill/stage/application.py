@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from faststream import FastStream
 
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus
-from tidemill.bus.consumers import subscribe
+from tidemill.bus.consumers import Handler, subscribe
 from tidemill.bus.job_queue import JobQueue
 from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
@@ -24,6 +25,7 @@ from tidemill.bus.subjects import events_durable
 from tidemill.contracts import ArtifactLost, ResourceClass
 from tidemill.errors import TransientError
 from tidemill.jobs import JobRunner
+from tidemill.records import RecordStore
 from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings
 from tidemill.stage.attempts import Attempts
 from tidemill.stage.definition import E, R, S, Stage
@@ -31,6 +33,7 @@ from tidemill.stage.failure import FailurePolicy
 from tidemill.stage.join import Joiner
 from tidemill.stage.ledger import Ledger
 from tidemill.stage.limits import LimitPolicy
+from tidemill.stage.metering import begin_counting
 from tidemill.stage.planner import Planner
 from tidemill.stage.remaking import Remaker
 from tidemill.stage.runs import Runs
@@ -52,8 +55,17 @@ T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
-def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStream:
-    """A FastStream application that plans and works ``stage``."""
+@dataclass(frozen=True)
+class Beside:
+    """Another durable consumer of events in a stage's process: on ``subject``, handled by what ``handler`` makes."""
+
+    durable: str
+    subject: str
+    handler: Callable[[Bus, RecordStore, Runs], Handler]
+
+
+def create_stage_app(stage: Stage[E, S, R], settings: StageSettings, *, beside: Sequence[Beside] = ()) -> FastStream:
+    """A FastStream application that plans and works ``stage``, and consumes what is ``beside`` it."""
     platform = settings.platform
     instance = f"{socket.gethostname()}-{os.getpid()}"
     bus = Bus.from_settings(platform, stage.name)
@@ -77,8 +89,9 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
         scratch = await asyncio.to_thread(own_scratch, platform.data_dir, stage.name)
         ledger = Ledger(bus)
         planner = Planner(stage, bus=bus, runs=runs, joiner=joiner, failures=failures)
-        attempts = Attempts(ledger, records, instance)
-        limits = LimitPolicy(records, ledger, settings.prices.read(), settings.time_limit)
+        prices = settings.prices.read()
+        attempts = Attempts(ledger, records, prices, instance)
+        limits = LimitPolicy(records, ledger, prices, settings.time_limit)
         workplace = Workplace(f"{stage.name}@{instance}", scratch, platform.silence, settings.shutdown_grace)
         for bench in benches:
             bench.worker = Worker(
@@ -89,16 +102,21 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
                 ack_wait=platform.silence,
             )  # fmt: skip
-        events.append(await subscribe(
-            bus, records=records, stream=EVENTS_STREAM, durable=events_durable(stage.name),
-            filter_subjects=[stage.consumes.subject, ArtifactLost.subject],
-            handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
-        ))  # fmt: skip
+        planning: Handler = planner.on_event
+        consumed = {events_durable(stage.name): ([stage.consumes.subject, ArtifactLost.subject], planning)}
+        consumed |= {one.durable: ([one.subject], one.handler(bus, records, runs)) for one in beside}
+        for durable, (subjects, handler) in consumed.items():
+            consumer = partial(
+                subscribe, bus, records=records, stream=EVENTS_STREAM, durable=durable, filter_subjects=subjects,
+                handler=handler, ack_wait=platform.silence, stage=stage.name,
+            )  # fmt: skip
+            events.append(await when_reachable(consumer))
 
     async def ready() -> None:
         for bench in benches:
             assert bench.queue is not None
             await bench.queue.start()
+        begin_counting(stage.name)
         announce_ready(platform)
         log.info("%s is ready", stage.name)
         background.append(asyncio.create_task(warm_up()))

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from tidemill.bus import LeaseLost
-from tidemill.contracts import ResourceUsage
+from tidemill.contracts import Prices, ResourceUsage
 from tidemill.errors import (
     ArtifactMissing,
     Cancelled,
@@ -32,6 +32,7 @@ from tidemill.records.schema import AttemptKind, AttemptRecord, ResultRecord
 from tidemill.stage.job_command import JobCommand
 from tidemill.stage.ledger import Ledger, LedgerEntry, Page
 from tidemill.stage.limits import LimitReached
+from tidemill.stage.metering import meter
 from tidemill.telemetry import (
     SpanRecord,
     current_parent_id,
@@ -87,9 +88,10 @@ class AttemptInHand:
 class Attempts:
     """The tries of one worker."""
 
-    def __init__(self, ledger: Ledger, records: RecordStore, instance: str) -> None:
+    def __init__(self, ledger: Ledger, records: RecordStore, prices: Prices, instance: str) -> None:
         self._ledger = ledger
         self._records = records
+        self._prices = prices
         self._instance = instance
 
     @asynccontextmanager
@@ -133,7 +135,7 @@ class Attempts:
         try:
             entry = await self._ledger.read(project, result.fingerprint)
             if entry is not None and entry.attempt_id == result.attempt_id:
-                await put_on_record(entry, self._records)
+                await put_on_record(entry, self._records, self._prices)
                 await self._ledger.close(entry)
         except TransientError as error:
             log.warning("%s; the next try of the job looks again", error)
@@ -145,7 +147,7 @@ class Attempts:
         except TransientError as error:
             log.warning("%s; a try that was lost before may not be on record", error)
             return False
-        return entry is not None and await put_on_record(entry, self._records)
+        return entry is not None and await put_on_record(entry, self._records, self._prices)
 
     async def _survivable(self, command: JobCommand, epoch: int) -> None:
         """Refuse a job that took worker after worker with it, as one whose memory ends a whole container does."""
@@ -167,11 +169,10 @@ class Attempts:
     async def _ended(self, attempt: AttemptInHand, command: JobCommand) -> None:
         if attempt.superseded:
             record = _record(attempt, "lost", "its result was on record already")
-        elif not command.alone:
+        else:
             record = _record(attempt, "finished", "")
-        else:  # its result is its record: the stage is joined right behind it
-            record = None
-        await self._close(attempt, record)
+        # Of a job alone its result is its record: the stage is joined right behind it.
+        await self._close(attempt, record, kept=attempt.superseded or not command.alone)
 
     async def _failed(self, attempt: AttemptInHand, error: Exception) -> None:
         kind = attempt_kind(error)
@@ -180,22 +181,25 @@ class Attempts:
             usage = attempt.usage
         record = _record(attempt, kind, str(error) or type(error).__name__, usage)
         if not usage.attempts and kind in ("handed-back", "cancelled", "lost"):
-            await self._close(attempt, None)  # it never began
+            await self._close(attempt, record, kept=False)  # it never began
             return
         vars(error)["_attempt"] = record
         await self._close(attempt, record)
 
-    async def _close(self, attempt: AttemptInHand, record: AttemptRecord | None) -> None:
+    async def _close(self, attempt: AttemptInHand, record: AttemptRecord, *, kept: bool = True) -> None:
         try:
-            if record is not None:
+            if kept:
                 await self._records.add_attempt(attempt.entry.project, record)
+                meter(record, attempt.entry.project, self._prices)
             await self._ledger.close(attempt.entry, attempt._page)
-        except TidemillError as broken:  # the entry stays: the next owner puts the try on record
+            if not kept:
+                meter(record, attempt.entry.project, self._prices)
+        except TidemillError as broken:  # the entry stays: the next owner puts the try on record, and meters it
             log.warning("the try of %s is not on record yet: %s", attempt.entry.fingerprint, broken)
 
 
-async def put_on_record(entry: LedgerEntry, records: RecordStore) -> bool:
-    """Record a try whose worker is gone, with a span in its run's trace.
+async def put_on_record(entry: LedgerEntry, records: RecordStore, prices: Prices) -> bool:
+    """Record a try whose worker is gone, with a span in its run's trace; what it used is metered at ``prices``.
 
     False when it is not lost: it is on record already, or its result is and only its end was not noted.
 
@@ -211,7 +215,10 @@ async def put_on_record(entry: LedgerEntry, records: RecordStore) -> bool:
         started_at=entry.started_at, ended_at=entry.last_seen, instance=entry.instance,
         usage=result.usage if result is not None else entry.usage,
     )  # fmt: skip
-    if not await records.add_attempt(entry.project, record) or done:
+    if not await records.add_attempt(entry.project, record):
+        return False
+    meter(record, entry.project, prices)
+    if done:
         return False
     log.warning("run %s: a try of %s is lost: %s", entry.run_id, entry.stage, silent)
     if (span := _lost_span(entry, silent)) is not None:

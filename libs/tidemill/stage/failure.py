@@ -34,6 +34,7 @@ from tidemill.stage.job_command import JobCommand
 from tidemill.stage.limits import LimitReached
 from tidemill.stage.remaking import LostForGood, Remaker, Remaking
 from tidemill.stage.runs import Runs
+from tidemill.telemetry import measures
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class FailurePolicy:
         self, project: str, run_id: str, fingerprint: str, epoch: int, error: Exception, delivery: Delivery
     ) -> None:
         kind = attempt_kind(error)
+        measures.FAILURES.record(1, {measures.STAGE: self._stage, measures.KIND: kind})
         if kind == "transient" and recorded(error) is None:  # no try was made: the consumer's own delays are enough
             raise TransientError(str(error) or type(error).__name__) from error
         attempts = await self._on_record(project, run_id, fingerprint, epoch, error)

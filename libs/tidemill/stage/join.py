@@ -25,6 +25,7 @@ from tidemill.stage.fingerprint import stage_fingerprint
 from tidemill.stage.remaking import LostForGood, again, made_by
 from tidemill.stage.results import Results
 from tidemill.stage.runs import Runs
+from tidemill.telemetry import measures
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ class Joiner(Generic[E, S, R]):
             await self.announce_again(event)  # somebody joined at the same time: there is one event of this stage
             return
         await self._announce(record)
+        took = (record.finished_at - record.started_at).total_seconds()
+        measures.STAGE_DURATION.record(took, {measures.STAGE: record.stage, measures.CACHED: record.cached})
 
     async def announce_again(self, event: E, *, announcement: int = 1) -> bool:
         """Announce what the run's stage announced before; False when it is not on record yet, or lost what it made.

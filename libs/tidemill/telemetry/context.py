@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.metrics import Meter, MeterProvider
     from opentelemetry.trace import Span, Tracer, TracerProvider
+
+    from tidemill.telemetry.measures import Attributes, Measure, Observed
 
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 
@@ -34,6 +36,8 @@ class Active:
     service: str
     instance: str
     meters: MeterProvider | None = None
+    instruments: dict[str, Callable[[float, Mapping[str, Any] | None], None]] = field(default_factory=dict)
+    """What notes a value of a measure, by the measure's name; made when it is noted for the first time."""
 
 
 _active: Active | None = None
@@ -79,6 +83,27 @@ def meter() -> Meter:
     from opentelemetry.metrics import get_meter
 
     return get_meter(_SCOPE)
+
+
+def instrument(measure: Measure, amount: float, attributes: Attributes | None) -> None:
+    """Note a value of a counter or histogram; nothing where telemetry is not configured."""
+    active = _active
+    if active is None or active.meters is None:
+        return
+    note = active.instruments.get(measure.name)
+    if note is None:
+        from tidemill.telemetry.instruments import noting
+
+        note = active.instruments[measure.name] = noting(active.meters.get_meter(_SCOPE), measure)
+    note(amount, attributes)
+
+
+def observed(measure: Measure, read: Callable[[], Observed]) -> None:
+    """Have values read at every export; nothing where telemetry is not configured."""
+    if _active is not None and _active.meters is not None:
+        from tidemill.telemetry.instruments import observe
+
+        observe(_active.meters.get_meter(_SCOPE), measure, read)
 
 
 @contextmanager

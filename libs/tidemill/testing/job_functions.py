@@ -57,6 +57,11 @@ def scaled(factor: int, spec: Spec, inputs: Inputs, output: Path, report: Progre
     return factor * spec.number
 
 
+def variables(spec: Spec, inputs: Inputs, output: Path, report: ProgressReport) -> list[str]:
+    """The names of the environment's variables that begin with ``text``."""
+    return sorted(name for name in os.environ if name.startswith(spec.text))
+
+
 def snapshot(text: str, into: Path, report: ProgressReport) -> None:
     """Has the shape of a stage's ``snapshot``."""
     (into / "snapshot.txt").write_text(text, encoding="utf-8")

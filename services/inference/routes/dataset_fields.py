@@ -52,7 +52,7 @@ def checked_recipe(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
 def _recipe_text(text: str | None) -> dict[str, Any] | None:
     if text is None or not text.strip():
         return None
-    from services.inference.recipe_text import parse  # YAML takes longer to import than a start should
+    from tidemill.recipe_text import parse  # YAML takes longer to import than a start should
 
     try:
         return parse(text)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.inference.gateway import Gateway
+from services.inference.serving.errors import Overloaded
 from services.inference.serving.version import ServedVersion
 from services.inference.web.problems import HttpProblem, InvalidInstances
 from tidemill.errors import InvalidInput
@@ -35,7 +36,11 @@ async def predict(gateway: Gateway, served: ServedVersion, instances: object) ->
             "send them in several requests",
         )
     started = time.time_ns()
-    logits = await gateway.batcher.run(served, texts)
+    try:
+        logits = await gateway.batcher.run(served, texts)
+    except Overloaded:
+        gateway.metrics.rejections.labels("rows").inc()
+        raise
     gateway.metrics.predictions.labels(served.name, str(served.number)).inc(len(texts))
     if not served.first_prediction_seen:
         served.first_prediction_seen = True

@@ -88,7 +88,8 @@ class AccessMiddleware:
             route = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.requests.labels(scope["method"], route, str(status)).inc()
             if not streamed:
-                self._metrics.latency.labels(route).observe(time.perf_counter() - started)
+                took = time.perf_counter() - started
+                self._metrics.latency.labels(scope["method"], route, str(status)).observe(took)
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = Headers(scope=scope)

@@ -1,13 +1,17 @@
-"""What Prometheus is told. One registry per app, so that several apps can live in one process."""
+"""What the gateway measures, told twice: to Prometheus, which asks for it, and by OpenTelemetry, which sends it.
+
+One Prometheus registry per app, so that several apps can live in one process. Counters and gauges are read from it when
+OpenTelemetry sends them, and cost a request nothing; a histogram cannot be read and is told each value itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+from tidemill.telemetry import measures
+from tidemill.telemetry.measures import AttributeValue, Measure, Observed
 
 
 class Metrics:
@@ -15,50 +19,104 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.requests = Counter(
-            "tidemill_requests_total",
-            "HTTP requests by route and status.",
-            ["method", "route", "status"],
-            registry=self._registry,
+        self._read: list[tuple[Measure, Callable[[], Observed]]] = []
+        self.requests = self._counter(
+            "tidemill_requests_total", "HTTP requests by route and status.", ["method", "route", "status"],
+            measures.REQUESTS,
+        )  # fmt: skip
+        self.latency = self._histogram(
+            "tidemill_request_seconds", "Time from a request's arrival to its answer, streams left out.",
+            ["method", "route", "status"], measures.REQUEST_DURATION,
+        )  # fmt: skip
+        self.batch_rows = self._histogram(
+            "tidemill_batch_rows", "Rows of one call of a model.", ["model"], measures.BATCH_SIZE
         )
-        self.latency = Histogram(
-            "tidemill_request_seconds",
-            "Time from a request's arrival to its answer, streams left out.",
-            ["route"],
-            buckets=_LATENCY,
-            registry=self._registry,
+        self.predictions = self._counter(
+            "tidemill_predictions_total", "Rows predicted.", ["model", "version"], measures.PREDICTIONS
         )
-        self.batch_rows = Histogram(
-            "tidemill_batch_rows", "Rows of one call of a model.", ["model"], buckets=_ROWS, registry=self._registry
+        self.rejections = self._counter(
+            "tidemill_rejections_total", "Requests refused because too much was waiting.", ["reason"],
+            measures.REJECTIONS,
+        )  # fmt: skip
+        for reason in ("requests", "rows"):  # at zero, so that the first one is an increase
+            self.rejections.labels(reason)
+        self.swaps = self._counter(
+            "tidemill_model_swaps_total", "Deployments put into service.", ["model"], measures.MODEL_SWAPS
         )
-        self.predictions = Counter(
-            "tidemill_predictions_total", "Rows predicted.", ["model", "version"], registry=self._registry
-        )
-        self.rejections = Counter(
-            "tidemill_rejections_total",
-            "Requests refused because too much was waiting.",
-            ["reason"],
-            registry=self._registry,
-        )
-        self.swaps = Counter(
-            "tidemill_model_swaps_total", "Deployments put into service.", ["model"], registry=self._registry
-        )
-        self.load_failures = Counter(
-            "tidemill_model_load_failures_total",
-            "Versions that could not be loaded.",
-            ["model"],
-            registry=self._registry,
-        )
+        self.load_failures = self._counter(
+            "tidemill_model_load_failures_total", "Versions that could not be loaded.", ["model"],
+            measures.LOAD_FAILURES,
+        )  # fmt: skip
 
     def watch(self, *, queued_rows: Callable[[], int], loaded_versions: Callable[[], int]) -> None:
         """Read these when somebody asks."""
-        Gauge("tidemill_queue_rows", "Rows that wait for a free thread.", registry=self._registry).set_function(
-            queued_rows
+        self._gauge("tidemill_queue_rows", "Rows that wait for a free thread.", queued_rows, measures.QUEUED_ROWS)
+        self._gauge(
+            "tidemill_model_versions_loaded", "Model versions in memory.", loaded_versions, measures.VERSIONS_LOADED
         )
-        Gauge("tidemill_model_versions_loaded", "Model versions in memory.", registry=self._registry).set_function(
-            loaded_versions
-        )
+
+    def export(self) -> None:
+        """Send the figures through the telemetry that is configured now."""
+        for measure, read in self._read:
+            measure.observe(read)
 
     def render(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _counter(self, name: str, description: str, labels: Sequence[str], measure: Measure) -> Counter:
+        counter = Counter(name, description, labels, registry=self._registry)
+
+        def read() -> Observed:
+            (family,) = counter.collect()
+            samples = [sample for sample in family.samples if sample.name == name]
+            return [
+                (one.value, _attributes(measure, [one.labels[label] for label in labels])) for one in samples
+            ]  # fmt: skip
+
+        self._read.append((measure, read))
+        return counter
+
+    def _gauge(self, name: str, description: str, read: Callable[[], int], measure: Measure) -> None:
+        Gauge(name, description, registry=self._registry).set_function(read)
+        self._read.append((measure, lambda: [(read(), {})]))
+
+    def _histogram(self, name: str, description: str, labels: Sequence[str], measure: Measure) -> Distribution:
+        buckets = measure.bounds or ()
+        return Distribution(Histogram(name, description, labels, buckets=buckets, registry=self._registry), measure)
+
+
+class Distribution:
+    """A histogram of Prometheus, and the measure that is told the same values."""
+
+    def __init__(self, histogram: Histogram, measure: Measure) -> None:
+        self._histogram = histogram
+        self._measure = measure
+        self._labelled: dict[tuple[str, ...], _Labelled] = {}
+
+    def labels(self, *values: str) -> _Labelled:
+        """That of these values of the labels, which are as many as the measure's attributes."""
+        labelled = self._labelled.get(values)
+        if labelled is None:
+            child = self._histogram.labels(*values)
+            labelled = self._labelled[values] = _Labelled(child, self._measure, _attributes(self._measure, values))
+        return labelled
+
+
+class _Labelled:
+    def __init__(self, histogram: Histogram, measure: Measure, attributes: dict[str, AttributeValue]) -> None:
+        self._histogram = histogram
+        self._measure = measure
+        self._attributes = attributes
+
+    def observe(self, amount: float) -> None:
+        """Note a value."""
+        self._histogram.observe(amount)
+        self._measure.record(amount, self._attributes)
+
+
+def _attributes(measure: Measure, values: Sequence[str]) -> dict[str, AttributeValue]:
+    return {
+        key: int(value) if key == measures.STATUS else value
+        for key, value in zip(measure.attributes, values, strict=True)
+    }

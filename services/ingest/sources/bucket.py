@@ -50,14 +50,9 @@ def download_objects(uri: str, into: Path, transfer: Transfer, *, policy: Source
     """
     bucket, key = _parsed(uri)
     policy.check_object(bucket, key, origin)
-    signed = any(os.environ.get(name) for name in _CREDENTIALS)
+    signed = _signed()
     try:
-        store = S3Store(
-            bucket,
-            config=None if signed else {"skip_signature": True},
-            client_options={"allow_http": True, "connect_timeout": "10s", "timeout": "1h"},
-            retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
-        )
+        store = _store(bucket)
         objects = _one(store, key)
         if objects is None:
             policy.check_prefix(bucket, key, origin)
@@ -68,6 +63,38 @@ def download_objects(uri: str, into: Path, transfer: Transfer, *, policy: Source
             transfer.write(into / found.name, (bytes(chunk) for chunk in stream))
     except (BaseError, FileNotFoundError) as error:
         raise _explained(error, uri, signed) from error
+
+
+def read_small_object(bucket: str, key: str, *, most_bytes: int) -> bytes | None:
+    """An object as it is, with the same credentials; None when there is none.
+
+    Raises:
+        InvalidInput: it is larger than ``most_bytes``, or may not be read.
+        TransientError: the store cannot be reached, or fails by itself.
+    """
+    uri = f"s3://{bucket}/{key}"
+    try:
+        found = obstore.get(_store(bucket), key)
+        if found.meta["size"] > most_bytes:
+            raise InvalidInput(f"{uri} has {found.meta['size']:,} bytes, at most {most_bytes:,} are read")
+        return bytes(found.bytes())
+    except (NotFoundError, FileNotFoundError):
+        return None
+    except BaseError as error:
+        raise _explained(error, uri, _signed()) from error
+
+
+def _signed() -> bool:
+    return any(os.environ.get(name) for name in _CREDENTIALS)
+
+
+def _store(bucket: str) -> S3Store:
+    return S3Store(
+        bucket,
+        config=None if _signed() else {"skip_signature": True},
+        client_options={"allow_http": True, "connect_timeout": "10s", "timeout": "1h"},
+        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
+    )
 
 
 def _parsed(uri: str) -> tuple[str, str]:

@@ -373,6 +373,36 @@ def test_a_killed_service_leaves_no_process(tmp_path: Path) -> None:
     asyncio.run(eventually(lambda: all(gone(pid) for pid in {*pids, *helpers})))
 
 
+def test_no_library_in_a_job_exports_by_itself(tmp_path: Path) -> None:
+    script = tmp_path / "service.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import asyncio, os
+            from pathlib import Path
+            from tidemill.jobs import Inputs, JobRunner
+            from tidemill.testing import job_functions as functions
+
+            async def main() -> None:
+                runner = JobRunner(["tidemill.testing.job_functions"])
+                spec = functions.Spec(text="OTEL_")
+                seen = await runner.run(functions.variables, spec, Inputs(), Path("."))
+                print(seen.value, sorted(name for name in os.environ if name.startswith("OTEL_")))
+                await runner.close()
+
+            if __name__ == "__main__":
+                asyncio.run(main())
+            """
+        )
+    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    theirs = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, env=own | theirs, check=True
+    )
+    assert done.stdout.strip() == f"{['OTEL_BSP_SCHEDULE_DELAY']} {sorted(theirs)}"
+
+
 async def test_close_leaves_neither_child_nor_forkserver(tmp_path: Path) -> None:
     runner = JobRunner([MODULE])
     seen = Progresses()

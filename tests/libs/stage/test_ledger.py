@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from tests.libs.stage.conftest import Surroundings
-from tidemill.contracts import ResourceUsage
+from tidemill.contracts import Prices, ResourceUsage
 from tidemill.records.schema import ResultRecord
 from tidemill.stage.attempts import put_on_record
 from tidemill.stage.ledger import LedgerEntry
@@ -53,14 +53,14 @@ async def test_a_write_whose_answer_was_lost_does_not_end_the_entry(around: Surr
 
 async def test_a_lost_try_is_recorded_once_and_one_with_a_result_is_not_lost(around: Surroundings) -> None:
     lost = entry("gone", "f3")
-    assert await put_on_record(lost, around.records)
-    assert not await put_on_record(lost, around.records)
+    assert await put_on_record(lost, around.records, Prices())
+    assert not await put_on_record(lost, around.records, Prices())
     result = ResultRecord(
         fingerprint="f4", stage="train", result={}, artifacts={}, usage=ResourceUsage(cpu_seconds=8, attempts=1),
         committed_at=datetime.now(UTC), run_id="run-l", attempt_id="done",
     )  # fmt: skip
     await around.records.create_result("默认", result)
-    assert not await put_on_record(entry("done", "f4"), around.records)
+    assert not await put_on_record(entry("done", "f4"), around.records, Prices())
     recorded = {one.attempt_id: one for one in await around.records.run_attempts("默认", "run-l")}
     assert recorded["gone"].kind == "lost"
     assert (recorded["done"].kind, recorded["done"].usage) == ("finished", result.usage)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import os
 import random
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tidemill import telemetry
 from tidemill.telemetry.files import LineFile, prune
 from tidemill.telemetry.spans import SpanEvent, SpanRecord
+from tidemill.testing.otlp import Collector, values
 
 CHILD_SPAN = SpanRecord(
     trace_id="0af7651916cd43dd8448eb211c80319c",
@@ -173,43 +168,6 @@ def test_a_folder_that_cannot_be_made_does_not_stop_the_service(tmp_path: Path) 
     assert configured.dropped > 0
 
 
-class Collector(ThreadingHTTPServer):
-    """Takes OTLP over HTTP and keeps what came, by path."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Post)
-        self.received: list[tuple[str, bytes]] = []
-
-    def bodies(self, path: str) -> list[bytes]:
-        return [body for where, body in self.received if where == path]
-
-
-class _Post(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        assert isinstance(self.server, Collector)
-        self.server.received.append((self.path, body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    server = Collector()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_all_three_signals_go_to_a_collector(tmp_path: Path, collector: Collector) -> None:
     telemetry.configure("ingest", tmp_path, "i1")
     with telemetry.run_scope("r-1"), telemetry.span("read") as read:
@@ -218,24 +176,17 @@ def test_all_three_signals_go_to_a_collector(tmp_path: Path, collector: Collecto
     telemetry.meter().create_counter("rows").add(5)
     telemetry.shutdown()
 
-    spans = {}
-    for body in collector.bodies("/v1/traces"):
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            attributes = {item.key: item.value.string_value for item in resource.resource.attributes}
-            for scope in resource.scope_spans:
-                spans.update({span.name: (attributes["service.name"], span) for span in scope.spans})
+    spans = {span.name: (service, span) for service, span in collector.spans()}
     assert spans["read"][0] == "ingest"
     assert spans["read"][1].span_id.hex() == f"{read.get_span_context().span_id:016x}"
     service, child = spans[CHILD_SPAN.name]
     assert (service, child.trace_id.hex(), child.span_id.hex(), child.parent_span_id.hex()) == (
         "trainer", CHILD_SPAN.trace_id, CHILD_SPAN.span_id, CHILD_SPAN.parent_id,
     )  # fmt: skip
-    (logs,) = collector.bodies("/v1/logs")
-    record = ExportLogsServiceRequest.FromString(logs).resource_logs[0].scope_logs[0].log_records[0]
+    ((_, record),) = collector.logs()
     assert (record.body.string_value, record.trace_id) == ("一行", spans["read"][1].trace_id)
-    assert [(item.key, item.value.string_value) for item in record.attributes] == [("run_id", "r-1")]
-    metrics = ExportMetricsServiceRequest.FromString(collector.bodies("/v1/metrics")[-1])
-    assert [metric.name for metric in metrics.resource_metrics[0].scope_metrics[0].metrics] == ["rows"]
+    assert values(record.attributes) == {"run_id": "r-1"}
+    assert [(service, metric.name) for service, metric in collector.metrics()] == [("ingest", "rows")]
     assert not (tmp_path / "telemetry" / "spans").exists()
 
 

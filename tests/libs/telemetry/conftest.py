@@ -1,0 +1,3 @@
+"""A receiver of OTLP."""
+
+from tidemill.testing.otlp import collector  # noqa: F401
