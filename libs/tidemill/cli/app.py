@@ -13,6 +13,7 @@ from tidemill.cli import (
     dataset_versions,  # noqa: F401 - adds its commands to those of datasets
     datasets,
     dead,
+    deploy,
     doctor,
     garbage,
     local,
@@ -74,3 +75,4 @@ app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
 app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")
+app.add_typer(deploy.commands, name="deploy", rich_help_panel="Deploying")
