@@ -13,7 +13,10 @@ from tidemill.secret_files import SUFFIX, secret
 
 
 class SecretFileSource(PydanticBaseSettingsSource):
-    """For each secret field of a settings class the file that its variable with ``_FILE`` names."""
+    """For each secret field of a settings class the file that its variable with ``_FILE`` names.
+
+    A class that has a field for the file itself reads it by itself.
+    """
 
     def __init__(self, settings_cls: type[BaseSettings], env_prefix: str) -> None:
         super().__init__(settings_cls)
@@ -22,7 +25,8 @@ class SecretFileSource(PydanticBaseSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """The secret of one field; None where no file is named."""
         variable = f"{self._prefix}{field_name}".upper()
-        if not _is_secret(field) or not os.environ.get(variable + SUFFIX):
+        reads_itself = field_name + SUFFIX.lower() in self.settings_cls.model_fields
+        if reads_itself or not _is_secret(field) or not os.environ.get(variable + SUFFIX):
             return None, field_name, False
         return secret(variable), field_name, False
 

@@ -73,7 +73,6 @@ class PlatformSettings(EnvironmentSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True)
 
     nats_url: str = "nats://127.0.0.1:4222"
-    """One server, or several of a cluster separated by commas."""
     nats_user: str | None = None
     nats_password: SecretStr | None = None
     store_url: str = "./.tidemill/store"
@@ -85,11 +84,6 @@ class PlatformSettings(EnvironmentSettings):
     log_level: str = "INFO"
     ready_file: Path | None = None
     """A supervisor's question: the service writes its process id there when it consumes."""
-
-    @property
-    def nats_servers(self) -> list[str]:
-        """The servers that ``nats_url`` names."""
-        return [server.strip() for server in self.nats_url.split(",") if server.strip()]
 
     @property
     def silence(self) -> timedelta:

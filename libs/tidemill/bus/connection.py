@@ -66,7 +66,7 @@ class Bus:
         """A bus that is not connected yet; it reconnects for ever, since a worker outlives an outage."""
         password = settings.nats_password
         broker = NatsBroker(
-            settings.nats_servers,
+            settings.nats_url,
             security=SASLPlaintext(settings.nats_user, password.get_secret_value())
             if settings.nats_user and password
             else None,

@@ -1,4 +1,4 @@
-"""The secrets of a deployment: made once, each in a file, in a folder of its own for everybody who holds one.
+"""The secrets of a deployment, made once: each in a file, in a folder of its own for everybody who holds it.
 
 A value that several hold is the same in all their folders. What is there is never changed, so that the step can be
 repeated at every start; a new holder gets what the others have.
@@ -7,54 +7,19 @@ repeated at every start; a new holder gets what the others have.
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from tidemill.deploy.inventory import DERIVED, SECRETS, Derived, Secret
 from tidemill.errors import InvalidInput, PermanentError
-
-SERVICES = ("ingest", "preprocess", "trainer", "compressor", "registry", "inference")
-OPERATOR = "operator"
-"""Whoever runs one-shot commands: provisioning, backup, the doctor."""
-NATS, STORE, DATABASE, TELEMETRY = "nats", "store", "postgres", "telemetry"
 
 MODE = 0o440
 """The owner's, and readable by the group: the database's server runs as a user of its own, in the owner's group."""
 FOLDER_MODE = 0o750
 
 
-@dataclass(frozen=True)
-class Secret:
-    """One value, the file that holds it, and who has it."""
-
-    file: str
-    holders: tuple[str, ...]
-    make: Callable[[], str]
-
-
-def _random() -> str:
-    return secrets.token_urlsafe(32)
-
-
-def _access_key() -> str:
-    return f"tidemill-{secrets.token_hex(5)}"  # S3 access keys have at most 20 characters
-
-
-SECRETS: tuple[Secret, ...] = (
-    Secret("nats-password", (NATS, *SERVICES, OPERATOR), _random),
-    Secret("store-access-key", (STORE, *SERVICES, OPERATOR), _access_key),
-    Secret("store-secret-key", (STORE, *SERVICES, OPERATOR), _random),
-    Secret("database-password", (DATABASE, "registry", OPERATOR), _random),
-    Secret("api-key", ("inference", OPERATOR), _random),
-    Secret("grafana-password", (TELEMETRY,), _random),
-)
-HOLDERS = tuple(dict.fromkeys(holder for one in SECRETS for holder in one.holders))
-
-
-def make_secrets(into: Path, wanted: Sequence[Secret] = SECRETS) -> list[str]:
+def make_secrets(into: Path) -> list[str]:
     """Make what is missing below ``into``, one folder for each holder; names (``holder/file``) of what was made.
 
     Raises:
@@ -63,9 +28,10 @@ def make_secrets(into: Path, wanted: Sequence[Secret] = SECRETS) -> list[str]:
     """
     made: list[str] = []
     try:
-        for secret in wanted:
+        for secret in SECRETS:
             made += _hand_out(into, secret)
-        made += _write_nats_users(into)
+        for derived in DERIVED:
+            made += _derive(into, derived)
     except OSError as error:
         raise PermanentError(f"secrets cannot be kept in {into}: {error.strerror or error}") from error
     return made
@@ -77,22 +43,17 @@ def _hand_out(into: Path, secret: Secret) -> list[str]:
     values = list(dict.fromkeys(known.values()))
     if len(values) > 1:
         differing = " and ".join(str(path.relative_to(into)) for path in known)
-        raise InvalidInput(f"{differing} hold different values of one secret; keep the one in use and remove the other")
+        raise InvalidInput(
+            f"{differing} hold different values of one secret; keep those that the server uses and remove the others"
+        )
     value = values[0] if values else secret.make()
-    missing = [path for path in paths if path not in known]
-    for path in missing:
-        _create(path, value)
-    return [str(path.relative_to(into)) for path in missing]
+    return _create_missing(into, paths, value)
 
 
-def _write_nats_users(into: Path) -> list[str]:
-    """The server's part of its configuration that says who may connect, made of its own secrets."""
-    path = into / NATS / "users.conf"
-    password = _read(into / NATS / "nats-password")
-    if path.exists() or password is None:
-        return []
-    _create(path, f'authorization {{ users: [{{ user: tidemill, password: "{password}" }}] }}')
-    return [str(path.relative_to(into))]
+def _derive(into: Path, derived: Derived) -> list[str]:
+    values = [_read(into / derived.source / part) for part in derived.parts]
+    paths = [into / holder / derived.file for holder in derived.holders]
+    return _create_missing(into, paths, derived.text.format(*values))
 
 
 def _read(path: Path) -> str | None:
@@ -105,6 +66,13 @@ def _read(path: Path) -> str | None:
     return text
 
 
+def _create_missing(into: Path, paths: list[Path], text: str) -> list[str]:
+    missing = [path for path in paths if not path.exists()]
+    for path in missing:
+        _create(path, text)
+    return [str(path.relative_to(into)) for path in missing]
+
+
 def _create(path: Path, text: str) -> None:
     """Write a whole file or none, and never over one that is there."""
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -112,7 +80,7 @@ def _create(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, MODE)
-            file.write(text + "\n")
+            file.write(text)
             file.flush()
             os.fsync(descriptor)
         os.link(temporary, path)

@@ -69,7 +69,7 @@ async def connected_once(
     try:
         async with asyncio.timeout(2 * timeout):
             client = await nats.connect(
-                url.split(","), user=user, password=password, error_cb=failed,
+                url, user=user, password=password, error_cb=failed,
                 allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0, connect_timeout=timeout,
             )  # fmt: skip
     except (nats.errors.Error, OSError, TimeoutError) as error:
