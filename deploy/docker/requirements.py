@@ -1,4 +1,4 @@
-"""What extras of ``pyproject.toml`` install, one requirement a line: ``requirements.py EXTRA…``.
+"""What extras of ``pyproject.toml`` install, one requirement a line: ``requirements.py EXTRA[,EXTRA…]``.
 
 The Dockerfile installs these before it copies the code, so that a change of code keeps the layer of dependencies.
 """
@@ -37,4 +37,4 @@ def requirements(pyproject: Path, extras: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(Path("pyproject.toml"), sys.argv[1:])))
+    print("\n".join(requirements(Path("pyproject.toml"), sys.argv[1].split(","))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -18,6 +19,8 @@ from tidemill.bus.connection import UNREACHABLE
 from tidemill.bus.streams import provision, stream_limits
 from tidemill.errors import PermanentError, TransientError
 from tidemill.settings import PlatformSettings, StreamSettings
+
+CONNECT_SECONDS = 5.0
 
 T = TypeVar("T")
 Said = Callable[[str], None]
@@ -58,12 +61,18 @@ async def provision_platform(
 
 
 async def _prepare_streams(platform: PlatformSettings, streams: StreamSettings) -> None:
+    # A service's connection tries for ever, and nats-py logs each failure; here the caller tries again and says so.
+    logging.getLogger("nats.aio.client").setLevel(logging.CRITICAL)
     bus = Bus.from_settings(platform, "provision")
     try:
-        await bus.connect()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await bus.connect()
+    except TimeoutError:
+        raise TransientError(f"no NATS server answers at {platform.nats_url}") from None
+    try:
         await provision(bus.client, stream_limits(streams, platform.silence))
     except (*UNREACHABLE, OSError) as error:
-        raise TransientError(f"the streams cannot be provisioned: {error!r}") from error
+        raise TransientError(f"the streams at {platform.nats_url} cannot be provisioned: {error!r}") from error
     finally:
         await bus.broker.stop()
 

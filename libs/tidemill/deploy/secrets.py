@@ -84,6 +84,9 @@ def _create(path: Path, text: str) -> None:
             file.flush()
             os.fsync(descriptor)
         os.link(temporary, path)
+    except FileExistsError:
+        if _read(path) != text.rstrip("\n"):
+            raise PermanentError(f"{path} was made by another at the same moment; run it once more") from None
     finally:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
