@@ -7,8 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import nats
@@ -65,26 +63,21 @@ async def test_everything_that_services_need_is_there_afterwards(
     assert "alembic_version" in tables
 
 
-def test_a_server_that_comes_later_is_waited_for(tmp_path: Path) -> None:
-    port = free_port()
-    config = NatsServerConfig(port=port, user="tidemill", password="a-password", data_dir=tmp_path / "jetstream")
+async def test_a_server_that_comes_later_is_waited_for(tmp_path: Path) -> None:
+    config = NatsServerConfig(port=free_port(), user="tidemill", password="a-password", data_dir=tmp_path / "jetstream")
     given = variables(config, str(tmp_path / "store"), tmp_path)
-    found: list[subprocess.CompletedProcess[str]] = []
-    waiting = threading.Thread(target=lambda: found.append(provision(**given)))
-    waiting.start()
-    time.sleep(2)
-
-    async def serve() -> None:
-        server = NatsServer(config, tmp_path / "nats")
-        await server.start()
-        await asyncio.to_thread(waiting.join)
-        await server.stop()
-
-    asyncio.run(serve())
-    (done,) = found
-    assert done.returncode == 0, done.stderr
-    assert "trying again" in done.stdout
-    assert f"the streams at {config.url} are ready (1 replicas)" in done.stdout
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tidemill.cli", "deploy", "provision",
+        env=os.environ | given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert b"store" in await process.stdout.readline()  # the streams are next, and nobody answers yet
+    server = NatsServer(config, tmp_path / "nats")
+    await server.start()
+    out, err = await process.communicate()
+    await server.stop()
+    assert process.returncode == 0, err
+    assert f"the streams at {config.url} are ready (1 replicas)" in out.decode()
 
 
 def test_a_server_that_does_not_come_is_named(tmp_path: Path) -> None:

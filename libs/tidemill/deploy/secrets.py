@@ -46,8 +46,14 @@ def _hand_out(into: Path, secret: Secret) -> list[str]:
         raise InvalidInput(
             f"{differing} hold different values of one secret; keep those that the server uses and remove the others"
         )
-    value = values[0] if values else secret.make()
-    return _create_missing(into, paths, value)
+    if values:
+        return _create_missing(into, paths, values[0])
+    # Of two that start at the same moment, the first holder's file says whose value it is.
+    first = str(paths[0].relative_to(into))
+    value = secret.make()
+    if _create(paths[0], value):
+        return [first, *_create_missing(into, paths[1:], value)]
+    return _create_missing(into, paths[1:], _read(paths[0]) or value)
 
 
 def _derive(into: Path, derived: Derived) -> list[str]:
@@ -68,13 +74,11 @@ def _read(path: Path) -> str | None:
 
 def _create_missing(into: Path, paths: list[Path], text: str) -> list[str]:
     missing = [path for path in paths if not path.exists()]
-    for path in missing:
-        _create(path, text)
-    return [str(path.relative_to(into)) for path in missing]
+    return [str(path.relative_to(into)) for path in missing if _create(path, text)]
 
 
-def _create(path: Path, text: str) -> None:
-    """Write a whole file or none, and never over one that is there."""
+def _create(path: Path, text: str) -> bool:
+    """Write a whole file or none; False, and nothing is changed, where there is one."""
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
@@ -85,8 +89,8 @@ def _create(path: Path, text: str) -> None:
             os.fsync(descriptor)
         os.link(temporary, path)
     except FileExistsError:
-        if _read(path) != text.rstrip("\n"):
-            raise PermanentError(f"{path} was made by another at the same moment; run it once more") from None
+        return False
     finally:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
+    return True
