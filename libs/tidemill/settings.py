@@ -48,7 +48,8 @@ def read_settings(kind: type[SettingsT]) -> SettingsT:
         return kind()
     except ValidationError as invalid:
         prefix = _prefixes(kind).get(invalid.title, "")
-        raise InvalidInput("; ".join(_fault(prefix, error["loc"], error["msg"]) for error in invalid.errors())) from None
+        faults = [_fault(prefix, error["loc"], error["msg"]) for error in invalid.errors()]
+        raise InvalidInput("; ".join(faults)) from None
     except SettingsError as error:
         raise InvalidInput(f"{error}; it has to be JSON") from None
 

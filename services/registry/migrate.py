@@ -29,7 +29,7 @@ async def migrate(settings: RegistrySettings) -> str:
 
 
 def main() -> int:
-    """``python -m services.registry.migrate``: one line of JSON, or a sentence on stderr; 75 where a later try may help."""
+    """``python -m services.registry.migrate``: one line of JSON, or a sentence; 75 where a later try may help."""
     try:
         name = asyncio.run(migrate(read_settings(RegistrySettings)))
     except TidemillError as error:

@@ -128,7 +128,10 @@ def test_the_pins_reach_every_image() -> None:
 
 def test_the_code_runs_without_what_is_not_in_its_image() -> None:
     """Importing a service loads nothing that its extra does not name (their dependencies are not looked at)."""
-    absent = {"registry": ("numpy", "pyarrow", "onnxruntime", "starlette"), "inference": ("pyarrow", "sqlalchemy", "minio")}
+    absent = {
+        "registry": ("numpy", "pyarrow", "onnxruntime", "starlette"),
+        "inference": ("pyarrow", "sqlalchemy", "minio"),
+    }
     for service, modules in absent.items():
         code = (
             f"import sys; [sys.modules.__setitem__(one, None) for one in {modules!r}]; "

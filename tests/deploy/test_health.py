@@ -82,7 +82,9 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("status", "expected"), [(200, (0, "")), (503, (1, "the gateway is not ready: it answers 503"))])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(200, (0, "")), (503, (1, "the gateway is not ready: it answers 503"))]
+)
 def test_a_gateway_says_itself_how_it_is(status: int, expected: tuple[int, str]) -> None:
     server = HTTPServer(("127.0.0.1", 0), type("Answering", (Answer,), {"status": status}))
     threading.Thread(target=server.serve_forever, daemon=True).start()

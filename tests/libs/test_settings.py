@@ -79,9 +79,7 @@ def test_a_secret_of_the_command(tmp_path: Path) -> None:
         ("TIDEMILL_TRAINER_RESOURCE_CLASSES", "gpu", "resource_classes"),
     ],
 )
-def test_a_mistake_names_its_variable(
-    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_names_its_variable(variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(InvalidInput) as mistake:
         read_settings(TrainerSettings)

@@ -1,6 +1,6 @@
-"""``python -m tidemill.deploy.health``: whether the service of this container is well, for the container's health check.
+"""``python -m tidemill.deploy.health``: whether the service of this container is well, for its health check.
 
-Exit status 0 when it is; 1 and a sentence when not. Imports little, since it runs every few seconds beside each service.
+Exit status 0 when it is; 1 and a sentence when not. Imports little, since it runs every few seconds beside a service.
 """
 
 from __future__ import annotations

@@ -65,4 +65,5 @@ DERIVED: tuple[Derived, ...] = (
     ),
 )  # fmt: skip
 
-HOLDERS = tuple(dict.fromkeys(holder for one in (*SECRETS, *DERIVED) for holder in one.holders))
+_HELD = [secret.holders for secret in SECRETS] + [derived.holders for derived in DERIVED]
+HOLDERS = tuple(dict.fromkeys(name for holders in _HELD for name in holders))
