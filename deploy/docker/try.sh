@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-targets=(ingest preprocess trainer compressor registry inference tools preprocess-ray)
+targets=(tools registry inference ingest preprocess trainer compressor preprocess-ray)
 files=(--file docker-compose.yml)
 if [[ -n ${STAND_INS:-} ]]; then files+=(--file deploy/docker/stand-ins.yml); fi
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-tidemill-try}

@@ -36,8 +36,8 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "provision": RegistrySettings,
     "tools": RegistrySettings,
 }
-NOT_SETTINGS = {"TIDEMILL_URL", "TIDEMILL_API_KEY_FILE"}
-"""Variables of the command and the client, which are read where they are used."""
+NOT_SETTINGS = {"TIDEMILL_URL", "TIDEMILL_API_KEY_FILE", "TIDEMILL_STORE_CREDENTIALS_FILE"}
+"""Variables of the command, the client and the store, which are read where they are used."""
 
 every_service = pytest.mark.parametrize("name", sorted(all_services()))
 
@@ -99,7 +99,8 @@ def test_a_service_sees_the_secrets_of_one_holder_alone(name: str) -> None:
         }
         assert all_services()[name]["network_mode"] == "none"
         return
-    assert [mount[1:] for mount in mounts] == [["/run/tidemill/secrets", "ro"]]
+    folder = "/etc/nats/accounts" if name.startswith("nats") else "/run/tidemill/secrets"
+    assert [mount[1:] for mount in mounts] == [[folder, "ro"]]
 
 
 @every_service

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import os
 import stat
@@ -56,15 +55,16 @@ def test_what_is_there_stays_and_what_is_missing_is_made(tmp_path: Path) -> None
     assert contents(tmp_path) == before
 
 
-def test_the_store_s_keys_are_as_aws_tools_read_them(tmp_path: Path) -> None:
+def test_services_have_the_store_s_keys_in_the_form_that_they_read(tmp_path: Path) -> None:
     make_secrets(tmp_path)
     for service in SERVICES:
-        parser = configparser.ConfigParser(interpolation=None)
-        parser.read(tmp_path / service / "store-credentials")
-        keys = parser["default"]
-        assert keys["aws_access_key_id"] == (tmp_path / "store" / "store-access-key").read_text()
-        assert keys["aws_secret_access_key"] == (tmp_path / "store" / "store-secret-key").read_text()
-        assert len(keys["aws_access_key_id"]) <= 20
+        lines = (tmp_path / service / "store-credentials").read_text().splitlines()
+        keys = dict(line.split("=", 1) for line in lines)
+        assert keys == {
+            "AWS_ACCESS_KEY_ID": (tmp_path / "store" / "store-access-key").read_text(),
+            "AWS_SECRET_ACCESS_KEY": (tmp_path / "store" / "store-secret-key").read_text(),
+        }
+        assert len(keys["AWS_ACCESS_KEY_ID"]) <= 20
 
 
 def test_two_values_of_one_secret_are_refused(tmp_path: Path) -> None:

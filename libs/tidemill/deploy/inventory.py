@@ -54,14 +54,14 @@ SECRETS: tuple[Secret, ...] = (
 DERIVED: tuple[Derived, ...] = (
     # The part of NATS's configuration that says who may connect.
     Derived(
-        file="users.conf", holders=(NATS,), source=NATS, parts=("nats-password",),
+        file="accounts.conf", holders=(NATS,), source=NATS, parts=("nats-password",),
         text='authorization {{ users: [{{ user: tidemill, password: "{}" }}] }}',
     ),
-    # As AWS's own tools keep them.
+    # As TIDEMILL_STORE_CREDENTIALS_FILE takes them.
     Derived(
         file="store-credentials", holders=(*SERVICES, OPERATOR), source=STORE,
         parts=("store-access-key", "store-secret-key"),
-        text="[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        text="AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n",
     ),
 )  # fmt: skip
 
