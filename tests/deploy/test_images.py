@@ -1,4 +1,4 @@
-"""Images that were built (deploy/docker/try.sh build): how large they are, and what they hold. Skipped without Docker."""
+"""Images that were built (deploy/docker/try.sh build): how large they are, what they hold. Skipped without Docker."""
 
 from __future__ import annotations
 
