@@ -7,17 +7,68 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from pydantic import ByteSize, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from tidemill.contracts import Prices
 from tidemill.contracts.durations import Duration
 from tidemill.errors import InvalidInput
+from tidemill.secret_settings import SecretFileSource
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
-class PlatformSettings(BaseSettings):
+class EnvironmentSettings(BaseSettings):
+    """Settings that are environment variables; a secret may be in the file that its variable with ``_FILE`` names."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments go before files, files before variables (which may then not be set as well)."""
+        prefix = getattr(env_settings, "env_prefix", "")
+        return init_settings, SecretFileSource(settings_cls, prefix), env_settings
+
+
+def read_settings(kind: type[SettingsT]) -> SettingsT:
+    """The settings that the environment holds.
+
+    Raises:
+        InvalidInput: a variable holds what it cannot; names the variable and never repeats its value.
+    """
+    try:
+        return kind()
+    except ValidationError as invalid:
+        prefix = _prefixes(kind).get(invalid.title, "")
+        faults = [_fault(prefix, error["loc"], error["msg"]) for error in invalid.errors()]
+        raise InvalidInput("; ".join(faults)) from None
+    except SettingsError as error:
+        raise InvalidInput(f"{error}; it has to be JSON") from None
+
+
+def _prefixes(kind: type[BaseSettings]) -> dict[str, str]:
+    """Of a settings class and those inside it, how their variables begin."""
+    found = {kind.__name__: kind.model_config.get("env_prefix", "")}
+    for field in kind.model_fields.values():
+        if isinstance(field.default_factory, type) and issubclass(field.default_factory, BaseSettings):
+            found |= _prefixes(field.default_factory)
+    return found
+
+
+def _fault(prefix: str, where: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    return f"{prefix}{'_'.join(map(str, where))}".upper() + f": {said}" if where else said
+
+
+class PlatformSettings(EnvironmentSettings):
     """Where the platform is: bus, store and the local folder. Environment variables ``TIDEMILL_…``."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True)
@@ -53,7 +104,7 @@ class PlatformSettings(BaseSettings):
         return 0.8 * self.ack_wait
 
 
-class StreamSettings(BaseSettings):
+class StreamSettings(EnvironmentSettings):
     """How much the streams may hold, for whoever provisions them. Environment variables ``TIDEMILL_STREAM_…``."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_STREAM_", frozen=True)
@@ -67,7 +118,7 @@ class StreamSettings(BaseSettings):
     """Age after which an event is dropped; longer than the longest outage."""
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(EnvironmentSettings):
     """What every service's settings inherit."""
 
     model_config = SettingsConfigDict(frozen=True)
@@ -77,7 +128,7 @@ class ServiceSettings(BaseSettings):
     """Time to end what is in hand when the service is told to stop: a job saves a checkpoint, a gateway answers."""
 
 
-class PriceSettings(BaseSettings):
+class PriceSettings(EnvironmentSettings):
     """What resources cost. Environment variables ``TIDEMILL_PRICE_…``, one for each price, go before the price book.
 
     The defaults are round figures for rented machines in 2026; set your own before you hold anybody to a budget.

@@ -7,7 +7,7 @@ import tidemill.startup  # noqa: F401 - has to come first
 # isort: split
 from services.compressor.app import create_app
 from services.compressor.settings import CompressorSettings
-from tidemill.stage.application import run
+from tidemill.stage.application import main
 
 if __name__ == "__main__":
-    run(create_app, CompressorSettings())
+    main(create_app, CompressorSettings)

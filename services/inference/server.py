@@ -8,12 +8,13 @@ import socket
 import sys
 
 import uvicorn
-from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from services.inference.app import create_app
 from services.inference.gateway import Gateway
 from services.inference.settings import InferenceSettings
+from tidemill.errors import InvalidInput
+from tidemill.settings import read_settings
 
 
 class GatewayServer(uvicorn.Server):
@@ -53,12 +54,9 @@ def create_server(settings: InferenceSettings) -> GatewayServer:
 def run() -> int:
     """Serve until SIGTERM or SIGINT, then 0; 2 when the settings are wrong."""
     try:
-        settings = InferenceSettings()
-    except ValidationError as invalid:
-        for error in invalid.errors():
-            where = ".".join(map(str, error["loc"]))
-            message = error["msg"].removeprefix("Value error, ")
-            print(f"inference: {where + ': ' if where else ''}{message}", file=sys.stderr)
+        settings = read_settings(InferenceSettings)
+    except InvalidInput as wrong:
+        print(f"inference: {wrong}", file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.platform.log_level.upper())
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

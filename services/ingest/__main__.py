@@ -7,7 +7,7 @@ import tidemill.startup  # noqa: F401 - has to come first
 # isort: split
 from services.ingest.app import create_app
 from services.ingest.settings import IngestSettings
-from tidemill.stage.application import run
+from tidemill.stage.application import main
 
 if __name__ == "__main__":
-    run(create_app, IngestSettings())
+    main(create_app, IngestSettings)

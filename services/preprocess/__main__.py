@@ -7,7 +7,7 @@ import tidemill.startup  # noqa: F401 - has to come first
 # isort: split
 from services.preprocess.app import create_app
 from services.preprocess.settings import PreprocessSettings
-from tidemill.stage.application import run
+from tidemill.stage.application import main
 
 if __name__ == "__main__":
-    run(create_app, PreprocessSettings())
+    main(create_app, PreprocessSettings)

@@ -7,7 +7,7 @@ import tidemill.startup  # noqa: F401 - has to come first
 # isort: split
 from services.registry.app import create_app
 from services.registry.settings import RegistrySettings
-from tidemill.stage.application import run
+from tidemill.stage.application import main
 
 if __name__ == "__main__":
-    run(create_app, RegistrySettings())
+    main(create_app, RegistrySettings)

@@ -7,7 +7,7 @@ import tidemill.startup  # noqa: F401 - has to come first
 # isort: split
 from services.trainer.app import create_app
 from services.trainer.settings import TrainerSettings
-from tidemill.stage.application import run
+from tidemill.stage.application import main
 
 if __name__ == "__main__":
-    run(create_app, TrainerSettings())
+    main(create_app, TrainerSettings)

@@ -150,7 +150,8 @@ def _registry() -> Permissions:
         *(_answers(asker) for asker in ("inference", OPERATOR)), ANYBODYS_ANSWERS,
         *js_api.consume(EVENTS, events_durable("register")), *js_api.consume(JOBS, COMMANDS_DURABLE),
         *_make(), js_api.STREAM_LIST, js_api.stream_info("*"), js_api.consumer_info(EVENTS),
-        js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS), js_api.purge(EVENTS), js_api.purge(bucket_stream(ATTEMPTS_BUCKET)),
+        js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS), js_api.purge(EVENTS),
+        js_api.purge(bucket_stream(ATTEMPTS_BUCKET)),
     ]  # fmt: skip
     for bucket in (RUNS_BUCKET, LEASES_BUCKET, ATTEMPTS_BUCKET, DEPLOYMENTS_BUCKET):
         publish += [*js_api.read(bucket), *js_api.watch(bucket), kv_subject(bucket)]

@@ -25,6 +25,10 @@ def _explain(error: Exception) -> int:
     from tidemill.errors import TidemillError
 
     if not isinstance(error, TidemillError | RecipeError):
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent and not absent.startswith(("tidemill", "services")):
+            print(f"tidemill: this needs {absent}, which is not installed; install tidemill[all]", file=sys.stderr)
+            return 1
         if isinstance(error, UnicodeEncodeError):
             print(f"the terminal cannot show a character ({error}); set PYTHONIOENCODING=utf-8", file=sys.stderr)
             return 1

@@ -14,6 +14,7 @@ from tidemill.cli import (
     dataset_versions,  # noqa: F401 - adds its commands to those of datasets
     datasets,
     dead,
+    deploy,
     doctor,
     garbage,
     local,
@@ -78,3 +79,4 @@ app.add_typer(nats.commands, name="nats", rich_help_panel="Looking closer")
 app.command("certs", rich_help_panel="Looking closer")(certs.certs)
 app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")
+app.add_typer(deploy.commands, name="deploy", rich_help_panel="Deploying")

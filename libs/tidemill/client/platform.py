@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -37,19 +36,24 @@ from tidemill.contracts.queries import (
     RunRow,
 )
 from tidemill.errors import InvalidInput, TidemillError
+from tidemill.secret_files import secret
 
 
 def connect(url: str | None = None, data_dir: Path | str | None = None, *, api_key: str | None = None) -> Platform:
     """A platform: the gateway at ``url``, else the one that runs in ``data_dir`` on this machine.
 
     Without arguments: ``TIDEMILL_URL``, else ``TIDEMILL_DATA_DIR``, else ``.tidemill`` in the current folder.
-    ``api_key``, else ``TIDEMILL_API_KEY``, goes with every request; to a platform of this machine else
-    ``TIDEMILL_INFERENCE_API_KEY``, which its gateway was started with. Nothing is sent before the first call.
+    ``api_key``, else ``TIDEMILL_API_KEY`` (or the file that ``TIDEMILL_API_KEY_FILE`` names), goes with every request;
+    to a platform of this machine else ``TIDEMILL_INFERENCE_API_KEY``, which its gateway was started with. Nothing is
+    sent before the first call.
+
+    Raises:
+        InvalidInput: the key's file cannot be read.
     """
     address = Address.of(url, data_dir)
-    key = api_key or os.environ.get("TIDEMILL_API_KEY")
+    key = api_key or secret("TIDEMILL_API_KEY")
     if not key and address.on_this_machine:  # the gateway's own secret must not go elsewhere
-        key = os.environ.get("TIDEMILL_INFERENCE_API_KEY")
+        key = secret("TIDEMILL_INFERENCE_API_KEY")
     return Platform(Gateway(address, api_key=key))
 
 

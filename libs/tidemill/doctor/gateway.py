@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 from tidemill.client.address import Address
@@ -11,6 +10,7 @@ from tidemill.client.gateway import Gateway
 from tidemill.doctor.findings import Finding, failed, ok, warning
 from tidemill.doctor.site import NotLooked, Site
 from tidemill.errors import InvalidInput, TidemillError
+from tidemill.secret_files import secret
 
 _LETTERS = 100
 _MODELS = 1000
@@ -24,7 +24,7 @@ async def look(site: Site) -> list[Finding]:
 
 
 def _look(url: str, *, alone: bool) -> list[Finding]:
-    gateway = Gateway(Address.of(url, None), api_key=os.environ.get("TIDEMILL_API_KEY"))
+    gateway = Gateway(Address.of(url, None), api_key=secret("TIDEMILL_API_KEY"))
     try:
         gateway.get("/readyz", patience=0.0)
         status = gateway.get("/v1/status", patience=0.0)

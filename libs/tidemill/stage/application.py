@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +24,10 @@ from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.bus.subjects import events_durable
 from tidemill.contracts import ArtifactLost, ResourceClass
-from tidemill.errors import TransientError
+from tidemill.errors import InvalidInput, TransientError
 from tidemill.jobs import JobRunner
 from tidemill.records import RecordStore
-from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings
+from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings, read_settings
 from tidemill.stage.attempts import Attempts
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
@@ -177,8 +178,21 @@ def announce_ready(platform: PlatformSettings) -> None:
         path.write_text(str(os.getpid()))
 
 
+def main(create_app: Callable[[SettingsT], FastStream], kind: type[SettingsT]) -> None:
+    """Run a service until SIGTERM or SIGINT; what ``python -m services.<name>`` does.
+
+    Ends the process with status 2 and a sentence when the settings are wrong.
+    """
+    try:
+        settings = read_settings(kind)
+    except InvalidInput as wrong:
+        print(f"{create_app.__module__.removesuffix('.app')}: {wrong}", file=sys.stderr)
+        sys.exit(2)
+    run(create_app, settings)
+
+
 def run(create_app: Callable[[SettingsT], FastStream], settings: SettingsT) -> None:
-    """Run a service until SIGTERM or SIGINT; what ``python -m services.<name>`` does."""
+    """Run a service with these settings until SIGTERM or SIGINT."""
     logging.basicConfig(level=settings.platform.log_level)
     app = create_app(settings)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
