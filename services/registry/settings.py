@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -17,6 +18,9 @@ class RegistrySettings(RunSettings):
 
     database_url: str | None = None
     """SQLAlchemy URL with an async driver; ``registry.db`` in the data folder when absent."""
+    signing_key_file: Path | None = None
+    """The private key that versions are signed with (PEM); ``signing/key.pem`` in the data folder when absent. Read
+    whenever a version is registered, so that a rotation needs no restart."""
     reconcile_every: timedelta = timedelta(seconds=5)
     """How often the elected replica looks at the running runs."""
     reconcile_after: timedelta = timedelta(seconds=60)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from tidemill.bus.streams import StreamLimits, provision
 from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
 from tidemill.settings import PlatformSettings
+from tidemill.signing import SigningFolder
 
 
 @asynccontextmanager
@@ -34,7 +35,8 @@ async def running_nats(folder: Path, *, ack_wait: timedelta = timedelta(seconds=
 
 
 def settings_for(server: NatsServer, folder: Path, **changes: object) -> PlatformSettings:
-    """Platform settings that point to ``server`` and keep everything else below ``folder``."""
+    """Platform settings that point to ``server`` and keep everything else below ``folder``; with a signing key there."""
+    SigningFolder.below(folder).make()
     values: dict[str, object] = {
         "nats_url": server.config.url,
         "nats_user": server.config.user,
