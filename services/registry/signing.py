@@ -89,9 +89,7 @@ class SigningOnRecord:
                 signature = self._signer.sign(
                     command.project, version.name, version.version, version.event.model.digest
                 )
-                return VersionSigned(
-                    name=version.name, version=version.version, signature=signature, command=identity
-                )
+                return VersionSigned(name=version.name, version=version.version, signature=signature, command=identity)
             return None
 
         return decide

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tidemill.cli import (
+    audit,
     backup,
     dataset_versions,  # noqa: F401 - adds its commands to those of datasets
     datasets,
@@ -22,6 +23,7 @@ from tidemill.cli import (
     registry,
     runs,
     samples,
+    signing,
     store,
     tracing,
 )
@@ -74,3 +76,5 @@ app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
 app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")
+app.add_typer(audit.commands, name="audit", rich_help_panel="Looking closer")
+app.add_typer(signing.commands, name="signing", rich_help_panel="Looking closer")

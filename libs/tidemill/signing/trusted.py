@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tidemill.contracts import PackageSignature
 from tidemill.errors import NotFound, PermanentError
-from tidemill.signing.keys import PublicKey
 from tidemill.signing.key_file import write_new
+from tidemill.signing.keys import PublicKey
 from tidemill.signing.statement import version_statement
 
 

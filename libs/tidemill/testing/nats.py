@@ -35,7 +35,7 @@ async def running_nats(folder: Path, *, ack_wait: timedelta = timedelta(seconds=
 
 
 def settings_for(server: NatsServer, folder: Path, **changes: object) -> PlatformSettings:
-    """Platform settings that point to ``server`` and keep everything else below ``folder``; with a signing key there."""
+    """Platform settings that point to ``server`` and keep everything else, a signing key too, below ``folder``."""
     SigningFolder.below(folder).make()
     values: dict[str, object] = {
         "nats_url": server.config.url,

@@ -28,9 +28,7 @@ async def revoke(request: Request) -> Response:
         why = version["revoked_because"]
         raise HttpProblem(409, "revoked", f"version {number} of model {name!r} was revoked already: {why}")
     asked = await _asked(request, RevokeRequest)
-    await gateway.bus.command(
-        RevokeVersion(project=gateway.project, name=name, version=number, reason=asked.reason)
-    )
+    await gateway.bus.command(RevokeVersion(project=gateway.project, name=name, version=number, reason=asked.reason))
     detail = f"version {number} of {name} goes out of service; its aliases fall back to the last good version"
     return json_response(Accepted(detail=detail), 202)
 

@@ -43,7 +43,12 @@ def whole_number(request: Request, name: str, *, most: int | None = None) -> int
     given = request.query_params.get(name)
     if given is None:
         return None
-    if not given.isascii() or not given.isdigit() or len(given) > _DIGITS or not 1 <= int(given) <= (most or int(given)):
+    if (
+        not given.isascii()
+        or not given.isdigit()
+        or len(given) > _DIGITS
+        or not 1 <= int(given) <= (most or int(given))
+    ):
         up_to = f"from 1 to {most}" if most is not None else "of 1 or more"
         raise InvalidInput(f"query parameter {name!r}: give a whole number {up_to} (got {given[:40]!r})")
     return int(given)
