@@ -13,7 +13,7 @@ from tidemill.cli.screen import DataDirOption, JsonOption, YesOption, agreed, pr
 if TYPE_CHECKING:
     from tidemill.platform.data_dir import DataDir
 
-commands = typer.Typer(help="Whose signatures of models count: keys, trust, distrust, rotate.", no_args_is_help=True)
+commands = typer.Typer(help="Whose signatures of models count: keys, make, trust, distrust, rotate.", no_args_is_help=True)
 
 
 @commands.command()
@@ -45,6 +45,22 @@ def keys(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
         console.print(f"[dim]nothing is signed from here: {why}[/dim]")
     elif signs not in trusted:
         console.print(f"[red]the key that signs, {signs}, is not trusted here[/red]: what it signs is not loaded")
+
+
+@commands.command()
+def make(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Make the key that signs, and trust it, unless there is one; `tidemill up` does so too."""
+    from tidemill.platform.data_dir import DataDir
+    from tidemill.platform.programs import signing_folder
+    from tidemill.signing import SigningKey
+
+    folder = signing_folder(DataDir.find(data_dir))
+    made = folder.make() is not None
+    key = SigningKey.read(folder.key_file)
+    if as_json:
+        print_document({"id": key.public.id, "made": made, "key_file": str(folder.key_file)})
+    else:
+        screen().print(f"key {key.public.id} {'is made' if made else 'was there already'}: {folder.key_file}")
 
 
 @commands.command()

@@ -87,7 +87,7 @@ class SigningKey:
         except OSError as error:
             raise PermanentError(
                 f"the signing key {path} cannot be read: {error.strerror or error}; `tidemill up` makes one in its "
-                "data folder, `tidemill signing rotate` a new one"
+                "data folder, and so does `tidemill signing make`"
             ) from None
         except _UNREADABLE:
             raise PermanentError(f"{path} holds no private key in PEM form without a password") from None

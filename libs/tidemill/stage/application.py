@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.bus.subjects import events_durable
 from tidemill.contracts import ResourceClass
-from tidemill.errors import TransientError
+from tidemill.errors import TidemillError, TransientError
 from tidemill.jobs import JobRunner
 from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings
 from tidemill.stage.attempts import Attempts
@@ -160,8 +161,16 @@ def announce_ready(platform: PlatformSettings) -> None:
 
 
 def run(create_app: Callable[[SettingsT], FastStream], settings: SettingsT) -> None:
-    """Run a service until SIGTERM or SIGINT; what ``python -m services.<name>`` does."""
+    """Run a service until SIGTERM or SIGINT; what ``python -m services.<name>`` does.
+
+    Raises:
+        SystemExit: with status 2, after a sentence on stderr: it cannot be joined with these settings.
+    """
     logging.basicConfig(level=settings.platform.log_level)
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except TidemillError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     asyncio.run(app.run(sleep_time=0.05))
