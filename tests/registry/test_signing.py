@@ -92,7 +92,9 @@ async def test_a_model_that_is_not_there_cannot_be_signed(bench: Bench) -> None:
         return next((one for one in letters if "'nowhere'" in one["error"]), None)
 
     await eventually(letter)
-    (entry,) = [one.entry for one in await bench.records.audit.newest("default", limit=50) if one.entry.actor == "key:abc"]
+    (entry,) = [
+        one.entry for one in await bench.records.audit.newest("default", limit=50) if one.entry.actor == "key:abc"
+    ]
     assert (entry.action, entry.subject, entry.outcome) == ("sign-versions", "model:nowhere", "refused")
 
 

@@ -13,7 +13,9 @@ from tidemill.cli.screen import DataDirOption, JsonOption, YesOption, agreed, pr
 if TYPE_CHECKING:
     from tidemill.platform.data_dir import DataDir
 
-commands = typer.Typer(help="Whose signatures of models count: keys, make, trust, distrust, rotate.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Whose signatures of models count: keys, make, trust, distrust, rotate.", no_args_is_help=True
+)
 
 
 @commands.command()

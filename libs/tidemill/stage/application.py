@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -89,7 +89,7 @@ def test_unsigned_and_signed_by_a_stranger(folder: SigningFolder, tmp_path: Path
     mine = signed(folder).key_id
     with pytest.raises(NotTrusted, match="does not have the package"):
         folder.trusted.verify("default", "评论", 1, DIGEST, signed(stranger).model_copy(update={"key_id": mine}))
-    with pytest.raises(NotTrusted, match="trusted in .*: none"):
+    with pytest.raises(NotTrusted, match=r"trusted in .*: none"):
         TrustedSigners(tmp_path / "nowhere").verify("default", "评论", 1, DIGEST, signed(folder))
 
 
