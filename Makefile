@@ -10,12 +10,13 @@ DEMO_DIR ?= .tidemill/demo
 DEMO_PORT ?= 0
 KEEP ?=
 FAULTS ?=
+AUDIT := .tidemill/audit
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
-.PHONY: help setup demo test lint test-full faults contracts pins bench-bus bench-stage bench-resume bench-backpressure \
+.PHONY: help setup demo test lint test-full faults audit contracts pins bench-audit bench-bus bench-stage bench-resume bench-backpressure \
   bench-serving bench-data bench-pii try-containers clean
 
 help: ## what can be made
@@ -57,6 +58,14 @@ test-full: lint ## the same with the tests that take minutes
 
 faults: $(STAMP) ## 200 runs while everything is killed, cut off and filled up; FAULTS="--runs 20 --seed 3" for less
 	PYTHONPATH="$(CURDIR)/libs:$(CURDIR)" $(BIN)/python -m tests.faults $(FAULTS)
+
+audit: $(STAMP) ## known vulnerabilities, a CycloneDX bill of materials for every image, secrets; results in .tidemill/audit
+	@test -x $(AUDIT)/venv/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT)/venv && \
+	  $(AUDIT)/venv/bin/pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0 detect-secrets==1.5.0; }
+	@PYTHONPATH="$(CURDIR)" $(BIN)/python -m deploy.audit --tools $(AUDIT)/venv/bin --to $(AUDIT)
+
+bench-audit: $(STAMP) ## the audit log at 100,000 entries: one more, the newest, the proof; ENTRIES=1000 for fewer
+	$(BIN)/python -m tests.bench.audit --entries $(or $(ENTRIES),100000)
 
 pins: $(STAMP) ## constraints.txt anew from what is installed, after `make test-full`
 	$(BIN)/pip freeze --exclude-editable > constraints.txt

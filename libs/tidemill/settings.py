@@ -92,6 +92,9 @@ class PlatformSettings(EnvironmentSettings):
     ack_wait: timedelta = timedelta(seconds=30)
     """How long a worker may be silent: by then another one, if one is free, has its job. See ``silence``."""
     log_level: str = "INFO"
+    trusted_signers: Path | None = None
+    """Folder of the public keys whose signatures of models count; ``signing/trusted`` in the data folder when absent.
+    Never in the bucket."""
     ready_file: Path | None = None
     """A supervisor's question: the service writes its process id there when it consumes."""
 

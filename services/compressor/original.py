@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 
 from tidemill.errors import CorruptArtifact, PermanentError
@@ -55,7 +56,7 @@ class Network:
                 use_safetensors=True,
                 **options,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             first = str(error).strip().split("\n")[0]
             raise CorruptArtifact(f"model variant {directory.name!r} cannot be loaded: {first}") from error
         self.module.eval()

@@ -25,6 +25,7 @@ from services.inference.routes.prediction import record_span
 from services.inference.serving.batcher import Batcher
 from services.inference.serving.loading import VersionLoader
 from services.inference.serving.models import ServedModels
+from services.inference.serving.permission import LoadingPermission
 from services.inference.serving.version import ServedVersion
 from services.inference.settings import InferenceSettings
 from services.inference.web.access import AccessMiddleware
@@ -34,6 +35,7 @@ from tidemill import telemetry
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus
 from tidemill.errors import TidemillError
+from tidemill.signing import SigningFolder
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +79,15 @@ def _join(settings: InferenceSettings) -> Gateway:
     bus = Bus.from_settings(platform, SERVICE)
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
     records = store.records()
+    signing = SigningFolder.below(platform.data_dir, trusted_signers=platform.trusted_signers)
     traced = _Traced(folder / "traced.json")
     models = ServedModels(
-        VersionLoader(store, folder / MODELS, parallel=settings.threads),
+        VersionLoader(
+            store,
+            folder / MODELS,
+            LoadingPermission(signing.trusted, records),
+            parallel=settings.threads,
+        ),
         loaded=traced.loaded,
         failed=lambda name: metrics.load_failures.labels(name).inc(),
         swapped=lambda name: metrics.swaps.labels(name).inc(),

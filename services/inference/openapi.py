@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.inference.routes import (
+    audit,
     dataset_versions,
     datasets,
     dead_letters,
@@ -18,6 +19,7 @@ from services.inference.routes import (
     platform,
     run_artifacts,
     runs,
+    signing,
 )
 from services.inference.routes.views import ProblemDocument, StageAnnounced
 from services.inference.web.operations import Operation
@@ -31,7 +33,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *dataset_versions.OPERATIONS,
     *runs.OPERATIONS,
     *run_artifacts.OPERATIONS,
+    *signing.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *audit.OPERATIONS,
     *platform.OPERATIONS,
 )
 """Every operation of the gateway, in the order in which the router tries them."""

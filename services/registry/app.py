@@ -24,6 +24,7 @@ from services.registry.reconciler import Reconciler
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings
+from services.registry.signing import Signer
 from services.registry.subscribers import EVENT_SUBJECTS, Subscribers, begin_counting_runs
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus, Leases
@@ -34,6 +35,7 @@ from tidemill.bus.subjects import COMMANDS_DURABLE, EVENTS, JOBS, events_durable
 from tidemill.errors import TidemillError
 from tidemill.garbage import Policy
 from tidemill.records import RecordStore
+from tidemill.signing import SigningFolder
 from tidemill.stage.application import announce_ready, when_reachable
 from tidemill.stage.ledger import Ledger
 from tidemill.stage.metering import begin_counting
@@ -48,8 +50,18 @@ LOOK_EVERY = 1.0
 
 
 def create_app(settings: RegistrySettings) -> FastStream:
-    """A FastStream application that is the registry."""
+    """A FastStream application that is the registry.
+
+    Raises:
+        PermanentError: there is no key to sign models with.
+    """
     platform = settings.platform
+    signer = Signer(
+        SigningFolder.below(
+            platform.data_dir, key_file=settings.signing_key_file, trusted_signers=platform.trusted_signers
+        )
+    )
+    signer.check()
     instance = f"{socket.gethostname()}-{os.getpid()}"
     bus = Bus.from_settings(platform, SERVICE)
     app = FastStream(bus.broker, logger=None)
@@ -61,7 +73,7 @@ def create_app(settings: RegistrySettings) -> FastStream:
         configure(SERVICE, platform.data_dir, instance, log_level=platform.log_level)
         fresh = await when_reachable(database.prepare)
         await when_reachable(bus.connect)
-        parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
+        parts.append(joined := await _joined(bus, database, settings, instance, signer, fresh=fresh))
         handlers = joined.subscribers
         consuming.append(
             await subscribe(
@@ -171,7 +183,9 @@ class _Parts:
                 await asyncio.sleep(LOOK_EVERY)
 
 
-async def _joined(bus: Bus, database: Database, settings: RegistrySettings, instance: str, *, fresh: bool) -> _Parts:
+async def _joined(
+    bus: Bus, database: Database, settings: RegistrySettings, instance: str, signer: Signer, *, fresh: bool
+) -> _Parts:
     platform = settings.platform
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
     await when_reachable(store.check)
@@ -184,11 +198,11 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     prices = settings.prices.read()
     registrar = Registrar(
         bus=bus, records=records, store=store, runs=runs, projection=projection, serving=serving,
-        max_attempts=settings.max_attempts,
+        signer=signer, max_attempts=settings.max_attempts,
     )  # fmt: skip
     commands = Commands(
         bus=bus, records=records, runs=runs, registrar=registrar, projection=projection, serving=serving,
-        dead_letters=dead_letters,
+        dead_letters=dead_letters, signer=signer,
     )  # fmt: skip
     subscribers = Subscribers(
         bus=bus, projection=projection, registrar=registrar, commands=commands,

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tidemill.contracts import PackageSignature
 from tidemill.errors import NotFound
-from tidemill.records.schema import AliasMoved, DatasetDeleted, DecisionRecord, ModelDeleted, VersionRegistered
+from tidemill.records.schema import (
+    AliasMoved,
+    DatasetDeleted,
+    DecisionRecord,
+    ModelDeleted,
+    VersionRegistered,
+    VersionRevoked,
+    VersionSigned,
+)
 
 CHAMPION = "champion"
 """The alias that serves."""
@@ -69,6 +78,24 @@ def next_number(chain: Chain, name: str) -> int:
     return max((known.version for known in registered(chain, name)), default=0) + 1
 
 
+def signature(chain: Chain, version: VersionRegistered) -> PackageSignature | None:
+    """The signature of a version that counts: the last that was given."""
+    for record in reversed(chain):
+        signed = record.decision
+        if isinstance(signed, VersionSigned) and (signed.name, signed.version) == (version.name, version.version):
+            return signed.signature
+    return version.signature
+
+
+def revocation(chain: Chain, name: str, version: int) -> VersionRevoked | None:
+    """What took a version out of service for good, None of one that is good."""
+    for record in chain:
+        revoked = record.decision
+        if isinstance(revoked, VersionRevoked) and (revoked.name, revoked.version) == (name, version):
+            return revoked
+    return None
+
+
 def alias(chain: Chain, name: str, alias_name: str) -> DecisionRecord | None:
     """The decision that put an alias where it points now."""
     return next(_moves(chain, name, alias_name), None)
@@ -77,8 +104,31 @@ def alias(chain: Chain, name: str, alias_name: str) -> DecisionRecord | None:
 def target(chain: Chain, name: str, alias_name: str) -> VersionRegistered | None:
     """The version that an alias points to; an alias goes with its version."""
     for record in _moves(chain, name, alias_name):
-        assert isinstance(record.decision, AliasMoved)
-        return numbered(chain, name, record.decision.version)
+        version = _moved_to(record, alias_name)
+        return numbered(chain, name, version) if version is not None else None
+    return None
+
+
+def aliases_of(chain: Chain, name: str, version: int) -> list[str]:
+    """The aliases that point to a version, sorted."""
+    names = {
+        record.decision.alias
+        for record in chain
+        if isinstance(record.decision, AliasMoved) and record.decision.name == name
+    }
+    pointed = {one: target(chain, name, one) for one in sorted(names)}
+    return [one for one, found in pointed.items() if found is not None and found.version == version]
+
+
+def fallback(chain: Chain, name: str, alias_name: str) -> int | None:
+    """The last version before the present one that an alias pointed to and that is there and good."""
+    present = target(chain, name, alias_name)
+    for record in _moves(chain, name, alias_name):
+        version = _moved_to(record, alias_name)
+        if version is None or (present is not None and version == present.version):
+            continue
+        if numbered(chain, name, version) is not None and revocation(chain, name, version) is None:
+            return version
     return None
 
 
@@ -102,8 +152,17 @@ def aliased(chain: Chain, alias_name: str) -> list[str]:
 
 
 def _moves(chain: Chain, name: str, alias_name: str) -> Iterator[DecisionRecord]:
-    """Newest first."""
+    """What moved an alias, a revocation too; newest first."""
     for record in reversed(chain):
         decision = record.decision
         if isinstance(decision, AliasMoved) and decision.name == name and decision.alias == alias_name:
             yield record
+        if isinstance(decision, VersionRevoked) and decision.name == name and alias_name in decision.aliases:
+            yield record
+
+
+def _moved_to(record: DecisionRecord, alias_name: str) -> int | None:
+    decision = record.decision
+    if isinstance(decision, VersionRevoked):
+        return decision.aliases[alias_name]
+    return decision.version if isinstance(decision, AliasMoved) else None

@@ -1,18 +1,25 @@
-"""What people ask for: cancel, retry, promote, delete, replay. Every command may come twice and does its work once."""
+"""What people ask for: cancel, retry, promote, revoke, delete, replay. Every command may come twice and does its work
+once; how it went is in the audit log before anybody is told, also when it was refused.
+"""
 
 from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from typing import Literal
 
 from services.registry import chain as decided
+from services.registry.audited import subject_of
 from services.registry.chain import CHAMPION, Chain
 from services.registry.dead_letters import DeadLetters
 from services.registry.deletion import Deletion
 from services.registry.facts import RunFacts, read_facts, stage_event
 from services.registry.projection import Projection
 from services.registry.registration import Registrar
+from services.registry.revocation import Revocation, revoked_words
 from services.registry.serving import Serving
+from services.registry.signing import Signer, SigningOnRecord
+from tidemill.audit import put_on_record
 from tidemill.bus import Bus, RunStatus
 from tidemill.contracts import (
     Budget,
@@ -25,6 +32,8 @@ from tidemill.contracts import (
     PromoteVersion,
     ReplayDeadLetter,
     RetryRun,
+    RevokeVersion,
+    SignVersions,
 )
 from tidemill.errors import InvalidInput, NotFound
 from tidemill.records import RecordStore
@@ -48,6 +57,7 @@ class Commands:
         projection: Projection,
         serving: Serving,
         dead_letters: DeadLetters,
+        signer: Signer,
     ) -> None:
         self._bus = bus
         self._records = records
@@ -57,30 +67,58 @@ class Commands:
         self._serving = serving
         self._dead_letters = dead_letters
         self._deletion = Deletion(records, projection, serving)
+        self._revocation = Revocation(bus, records, projection, serving)
+        self._signing = SigningOnRecord(records, projection, serving, signer)
 
-    async def carry_out(self, command: Command, identity: str) -> None:
-        """Do what ``command`` says; ``identity`` is the same for every delivery of it.
+    async def carry_out(self, command: Command, identity: str, commanded_at: datetime | None = None) -> None:
+        """Do what ``command`` says, and put it on record; ``identity`` is the same for every delivery of it.
+
+        ``commanded_at`` is when it was stored, or now.
 
         Raises:
             NotFound, InvalidInput: it names what is not there, or what cannot be done now.
             TransientError: something is out of reach.
         """
+        stored_at = commanded_at or datetime.now(UTC)
+        try:
+            said = await self._do(command, identity)
+        except (NotFound, InvalidInput) as refused:
+            await self._put_on_record(command, identity, stored_at, "refused", str(refused))
+            raise
+        await self._put_on_record(command, identity, stored_at, "done", said or "")
+
+    async def _put_on_record(
+        self, command: Command, identity: str, stored_at: datetime, outcome: Literal["done", "refused"], reason: str
+    ) -> None:
+        await put_on_record(
+            self._records, command.project, actor=command.actor, action=command.command, subject=subject_of(command),
+            outcome=outcome, reason=reason, command=identity, commanded_at=stored_at,
+        )  # fmt: skip
+
+    async def _do(self, command: Command, identity: str) -> str | None:
+        """What there is to say about it, beyond that it was done."""
         match command:
             case CancelRun():
-                await self.cancel(command, identity)
+                return await self.cancel(command, identity)
             case RetryRun():
                 await self.retry(command, identity)
             case PromoteVersion():
                 await self.promote(command)
+                return f"alias {command.alias}"
+            case RevokeVersion():
+                return await self._revocation.revoke(command, identity)
+            case SignVersions():
+                return await self._signing.sign(command, identity)
             case DeleteModel():
                 await self._deletion.model(command, identity)
             case DeleteDataset():
                 await self._deletion.dataset(command, identity)
             case ReplayDeadLetter():
                 await self.replay(command, identity)
+        return None
 
-    async def cancel(self, command: CancelRun, identity: str) -> None:
-        """End a run. One that has ended, or whose model is being registered at this moment, stays as it is.
+    async def cancel(self, command: CancelRun, identity: str) -> str:
+        """End a run, and say how it stands then. One that has ended, or is being registered now, stays as it is.
 
         The KV entry decides between cancel and the commit of a stage, so it is changed first; the outcome record
         decides between cancel and failure. A crash in between is completed by the redelivery, which never cancels an
@@ -90,10 +128,10 @@ class Commands:
         cancelled = [one for one in await self._records.outcomes(command.project, command.run_id) if one.command]
         if any(one.command == identity and one.epoch < facts.epoch for one in cancelled):
             log.info("run %s was cancelled by this command before, and retried since", command.run_id)
-            return
+            return command.reason
         if facts.outcome is None and not await self._stopped(facts, command.reason):
             log.info("run %s is not cancelled: its model is being registered", command.run_id)
-            return
+            return "the run stays as it is: its model is being registered"
         if facts.outcome is None:
             outcome = OutcomeRecord(
                 epoch=facts.epoch, state="cancelled", ended_at=datetime.now(UTC), stage=facts.next_stage,
@@ -104,6 +142,9 @@ class Commands:
         if facts.outcome is not None:
             log.info("run %s: cancel asked, it is %s", command.run_id, facts.outcome.state)
             await self._registrar.complete(command.project, command.run_id, facts.outcome)
+            if facts.outcome.command != identity:
+                return f"the run stays as it is: it was {facts.outcome.state} already"
+        return command.reason
 
     async def retry(self, command: RetryRun, identity: str) -> None:
         """Start a run that failed or was cancelled again from the stage where it stopped, with the budget it is given.
@@ -121,6 +162,7 @@ class Commands:
 
         Raises:
             NotFound: there is no such version.
+            InvalidInput: it was revoked.
         """
         found: list[VersionRegistered] = []
 
@@ -128,6 +170,9 @@ class Commands:
             version = decided.numbered(chain, command.name, command.version)
             if version is None:
                 raise decided.no_version(chain, command.name, command.version)
+            revoked = decided.revocation(chain, command.name, command.version)
+            if revoked is not None:
+                raise InvalidInput(f"{revoked_words(revoked)}; promote another version")
             found.append(version)
             current = decided.target(chain, command.name, command.alias)
             if current is not None and current.version == command.version:

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from services.registry.database import Database
 from services.registry.repositories import Deletions
 from tidemill.artifacts.objects import Objects
+from tidemill.audit import put_on_record_everywhere
 from tidemill.bus import Leases
 from tidemill.errors import TidemillError
 from tidemill.garbage import Collector, Policy, Report
 from tidemill.garbage.collection import last_report
+from tidemill.records import RecordStore
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,11 @@ class Housekeeping:
     async def _collect(self) -> None:
         try:
             report = await Collector(self._objects, self._policy, leased=self._leased).collect()
+            if report.deleted_something:
+                await put_on_record_everywhere(
+                    RecordStore(self._objects), actor="service:registry", action="collect-garbage", subject="store",
+                    reason=report.sentence,
+                )  # fmt: skip
         except Exception as error:
             self._failures, self._failed_at = self._failures + 1, time.monotonic()
             again = timedelta(seconds=pause_after(self._failures))

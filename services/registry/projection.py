@@ -44,6 +44,8 @@ from tidemill.records.schema import (
     ModelDeleted,
     StageRecord,
     VersionRegistered,
+    VersionRevoked,
+    VersionSigned,
 )
 
 log = logging.getLogger(__name__)
@@ -187,6 +189,10 @@ async def _apply(session: AsyncSession, project: str, record: DecisionRecord) ->
     match record.decision:
         case VersionRegistered() as decision:
             await Models(session).add_version(_version_entry(project, record, decision), decision.event.task)
+        case VersionSigned(name=name, version=number, signature=signature):
+            await Models(session).sign(project, name, number, signature.key_id)
+        case VersionRevoked() as decision:
+            await _revoke(session, project, record, decision)
         case AliasMoved() as decision:
             await Models(session).point(_alias_entry(project, record, decision))
         case ModelDeleted(name=name, versions=numbers):
@@ -197,6 +203,21 @@ async def _apply(session: AsyncSession, project: str, record: DecisionRecord) ->
             await Deletions(session).delete_datasets(
                 DeletedDataset(project=project, run_id=one, name=name, deleted_at=record.at) for one in runs
             )
+
+
+async def _revoke(session: AsyncSession, project: str, record: DecisionRecord, revoked: VersionRevoked) -> None:
+    models = Models(session)
+    await models.revoke(project, revoked.name, revoked.version, record.at, revoked.reason)
+    for alias, version in revoked.aliases.items():
+        if version is None:
+            await models.unpoint(project, revoked.name, alias)
+            continue
+        await models.point(
+            AliasEntry(
+                project=project, name=revoked.name, alias=alias, version=version, moved_at=record.at,
+                reason=f"version {revoked.version} was revoked: {revoked.reason}",
+            )
+        )  # fmt: skip
 
 
 def _rank(run: RunEntry) -> tuple[int, bool, int]:
@@ -298,6 +319,7 @@ def _version_entry(project: str, record: DecisionRecord, decision: VersionRegist
         run_id=decision.run_id,
         registered_at=record.at,
         event=decision.event.model_dump(mode="json"),
+        signed_by=decision.signature.key_id if decision.signature else None,
     )
 
 

@@ -12,6 +12,7 @@ from services.registry.projection import apply_decisions, apply_run
 from services.registry.repositories import clear
 from services.registry.settings import RegistrySettings
 from tidemill.artifacts import open_store
+from tidemill.audit import put_on_record_everywhere
 from tidemill.contracts import Frozen
 from tidemill.errors import TidemillError
 from tidemill.records import RecordStore
@@ -32,6 +33,8 @@ class RebuildSummary(Frozen):
 async def rebuild(platform: PlatformSettings, address: DatabaseAddress | None = None) -> RebuildSummary:
     """Make the registry's database again from the records in the store; without an address, the one in the settings.
 
+    Puts it on record in every project's audit log.
+
     It happens in one transaction: a registry that runs meanwhile sees the old tables or the new ones.
 
     Raises:
@@ -42,7 +45,12 @@ async def rebuild(platform: PlatformSettings, address: DatabaseAddress | None = 
     database = Database(address or RegistrySettings(platform=platform).database)
     try:
         await database.prepare()
-        summary = await rebuild_into(store.records(), database)
+        records = store.records()
+        summary = await rebuild_into(records, database)
+        await put_on_record_everywhere(
+            records, actor="local", action="rebuild-registry", subject="registry",
+            reason=f"{summary.database} made again from {summary.runs} runs and {summary.decisions} decisions",
+        )  # fmt: skip
     finally:
         await database.close()
     return summary

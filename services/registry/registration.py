@@ -15,7 +15,9 @@ from services.registry.chain import CHAMPION, Chain
 from services.registry.facts import RunFacts, read_facts, stage_event
 from services.registry.gates import Champion, Verdict, judge
 from services.registry.projection import Projection
+from services.registry.revocation import revoked_words
 from services.registry.serving import Serving
+from services.registry.signing import Signer
 from tidemill.artifacts import ArtifactStore
 from tidemill.bus import Bus, RunStatus
 from tidemill.bus.delivery import Delivery
@@ -53,6 +55,7 @@ class Registrar:
         runs: Runs,
         projection: Projection,
         serving: Serving,
+        signer: Signer,
         max_attempts: int,
     ) -> None:
         self._bus = bus
@@ -61,6 +64,7 @@ class Registrar:
         self._runs = runs
         self._projection = projection
         self._serving = serving
+        self._signer = signer
         self._failures = FailurePolicy(
             "register", ModelCompressed.subject, runs, records, max_attempts, Remaker(bus, store, records)
         )
@@ -188,7 +192,10 @@ class Registrar:
                 found.append(known)
                 return None
             number = decided.next_number(chain, event.name)
-            return VersionRegistered(name=event.name, version=number, run_id=event.run_id, event=event)
+            signature = self._signer.sign(event.project, event.name, number, event.model.digest)
+            return VersionRegistered(
+                name=event.name, version=number, run_id=event.run_id, event=event, signature=signature
+            )
 
         record = await self._records.append_decision(event.project, decide)
         if record is not None and isinstance(record.decision, VersionRegistered):
@@ -207,6 +214,10 @@ class Registrar:
                 return None
             if version.version in decided.deleted_versions(chain, event.name):
                 verdicts.append(Verdict(False, f"version {version.version} was deleted before it could be promoted"))
+                return None
+            revoked = decided.revocation(chain, event.name, version.version)
+            if revoked is not None:
+                verdicts.append(Verdict(False, revoked_words(revoked)))
                 return None
             current = decided.target(chain, event.name, CHAMPION)
             champion = Champion(current.version, current.event.evaluation.metrics) if current else None

@@ -168,6 +168,29 @@ class Models:
         await self._session.merge(alias)
         await self._session.flush()
 
+    async def unpoint(self, project: str, name: str, alias: str) -> None:
+        """Let an alias point to nothing."""
+        await self._session.execute(
+            delete(AliasEntry).where(
+                col(AliasEntry.project) == project, col(AliasEntry.name) == name, col(AliasEntry.alias) == alias
+            )
+        )
+        await self._session.flush()
+
+    async def sign(self, project: str, name: str, number: int, key_id: str) -> None:
+        """Note who has signed a version; nothing happens when it was deleted."""
+        version = await self.version(project, name, number)
+        if version is not None:
+            version.signed_by = key_id
+            await self._session.flush()
+
+    async def revoke(self, project: str, name: str, number: int, at: datetime, reason: str) -> None:
+        """Note that a version must not serve; nothing happens when it was deleted."""
+        version = await self.version(project, name, number)
+        if version is not None:
+            version.revoked_at, version.revoked_because = at, reason
+            await self._session.flush()
+
     async def get(self, project: str, name: str) -> ModelEntry | None:
         """A model."""
         return await self._session.get(ModelEntry, (project, name))

@@ -51,13 +51,15 @@ class Serving:
         return decided.alias(await self._records.decisions(project), name, CHAMPION) is not None
 
     async def _desired(self, project: str, name: str) -> Deployment | None:
-        champion = decided.target(await self._records.decisions(project), name, CHAMPION)
-        if champion is None:
+        chain = await self._records.decisions(project)
+        champion = decided.target(chain, name, CHAMPION)
+        if champion is None or decided.revocation(chain, name, champion.version) is not None:
             return None
         run = await self._records.run(project, champion.run_id)
         version = DeployedVersion(
             version=champion.version,
             model=champion.event.model,
+            signature=decided.signature(chain, champion),
             run_id=champion.run_id,
             traceparent=run.traceparent if run else None,
         )

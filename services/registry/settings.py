@@ -22,6 +22,9 @@ class RegistrySettings(RunSettings):
     database_password: SecretStr | None = None
     database_password_file: Path | None = None
     """A file with the password in it, read for every new connection."""
+    signing_key_file: Path | None = None
+    """The private key that versions are signed with (PEM); ``signing/key.pem`` in the data folder when absent. Read
+    whenever a version is registered, so that a rotation needs no restart."""
     reconcile_every: timedelta = timedelta(seconds=5)
     """How often the elected replica looks at the running runs."""
     reconcile_after: timedelta = timedelta(seconds=60)

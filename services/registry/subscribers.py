@@ -106,7 +106,7 @@ class Subscribers:
             where = ".".join(map(str, first["loc"])) or "command"
             raise InvalidInput(f"not a command: {where}: {first['msg']}") from None
         with span(command.command, project=command.project):
-            await self._commands.carry_out(command, _identity(delivery))
+            await self._commands.carry_out(command, _identity(delivery), delivery.stored_at)
 
     async def listen(self) -> None:
         """Answer questions and follow live progress from now on; the client subscribes again when it reconnects."""

@@ -156,6 +156,10 @@ class VersionEntry(SQLModel, table=True):
     registered_at: datetime = Field(sa_type=UtcDateTime)
     event: dict[str, Any] = Field(sa_type=JSON)
     """The ``ModelCompressed`` that it was registered from."""
+    signed_by: str | None = None
+    """Id of the key whose signature counts."""
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_because: str | None = None
 
 
 class AliasEntry(SQLModel, table=True):

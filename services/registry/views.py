@@ -138,6 +138,9 @@ def version_view(
         serving_variant=event.compressed.variant,
         usage=ResourceUsage.total(usage(stage) for stage in stages),
         cost=cost(stages, prices),
+        signed_by=version.signed_by,
+        revoked_at=version.revoked_at,
+        revoked_because=version.revoked_because,
     )
 
 

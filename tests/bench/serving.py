@@ -35,6 +35,8 @@ from tidemill.contracts import ArtifactRef, DeployedVersion, Deployment, Evaluat
 from tidemill.modelpack import Lineage, Metrics, ModelPackage, PackageWriter, Signature, Tensor, Tokenization
 from tidemill.modelpack.runtime import open_session
 from tidemill.platform.nats_server import free_port
+from tidemill.signing import SigningFolder, SigningKey
+from tidemill.signing.statement import version_statement
 from tidemill.tasks.text_classification.serving import TextEncoder, predictions
 from tidemill.testing.nats import running_nats, settings_for
 
@@ -201,7 +203,9 @@ async def bench(arguments: argparse.Namespace) -> dict[str, Any]:
             bus = Bus.from_settings(settings, "bench")
             await bus.connect()
             model = await open_store(settings.store_url, cache=folder / "cache").put(package.directory, kind="model")
-            version = DeployedVersion(version=1, model=model, run_id="run-bench")
+            key = SigningKey.read(SigningFolder.below(folder).key_file)
+            signature = key.sign(version_statement("default", "bench", 1, model.digest))
+            version = DeployedVersion(version=1, model=model, run_id="run-bench", signature=signature)
             await Deployments(bus).put(Deployment(name="bench", task="text-classification", versions=[version]))
             port = free_port()
             environment = os.environ | {

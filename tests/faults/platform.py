@@ -28,7 +28,7 @@ from tidemill.platform import supervisor as supervision
 from tidemill.platform.data_dir import DataDir
 from tidemill.platform.nats_server import free_port
 from tidemill.platform.processes import carrying, dies_with_parent, end_all
-from tidemill.platform.programs import http_status, nats_program
+from tidemill.platform.programs import http_status, nats_program, signing_folder
 from tidemill.platform.supervisor import Child, Program, Supervisor
 from tidemill.settings import PlatformSettings
 from tidemill.testing.proxy import TcpProxy
@@ -108,6 +108,7 @@ class HurtPlatform:
         os.environ["TIDEMILL_ACK_WAIT"] = f"PT{ACK_WAIT:.0f}S"
         if self.scene == "s3":
             await self._start_s3()
+        signing_folder(self.data).make()
         nats = nats_program(self.data, self._nats_port, also={SUITE: EVERYTHING})
         self.settings = PlatformSettings(
             nats_url=f"nats://127.0.0.1:{self._nats_port}", nats_nkey_file=self.data.nkey_file(SUITE),

@@ -27,6 +27,8 @@ from tidemill.contracts import ArtifactRef, DeployedVersion, Deployment, Evaluat
 from tidemill.contracts.queries import Answer, Problem
 from tidemill.modelpack import Lineage, Metrics, PackageWriter, Signature, Tensor, Tokenization
 from tidemill.platform.nats_server import NatsServer, free_port
+from tidemill.signing import SigningFolder, SigningKey
+from tidemill.signing.statement import version_statement
 from tidemill.testing.nats import running_nats, settings_for
 from tidemill.testing.otlp import collector  # noqa: F401
 
@@ -139,7 +141,10 @@ class Platform:
     packages: int = 0
 
     def settings(self, folder: Path | None = None, **changes: Any) -> InferenceSettings:
-        platform = settings_for(self.nats, folder or self.folder, store_url=str(self.folder / "store"))
+        platform = settings_for(
+            self.nats, folder or self.folder, store_url=str(self.folder / "store"),
+            trusted_signers=self.signing.trusted.folder,
+        )  # fmt: skip
         return InferenceSettings(platform=platform, port=free_port(), **changes)
 
     async def package(self, labels: tuple[str, str] = ("positive", "negative"), **options: Any) -> ArtifactRef:
@@ -149,8 +154,18 @@ class Platform:
         )
         return await self.store.put(directory, kind="model")
 
-    async def deploy(self, name: str, *versions: DeployedVersion) -> None:
-        await Deployments(self.bus).put(Deployment(name=name, task="text-classification", versions=list(versions)))
+    @property
+    def signing(self) -> SigningFolder:
+        return SigningFolder.below(self.folder)
+
+    def signed(self, name: str, version: DeployedVersion) -> DeployedVersion:
+        """As the registry deploys it."""
+        statement = version_statement("default", name, version.version, version.model.digest)
+        return version.model_copy(update={"signature": SigningKey.read(self.signing.key_file).sign(statement)})
+
+    async def deploy(self, name: str, *versions: DeployedVersion, signed: bool = True) -> None:
+        deployed = [self.signed(name, one) if signed else one for one in versions]
+        await Deployments(self.bus).put(Deployment(name=name, task="text-classification", versions=deployed))
 
 
 @pytest.fixture(scope="module")

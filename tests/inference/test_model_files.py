@@ -17,6 +17,7 @@ import pytest
 from services.inference.leftovers import PARTIAL, UPLOAD, leftovers, own_prefix
 from services.inference.serving.loading import VersionLoader
 from services.inference.serving.models import ServedModels
+from services.inference.serving.permission import LoadingPermission
 from tidemill.contracts import Deployment
 
 
@@ -24,11 +25,17 @@ def directory(folder: Path, digest: str) -> Path:
     return folder / digest.removeprefix("sha256:")
 
 
+def loader_of(platform: Any, folder: Path) -> VersionLoader:
+    permission = LoadingPermission(platform.signing.trusted, platform.store.records())
+    return VersionLoader(platform.store, folder, permission, parallel=1)
+
+
 async def test_a_sweep_asks_again_when_nobody_can_be_loading(platform: Any, deployed: Any, tmp_path: Path) -> None:
-    loader = VersionLoader(platform.store, tmp_path, parallel=1)
+    loader = loader_of(platform, tmp_path)
     kept, unused = [await platform.package(("a", f"b{i}")) for i in range(2)]
     for model in (kept, unused):
-        await loader.load("m", deployed(1, model))
+        version = platform.signed("m", deployed(1, model))
+        await loader.load(Deployment(name="m", task="text-classification", versions=[version]), version)
     wanted: set[str] = set()
     async with loader._bringing[kept.digest]:  # a load that is in progress
         sweep = asyncio.create_task(loader.sweep(lambda digest: digest not in wanted))
@@ -46,11 +53,12 @@ async def test_a_rollback_during_a_sweep_keeps_the_files(
 ) -> None:
     first, second = [await platform.package(("c", f"d{i}")) for i in range(2)]
     nothing: Any = lambda *_: None  # noqa: E731
-    loader = VersionLoader(platform.store, tmp_path, parallel=1)
+    loader = loader_of(platform, tmp_path)
     models = ServedModels(loader, loaded=nothing, failed=nothing, swapped=nothing)
 
     async def deploy(number: int, model: Any) -> None:
-        models.apply(Deployment(name="m", task="text-classification", versions=[deployed(number, model)]))
+        version = platform.signed("m", deployed(number, model))
+        models.apply(Deployment(name="m", task="text-classification", versions=[version]))
         async with asyncio.timeout(10):
             await models.settled()
 

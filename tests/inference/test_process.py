@@ -88,6 +88,7 @@ async def test_last_known_deployments_serve_while_nats_is_away(
     variables = environment(
         tmp_path, port, TIDEMILL_STORE_URL=str(tmp_path / "empty"), TIDEMILL_NATS_URL=late.config.url,
         TIDEMILL_NATS_USER="u", TIDEMILL_NATS_PASSWORD="p",
+        TIDEMILL_TRUSTED_SIGNERS=str(platform.signing.trusted.folder),
     )  # fmt: skip
     async with process(variables) as gateway:
         await eventually(lambda: status(f"{url}/readyz") == 200, "the gateway to be ready")
@@ -105,7 +106,7 @@ async def test_last_known_deployments_serve_while_nats_is_away(
             client = await nats.connect(late.config.url, user="u", password="p")
             await provision(client)
             await client.close()
-            await deploy(late, tmp_path, "new", deployed(7, model))
+            await deploy(late, tmp_path, "new", platform.signed("new", deployed(7, model)))
             await eventually(lambda: serving_versions(url) == {"kept": [1], "new": [7]}, "the new model")
         gateway.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(gateway.wait(), 15) == 0
@@ -117,19 +118,21 @@ async def test_nats_may_come_back_in_another_moment(
 ) -> None:
     model = await platform.package(("a", "b"))
     async with running_nats(tmp_path) as server:
+        trusted = platform.signing.trusted.folder
+        store = str(platform.folder / "store")
         settings = platform.settings().model_copy(
-            update={"platform": settings_for(server, tmp_path, store_url=str(platform.folder / "store"))}
+            update={"platform": settings_for(server, tmp_path, store_url=store, trusted_signers=trusted)}
         )
         context = serving(settings)
         url = await asyncio.to_thread(context.__enter__)
-        await deploy(server, tmp_path, "again", deployed(1, model))
+        await deploy(server, tmp_path, "again", platform.signed("again", deployed(1, model)))
         await eventually(lambda: serving_versions(url) == {"again": [1]}, "version 1")
         await server.stop()
         assert serving_versions(url) == {"again": [1]}
         answer = await asyncio.to_thread(httpx.post, f"{url}/v1/models/again:predict", json={"instances": ["好"]})
         assert answer.status_code == 200
         await server.start()
-        await deploy(server, tmp_path, "again", deployed(2, model))
+        await deploy(server, tmp_path, "again", platform.signed("again", deployed(2, model)))
         await eventually(lambda: serving_versions(url) == {"again": [2]}, "version 2")
         await asyncio.to_thread(context.__exit__, None, None, None)
 

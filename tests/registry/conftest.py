@@ -28,6 +28,7 @@ from services.registry.projection import Projection
 from services.registry.registration import Registrar
 from services.registry.serving import Serving
 from services.registry.settings import RegistrySettings
+from services.registry.signing import Signer
 from tests.registry.databases import Databases, Kind
 from tidemill.artifacts import ArtifactStore, open_store
 from tidemill.bus import Bus, Deployments, RunStates
@@ -51,6 +52,7 @@ from tidemill.platform.nats_server import NatsServer
 from tidemill.records import RecordStore
 from tidemill.records.schema import RunRecord, StageRecord
 from tidemill.settings import PlatformSettings
+from tidemill.signing import SigningFolder
 from tidemill.stage.runs import Runs
 from tidemill.testing.events import EventLog, event_log
 from tidemill.testing.nats import running_nats, settings_for
@@ -206,13 +208,14 @@ async def parts(bench: Bench) -> AsyncIterator[Parts]:
     await database.prepare()
     runs, projection = Runs(bench.bus, bench.records), Projection(bench.records, database)
     serving = Serving(bench.bus, bench.records)
+    signer = Signer(SigningFolder.below(bench.platform.data_dir))
     registrar = Registrar(
         bus=bench.bus, records=bench.records, store=bench.store, runs=runs, projection=projection, serving=serving,
-        max_attempts=2,
+        signer=signer, max_attempts=2,
     )  # fmt: skip
     commands = Commands(
         bus=bench.bus, records=bench.records, runs=runs, registrar=registrar, projection=projection, serving=serving,
-        dead_letters=DeadLetters(bench.bus, bench.records),
+        dead_letters=DeadLetters(bench.bus, bench.records), signer=signer,
     )  # fmt: skip
     yield Parts(commands, registrar, projection, database)
     await database.close()

@@ -9,26 +9,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
+from typing import Any
 
 from tidemill.artifacts.objects import Objects
+from tidemill.records.audit import AUDIT
+from tidemill.records.decisions import DECISIONS
+from tidemill.records.hash_chain import ChainKind
+from tidemill.records.keys import number_of
+
+CHAINS: dict[str, ChainKind[Any]] = {"decisions": DECISIONS, "audit": AUDIT}
+"""The hash chains of a project by their folders."""
+
+_MOST_OVERTAKEN = 1000
+"""Links that can have been written during a listing; where more are missing, a chain is broken, and said to be."""
 
 
 async def consistent_cut(source: Objects) -> dict[str, int]:
     """Keys and sizes of the records that belong together."""
     first = {found.key: found.size async for found in source.entries("records")}
     second = {found.key: found.size async for found in source.entries("records")}
-    return first | {key: size for key, size in second.items() if not _tells_an_end(key)}
+    cut = first | {key: size for key, size in second.items() if not _tells_an_end(key)}
+    return cut | dict.fromkeys(_overtaken(cut), 0)
 
 
 def chains(keys: Iterable[str]) -> list[list[str]]:
-    """The decisions among ``keys``: a list for every project, in the order in which they were made."""
-    decisions = sorted(key for key in keys if is_decision(key))
-    return [list(links) for _, links in groupby(decisions, key=project_of)]
+    """The links of hash chains among ``keys``: a list for every chain, in the order in which they were made."""
+    linked = sorted(key for key in keys if is_link(key))
+    return [list(links) for _, links in groupby(linked, key=_folder)]
 
 
-def is_decision(key: str) -> bool:
-    """Whether a record is a link of a project's chain of decisions."""
-    return key.split("/")[2:3] == ["decisions"]
+def is_link(key: str) -> bool:
+    """Whether a record is a link of a hash chain: a decision or an audit entry."""
+    return chain_of(key) in CHAINS and key.rpartition("/")[2].removesuffix(".json").isdecimal()
+
+
+def chain_of(key: str) -> str:
+    """The folder of a project that a record is in."""
+    return "".join(key.split("/")[2:3])
+
+
+def _overtaken(cut: Iterable[str]) -> list[str]:
+    """Links that a listing has missed, since it had passed by when they were written, though it has later ones."""
+    missed = []
+    for links in chains(cut):
+        there = {number_of(key) for key in links}
+        if max(there) - len(there) > _MOST_OVERTAKEN:
+            continue
+        folder = _folder(links[0])
+        missed += [f"{folder}/{number:012d}.json" for number in range(1, max(there)) if number not in there]
+    return missed
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def project_of(key: str) -> str:

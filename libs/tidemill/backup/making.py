@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,22 +19,31 @@ from tidemill.backup.schema import (
     Damage,
     list_key,
     messages_key,
+    signer_key,
     started_key,
     summary_key,
 )
 from tidemill.errors import CorruptArtifact, InvalidInput, NotFound
 from tidemill.progress import Progress
 from tidemill.records.documents import from_json, to_json
+from tidemill.signing import PublicKey
 
 
 async def back_up(
-    source: Objects, target: Objects, *, messages: Path | None, counted: dict[str, int] | None, progress: Progress
+    source: Objects,
+    target: Objects,
+    *,
+    messages: Path | None,
+    counted: dict[str, int] | None,
+    progress: Progress,
+    signers: Sequence[PublicKey] = (),
 ) -> BackupRecord:
     """Copy everything durable from ``source`` to ``target``, which may hold former backups of the same platform.
 
     Args:
         messages: a file of the messages that only the streams hold, ``counted`` by stream; None when they could not
             be read.
+        signers: the public keys whose signatures of models the platform trusts.
 
     Raises:
         InvalidInput: ``target`` is part of ``source``, or holds something that is no backup.
@@ -55,7 +64,9 @@ async def back_up(
     if messages is not None:
         await target.write(messages_key(backup_id), _blocks(messages))
     damages = await judged(target, records.digests, artifacts.damages)
-    damages += records.damages + await broken_chains(target, records.digests)
+    damages += records.damages + await broken_chains(target, records.digests, known)
+    for signer in signers:
+        await target.create(signer_key(backup_id, signer.id), signer.pem)
     listed = written_list(records.digests)
     await target.write(list_key(backup_id), iter([listed]))
     summary = BackupRecord(
@@ -73,6 +84,7 @@ async def back_up(
         copied_bytes=records.written_bytes + artifacts.written_bytes,
         messages=counted if messages is not None else None,
         records_digest=hashlib.sha256(listed).hexdigest(),
+        signers=[signer.id for signer in signers],
         damages=damages,
     )
     await target.create(summary_key(backup_id), to_json(summary))

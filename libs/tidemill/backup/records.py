@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tidemill.artifacts.objects import Objects
 from tidemill.artifacts.parallel import in_parallel
-from tidemill.backup.cut import chains, is_decision, project_of
+from tidemill.backup.cut import CHAINS, chain_of, chains, is_link, project_of
 from tidemill.backup.schema import Damage
 from tidemill.errors import CorruptArtifact, NotFound
 from tidemill.progress import Progress
-from tidemill.records import RecordStore
+from tidemill.records.hash_chain import HashChain
 
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 
@@ -63,7 +63,7 @@ class RecordCopy:
             self._seen += 1
             self._progress("records", self._seen, len(cut))
 
-        await in_parallel(one, [key for key in cut if not is_decision(key)], limit=16)
+        await in_parallel(one, [key for key in cut if not is_link(key)], limit=16)
         for links in chains(cut):  # in their order, so that a copy that is cut short ends in a whole chain
             for key in links:
                 await one(key)
@@ -96,13 +96,15 @@ class RecordCopy:
         self._copied.damages.append(Damage(key=key, problem=problem))
 
 
-async def broken_chains(objects: Objects, keys: Iterable[str]) -> list[Damage]:
-    """The chains of decisions that are not whole in ``objects``."""
+async def broken_chains(objects: Objects, keys: Iterable[str], known: Container[str] = ()) -> list[Damage]:
+    """The hash chains that are not whole in ``objects``, as far as their links are not ``known`` to be good."""
     damages = []
-    records = RecordStore(objects)
     for links in chains(keys):
+        good = next((count for count, key in enumerate(links) if key not in known), len(links))
+        chain = HashChain(objects, project_of(links[0]), CHAINS[chain_of(links[0])])
         try:
-            await records.decisions(project_of(links[0]))
+            async for _ in chain.links(behind=good):
+                pass
         except CorruptArtifact as error:
             damages.append(Damage(key=links[0].rpartition("/")[0], problem=str(error)))
     return damages

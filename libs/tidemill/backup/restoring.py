@@ -9,15 +9,19 @@ from tidemill.backup.artifacts import ArtifactCopy
 from tidemill.backup.cut import project_of, runs_among
 from tidemill.backup.making import is_empty, judged, latest, record_list
 from tidemill.backup.records import RecordCopy, broken_chains
-from tidemill.backup.schema import RestoreSummary, messages_key
-from tidemill.errors import InvalidInput
+from tidemill.backup.schema import BackupRecord, RestoreSummary, messages_key, signer_key
+from tidemill.errors import CorruptArtifact, InvalidInput
 from tidemill.progress import Progress
+from tidemill.signing import PublicKey, TrustedSigners
 
 
-async def restore(backup: Objects, store: Objects, *, messages: Path, progress: Progress) -> RestoreSummary:
+async def restore(
+    backup: Objects, store: Objects, *, messages: Path, progress: Progress, signers: TrustedSigners | None = None
+) -> RestoreSummary:
     """Copy the newest complete backup to ``store``, which must be empty; messages that wait go to a file.
 
-    What is damaged is left out and named in the summary; the rest is restored.
+    What is damaged is left out and named in the summary; the rest is restored. ``signers`` trusts those whom the
+    platform trusted that was backed up, so that its models serve: whoever restores a backup trusts what is in it.
 
     Raises:
         InvalidInput: there is no backup, or ``store`` is not empty.
@@ -52,6 +56,7 @@ async def restore(backup: Objects, store: Objects, *, messages: Path, progress: 
         artifacts=artifacts.artifacts,
         bytes=artifacts.written_bytes + records.written_bytes,
         messages=await _messages(backup, found.id, messages) if found.messages else 0,
+        signers=await _trust(backup, found, signers) if signers is not None else [],
         damages=damages,
     )
 
@@ -64,3 +69,13 @@ async def _messages(backup: Objects, backup_id: str, to: Path) -> int:
             file.write(block)
             lines, start = lines + block.count(b"\n"), start + len(block)
     return lines
+
+
+async def _trust(backup: Objects, made: BackupRecord, signers: TrustedSigners) -> list[str]:
+    for key_id in made.signers:
+        key = signer_key(made.id, key_id)
+        signer = PublicKey.from_pem(await backup.read(key), f"{key} in {backup.url}")
+        if signer.id != key_id:
+            raise CorruptArtifact(f"{key} in {backup.url} holds another key, {signer.id}; nobody is trusted by it")
+        signers.add(signer)
+    return made.signers

@@ -3,6 +3,7 @@
 records/…, artifacts/…                  as in the platform's store
 backups/<id>/started.json               this folder or bucket is for backups
 backups/<id>/messages.jsonl             what was in the streams and nowhere else
+backups/<id>/signers/<key id>.pem       public keys whose signatures of models the platform trusts
 backups/<id>/records.sha256             the records that belong to it, as ``sha256sum`` writes it
 backups/backup-<id>.json                BackupRecord, written last: the backup is complete
 """
@@ -48,6 +49,8 @@ class BackupRecord(Frozen):
     """Messages that only the streams held, by stream; None when NATS could not be reached."""
     records_digest: str
     """sha256 of ``records.sha256``."""
+    signers: list[str] = Field(default_factory=list)
+    """Ids of the public keys whose signatures of models the platform trusts."""
     damages: list[Damage] = Field(default_factory=list)
 
 
@@ -63,6 +66,8 @@ class RestoreSummary(Frozen):
     artifacts: int
     bytes: int
     messages: int
+    signers: list[str] = Field(default_factory=list)
+    """Ids of the public keys whose signatures of models are trusted from now on."""
     damages: list[Damage] = Field(default_factory=list)
 
 
@@ -84,3 +89,8 @@ def messages_key(backup_id: str) -> str:
 def started_key(backup_id: str) -> str:
     """What is written before anything else."""
     return f"{FOLDER}/{backup_id}/started.json"
+
+
+def signer_key(backup_id: str, key_id: str) -> str:
+    """Where a trusted public key is."""
+    return f"{FOLDER}/{backup_id}/signers/{key_id}.pem"

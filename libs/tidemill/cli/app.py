@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tidemill.cli import (
+    audit,
     backup,
     certs,
     dataset_versions,  # noqa: F401 - adds its commands to those of datasets
@@ -25,6 +26,7 @@ from tidemill.cli import (
     registry,
     runs,
     samples,
+    signing,
     store,
     tracing,
 )
@@ -79,4 +81,6 @@ app.add_typer(nats.commands, name="nats", rich_help_panel="Looking closer")
 app.command("certs", rich_help_panel="Looking closer")(certs.certs)
 app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")
+app.add_typer(audit.commands, name="audit", rich_help_panel="Looking closer")
+app.add_typer(signing.commands, name="signing", rich_help_panel="Looking closer")
 app.add_typer(deploy.commands, name="deploy", rich_help_panel="Deploying")

@@ -33,7 +33,7 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
     from tidemill.backup import back_up
     from tidemill.backup.messages import keep_messages
     from tidemill.platform.data_dir import DataDir
-    from tidemill.platform.programs import current_store_url
+    from tidemill.platform.programs import current_store_url, signing_folder
     from tidemill.records import RecordStore
 
     data = DataDir.find(data_dir)
@@ -48,8 +48,9 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
                 if client is not None:
                     counted = await keep_messages(client, RecordStore(source), messages)
             return await back_up(
-                source, target, messages=messages if counted is not None else None, counted=counted, progress=progress
-            )
+                source, target, messages=messages if counted is not None else None, counted=counted,
+                progress=progress, signers=list(signing_folder(data).trusted.keys().values()),
+            )  # fmt: skip
 
     with progress_bar(console) as progress:
         made = asyncio.run(do(progress))
@@ -63,10 +64,12 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
 def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Make a platform of a backup, in an empty folder (or an empty bucket that TIDEMILL_STORE_URL names)."""
     from tidemill.artifacts.objects import open_objects
+    from tidemill.audit import put_on_record_everywhere
     from tidemill.backup import restore as restore_platform
     from tidemill.errors import InvalidInput
     from tidemill.platform.data_dir import DataDir
-    from tidemill.platform.programs import store_url
+    from tidemill.platform.programs import signing_folder, store_url
+    from tidemill.records import RecordStore
 
     data = DataDir.find(data_dir)
     if data.record_file.exists() or (data.root / "registry.db").exists() or data.kept_messages.exists():
@@ -79,7 +82,15 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
 
     async def do(progress: Progress) -> RestoreSummary:
         store = open_objects(store_url(data))
-        return await restore_platform(open_objects(from_), store, messages=data.kept_messages, progress=progress)
+        made = await restore_platform(
+            open_objects(from_), store, messages=data.kept_messages, progress=progress,
+            signers=signing_folder(data).trusted,
+        )  # fmt: skip
+        await put_on_record_everywhere(
+            RecordStore(store), actor="local", action="restore-backup", subject=f"backup:{made.backup}",
+            reason=f"restored to {made.store}; trusts the signers {', '.join(made.signers) or 'nobody'}",
+        )  # fmt: skip
+        return made
 
     data.create()
     with progress_bar(console) as progress:
@@ -147,6 +158,8 @@ def _show_restored(console: Console, restored: RestoreSummary, data: DataDir) ->
     )
     if restored.messages:
         console.print(f"{restored.messages} messages are published again at the next start")
+    if restored.signers:
+        console.print(f"models signed by {', '.join(restored.signers)} are trusted, as they were")
     console.print(f"next: tidemill up{data.option}")
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tidemill.garbage import Report
+    from tidemill.progress import Progress
 
 
 def gc(
@@ -37,15 +38,27 @@ def gc(
     Safe beside a platform at work, except with --grace 0.
     """
     from tidemill.artifacts.objects import open_objects
+    from tidemill.audit import put_on_record_everywhere
     from tidemill.garbage import Collector, Policy
     from tidemill.platform.data_dir import DataDir
     from tidemill.platform.programs import current_store_url
+    from tidemill.records import RecordStore
 
     forget = _time(forget_older_than, "--forget-older-than") if forget_older_than is not None else None
     policy = Policy(grace=_time(grace, "--grace"), forget_older_than=forget)
     url = current_store_url(DataDir.find(data_dir))
+    objects = open_objects(url)
+
+    async def do(progress: Progress) -> Report:
+        made = await Collector(objects, policy, progress=progress).collect(dry_run=dry_run)
+        if made.deleted_something:
+            await put_on_record_everywhere(
+                RecordStore(objects), actor="local", action="collect-garbage", subject="store", reason=made.sentence
+            )
+        return made
+
     with progress_bar(screen(as_json)) as progress:
-        report = asyncio.run(Collector(open_objects(url), policy, progress=progress).collect(dry_run=dry_run))
+        report = asyncio.run(do(progress))
     if as_json:
         print_document({"store_url": url} | report.model_dump(mode="json"))
         return

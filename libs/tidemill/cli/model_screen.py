@@ -19,6 +19,8 @@ def version_table(model: ModelView) -> Table:
     for one in model.versions:
         serving = next((variant for variant in one.variants if variant.variant == one.serving_variant), None)
         aliases = f" [green]{escape(', '.join(one.aliases))}[/green]" if one.aliases else ""
+        if one.revoked_at is not None:
+            aliases = f" [red]revoked: {escape(one.revoked_because or '')}[/red]"
         table.add_row(
             f"{one.version}{aliases}",
             share(one.metrics["accuracy"]) if "accuracy" in one.metrics else "",
@@ -48,6 +50,7 @@ def lineage(version: VersionView) -> Table:
             gone = version.dataset_deleted and ref.kind in ("source", "dataset")
             state = "[yellow]deleted[/yellow]" if gone else f"[dim]{size(ref.size_bytes)}[/dim]"
             table.add_row(label, f"{ref.digest[:_SHORT_DIGEST]}…  {state}")
+    table.add_row("signed by", version.signed_by or "[red]nobody: no gateway loads it[/red] (tidemill registry trust)")
     used = version.usage
     cost = f"{version.cost}: " if version.cost is not None else ""
     table.add_row("cost", f"{cost}{duration(used.cpu_seconds)} of processor time, peak {size(used.peak_memory_bytes)}")

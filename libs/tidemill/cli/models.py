@@ -19,7 +19,7 @@ from tidemill.cli.screen import (
     screen,
 )
 
-commands = typer.Typer(help="The models: list, show, promote, delete.", no_args_is_help=True)
+commands = typer.Typer(help="The models: list, show, promote, revoke, delete.", no_args_is_help=True)
 
 ModelArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name; see `tidemill models list`.")]
 
@@ -108,6 +108,43 @@ def promote(
         screen().print(f"{escape(alias)} of {escape(name)} is version {version} now")
     else:
         screen().print(f"the command is on its way; see `tidemill models show {escape(name)}`")
+
+
+@commands.command()
+def revoke(
+    name: ModelArgument,
+    version: Annotated[int, typer.Argument(help="The version that must not serve any more.", min=1)],
+    reason: Annotated[str, typer.Option(help="Why; it is shown to whoever asks for the version.")],
+    yes: YesOption = False,
+    data_dir: DataDirOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a version out of service for good; its aliases fall back to the last good version, or to none."""
+    from rich.markup import escape
+
+    from tidemill.client import connect
+
+    with connect(url, data_dir) as platform:
+        before = platform.model(name).aliases
+        agreed(f"Revoke version {version} of model {name} for good?", yes=yes)
+        platform.revoke(name, version, reason)
+
+        def revoked() -> bool:
+            return any(one.version == version and one.revoked_at for one in platform.model(name).versions)
+
+        done = eventually(revoked)
+        aliases = platform.model(name).aliases
+    if as_json:
+        print_document({"model": name, "version": version, "aliases": aliases, "done": done})
+        return
+    if not done:
+        screen().print(f"the command is on its way; see `tidemill models show {escape(name)}`")
+        return
+    screen().print(f"version {version} of {escape(name)} is revoked and out of service")
+    for alias in sorted(alias for alias, pointed in before.items() if pointed == version):
+        now = f"is version {aliases[alias]} again" if alias in aliases else "points to nothing: no good version is left"
+        screen().print(f"{escape(alias)} {now}")
 
 
 @commands.command()

@@ -27,6 +27,7 @@ from tidemill.client.uploads import files_to_upload
 from tidemill.contracts import RunState
 from tidemill.contracts.queries import (
     ArtifactFiles,
+    AuditEntryView,
     DatasetRow,
     DatasetVersionView,
     DeadLetterView,
@@ -168,6 +169,25 @@ class Platform:
         """
         self._gateway.post(f"/v1/models/{_segment(name)}:promote", {"version": version, "alias": alias})
 
+    def revoke(self, name: str, version: int, reason: str) -> None:
+        """Take a version out of service for good; its aliases fall back to the last good version, or to none.
+
+        A durable command: it takes a moment.
+
+        Raises:
+            NotFound: there is no such model or version.
+            InvalidInput: it was revoked already.
+        """
+        self._gateway.post(f"/v1/models/{_segment(name)}/versions/{version}:revoke", {"reason": reason})
+
+    def sign_versions(self, name: str | None = None, version: int | None = None) -> None:
+        """Have the registry sign versions on record that no trusted signer has signed. A durable command.
+
+        Do so only when you know that what is on record is what was registered.
+        """
+        asked = {"name": name, "version": version}
+        self._gateway.post("/v1/models:sign", {key: value for key, value in asked.items() if value is not None})
+
     def delete_model(self, name: str, version: int | None = None) -> None:
         """Delete a model, or one version that is not its champion. A durable command: it takes a moment.
 
@@ -252,6 +272,11 @@ class Platform:
             NotFound: there is no such dead letter.
         """
         self._gateway.post(f"/v1/dead-letters/{_segment(letter_id)}:replay")
+
+    def audit(self, *, limit: int = 50, before: int | None = None) -> list[AuditEntryView]:
+        """The latest control actions on record, or the latest with a sequence below ``before``; newest first."""
+        params = {"limit": limit} | ({"before": before} if before is not None else {})
+        return [AuditEntryView.model_validate(one) for one in self._gateway.get("/v1/audit", params=params)]
 
     def status(self) -> Any:
         """What the gateway says about itself, the registry and the models that it serves."""

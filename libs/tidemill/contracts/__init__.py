@@ -8,8 +8,10 @@ from tidemill.contracts.commands import (
     PromoteVersion,
     ReplayDeadLetter,
     RetryRun,
+    RevokeVersion,
+    SignVersions,
 )
-from tidemill.contracts.deployments import DeployedVersion, Deployment
+from tidemill.contracts.deployments import DeployedVersion, Deployment, PackageSignature
 from tidemill.contracts.economics import Budget, Cost, Economics, Prices, cost_of
 from tidemill.contracts.evaluation import ClassMetrics, EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import (
@@ -86,6 +88,7 @@ __all__ = [
     "ModelRegistered",
     "ModelTrained",
     "Name",
+    "PackageSignature",
     "Prices",
     "PromoteVersion",
     "Recipe",
@@ -94,11 +97,13 @@ __all__ = [
     "ResourceClass",
     "ResourceUsage",
     "RetryRun",
+    "RevokeVersion",
     "RunFailed",
     "RunFinished",
     "RunId",
     "RunProgressed",
     "RunState",
+    "SignVersions",
     "StageEvent",
     "StageName",
     "VariantFigures",

@@ -1,4 +1,7 @@
-"""Commands: what a person wants done to a run or a model. Durable, in the ``JOBS`` stream, taken by the registry."""
+"""Commands: what a person wants done to a run or a model. Durable, in the ``JOBS`` stream, taken by the registry.
+
+``actor`` says who wants it, for the audit log: ``key:<id>``, ``oidc:<subject>``, ``operator`` or ``local``.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ class CancelRun(Frozen):
 
     command: Literal["cancel-run"] = "cancel-run"
     project: Name = "default"
+    actor: str = "local"
     run_id: RunId
     reason: str = "cancelled by the user"
 
@@ -24,6 +28,7 @@ class RetryRun(Frozen):
 
     command: Literal["retry-run"] = "retry-run"
     project: Name = "default"
+    actor: str = "local"
     run_id: RunId
     budget: Budget | None = None
     """Limits from now on, where they differ from those that the run had."""
@@ -34,9 +39,35 @@ class PromoteVersion(Frozen):
 
     command: Literal["promote-version"] = "promote-version"
     project: Name = "default"
+    actor: str = "local"
     name: Name
     version: int = Field(ge=1)
     alias: Name = "champion"
+
+
+class RevokeVersion(Frozen):
+    """Take a version out of service for good; its aliases fall back to the last good version, or to none."""
+
+    command: Literal["revoke-version"] = "revoke-version"
+    project: Name = "default"
+    actor: str = "local"
+    name: Name
+    version: int = Field(ge=1)
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+class SignVersions(Frozen):
+    """Sign the versions on record that no trusted signer has signed: one version, all of a model, or all there are.
+
+    Whoever asks for it says that what is on record is what was registered; nothing else can tell.
+    """
+
+    command: Literal["sign-versions"] = "sign-versions"
+    project: Name = "default"
+    actor: str = "local"
+    name: Name | None = None
+    version: int | None = Field(default=None, ge=1)
+    """Of the model ``name``."""
 
 
 class DeleteModel(Frozen):
@@ -44,6 +75,7 @@ class DeleteModel(Frozen):
 
     command: Literal["delete-model"] = "delete-model"
     project: Name = "default"
+    actor: str = "local"
     name: Name
     version: int | None = Field(default=None, ge=1)
 
@@ -53,6 +85,7 @@ class DeleteDataset(Frozen):
 
     command: Literal["delete-dataset"] = "delete-dataset"
     project: Name = "default"
+    actor: str = "local"
     name: Name
 
 
@@ -61,11 +94,19 @@ class ReplayDeadLetter(Frozen):
 
     command: Literal["replay-dead-letter"] = "replay-dead-letter"
     project: Name = "default"
+    actor: str = "local"
     letter: LetterId
     """The dead letter's id."""
 
 
 Command = Annotated[
-    CancelRun | RetryRun | PromoteVersion | DeleteModel | DeleteDataset | ReplayDeadLetter,
+    CancelRun
+    | RetryRun
+    | PromoteVersion
+    | RevokeVersion
+    | SignVersions
+    | DeleteModel
+    | DeleteDataset
+    | ReplayDeadLetter,
     Field(discriminator="command"),
 ]

@@ -117,6 +117,10 @@ class VersionView(Frozen):
     usage: ResourceUsage = ResourceUsage()
     cost: Cost | None = None
     """Of the run that registered it, at the prices of the registry now."""
+    signed_by: str | None = None
+    """Id of the key that signed it; None of one that nobody signed, which no gateway loads."""
+    revoked_at: datetime | None = None
+    revoked_because: str | None = None
 
 
 class ModelView(Frozen):
@@ -205,6 +209,22 @@ class DeadLetterView(Frozen):
     at: datetime
     data: str
     """The message's bytes as text, cut to 4,000 characters."""
+
+
+class AuditEntryView(Frozen):
+    """A control action on record."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    """``key:<id>``, ``oidc:<subject>``, ``operator``, ``local``, ``nats`` or ``service:<name>``."""
+    action: str
+    subject: str
+    outcome: Literal["done", "refused"]
+    reason: str = ""
+    trace_id: str | None = None
+    digest: str
+    """Of this entry and, through it, of all before: whoever keeps it can prove later that nothing was cut off."""
 
 
 class Question(Frozen):

@@ -61,6 +61,17 @@ class Report(Frozen):
     damaged: list[str] = Field(default_factory=list)
     """Manifests that cannot be read; they and the shards that they seem to name are left alone."""
 
+    @property
+    def deleted_something(self) -> bool:
+        """Whether the collection changed what the store holds."""
+        return not self.dry_run and self.total("freed").number > 0
+
+    @property
+    def sentence(self) -> str:
+        """What was deleted, for the audit log."""
+        freed = self.total("freed")
+        return f"{freed.number} artifacts and objects of {freed.bytes} bytes deleted"
+
     def total(self, fate: Fate) -> Amount:
         """Over all kinds."""
         return sum((getattr(line, fate) for line in self.lines), Amount())

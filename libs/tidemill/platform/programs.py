@@ -19,6 +19,7 @@ from tidemill.platform.nats_client import connected_once, login_of
 from tidemill.platform.nats_server import NatsServerConfig, free_port, nats_server_binary
 from tidemill.platform.supervisor import Program
 from tidemill.settings import PlatformSettings, ServiceSettings, StreamSettings
+from tidemill.signing import SigningFolder
 
 if TYPE_CHECKING:
     from tidemill.bus.permissions import Permissions
@@ -109,6 +110,18 @@ def store_url(data: DataDir) -> str:
     return given if "://" in given else str(Path(given).expanduser().absolute())
 
 
+def signing_folder(data: DataDir) -> SigningFolder:
+    """The key that a platform started now signs models with, and those whose signatures it trusts.
+
+    ``TIDEMILL_REGISTRY_SIGNING_KEY_FILE`` and ``TIDEMILL_TRUSTED_SIGNERS``, else in the data folder.
+    """
+    key_file, trusted = (
+        Path(given).expanduser().absolute() if (given := os.environ.get(name)) else None
+        for name in ("TIDEMILL_REGISTRY_SIGNING_KEY_FILE", "TIDEMILL_TRUSTED_SIGNERS")
+    )
+    return SigningFolder.below(data.root, key_file=key_file, trusted_signers=trusted)
+
+
 def nats_program(data: DataDir, port: int, *, also: Mapping[str, Permissions] | None = None) -> Program:
     """NATS with JetStream on disk; whenever it is up, the streams are provisioned before anybody is told.
 
@@ -153,10 +166,12 @@ def nats_program(data: DataDir, port: int, *, also: Mapping[str, Permissions] | 
 
 def service_programs(data: DataDir, options: PlatformOptions, *, nats_url: str, port: int) -> list[Program]:
     """The six services, each as many times as asked for."""
+    signing = signing_folder(data)
     shared = {
         "TIDEMILL_NATS_URL": nats_url,
         "TIDEMILL_STORE_URL": store_url(data),
         "TIDEMILL_DATA_DIR": str(data.root),
+        "TIDEMILL_TRUSTED_SIGNERS": str(signing.trusted.folder),
         "PYTHONUNBUFFERED": "1",
     }
     programs = []
@@ -174,6 +189,7 @@ def service_programs(data: DataDir, options: PlatformOptions, *, nats_url: str, 
                 ready = _ready_endpoint(options.host, port)
                 healthy = gateway_health(reachable(options.host), port)
             elif service == "registry":
+                environment |= {"TIDEMILL_REGISTRY_SIGNING_KEY_FILE": str(signing.key_file)}
                 ready = _answering_registry(ready, nats_url, data)
             programs.append(
                 Program(

@@ -25,6 +25,7 @@ from tidemill.platform.programs import (
     nats_program,
     reachable,
     service_programs,
+    signing_folder,
     store_url,
 )
 from tidemill.platform.supervisor import Program, StartFailed, Supervisor
@@ -58,6 +59,10 @@ def run_platform(
         before = data.record()
         if before is not None:
             end_left_over(before)
+        signing = signing_folder(data)
+        key = signing.make()
+        if key is not None:
+            said(f"models are signed with key {key.public.id} from now on ({signing.key_file})")
         asyncio.run(_Run(data, options, before, said, ready, programs_for or platform_programs).run())
 
 

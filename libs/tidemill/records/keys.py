@@ -98,9 +98,9 @@ def decisions_folder(project: str) -> str:
     return f"{project_folder(project)}/decisions"
 
 
-def decision_key(project: str, sequence: int) -> str:
-    """One decision."""
-    return f"{decisions_folder(project)}/{sequence:012d}.json"
+def audit_folder(project: str) -> str:
+    """A project's audit log."""
+    return f"{project_folder(project)}/audit"
 
 
 def letters_folder(project: str) -> str:

@@ -13,6 +13,7 @@ from tidemill.artifacts.parallel import in_parallel
 from tidemill.contracts import STAGES, StageName
 from tidemill.errors import CorruptArtifact
 from tidemill.records import keys
+from tidemill.records.audit import Audit
 from tidemill.records.decisions import Decide, DecisionChain
 from tidemill.records.documents import Documents
 from tidemill.records.letters import Letters
@@ -44,6 +45,7 @@ class RecordStore:
         self._objects = objects
         self._chains: dict[str, DecisionChain] = {}
         self.letters = Letters(objects)
+        self.audit = Audit(objects)
 
     async def projects(self) -> list[str]:
         """Names of all projects that have records, sorted."""

@@ -14,6 +14,7 @@
     records/<project>/dead-letters/listed/<time>-<id>.json    ListedLetter: the same by time
     records/<project>/dead-letters/replayed/<id>.json         ReplayRecord: it was published again
     records/<project>/decisions/<sequence>.json               DecisionRecord: hash-chained, source of the registry
+    records/<project>/audit/<sequence>.json                   AuditRecord: hash-chained, who did what
 
 Numbers in keys are zero-padded so that the store lists them in order.
 """
@@ -35,6 +36,7 @@ from tidemill.contracts import (
     LetterId,
     ModelCompressed,
     Name,
+    PackageSignature,
     ResourceUsage,
     RunId,
     RunState,
@@ -48,6 +50,8 @@ class RunRecord(Frozen):
     event: DatasetPublished
     created_at: datetime
     traceparent: str | None = None
+    actor: str = "local"
+    """Who published it; see ``AuditEntry``."""
 
 
 class StageRecord(Frozen):
@@ -228,6 +232,32 @@ class VersionRegistered(Frozen):
     version: int = Field(ge=1)
     run_id: RunId
     event: ModelCompressed
+    signature: PackageSignature | None = None
+    """None of a version that was registered before packages were signed."""
+
+
+class VersionSigned(Frozen):
+    """A version on record has this signature from now on: somebody trusts what is on record under a new key."""
+
+    kind: Literal["version-signed"] = "version-signed"
+    name: Name
+    version: int = Field(ge=1)
+    signature: PackageSignature
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
+
+
+class VersionRevoked(Frozen):
+    """A version must not serve any more. It stays on record, with its package, as evidence."""
+
+    kind: Literal["version-revoked"] = "version-revoked"
+    name: Name
+    version: int = Field(ge=1)
+    reason: str
+    aliases: dict[Name, int | None] = Field(default_factory=dict)
+    """Where the aliases point now that pointed to it: the last version before that is good, or none."""
+    command: str = ""
+    """Identity of the command, which may be delivered twice."""
 
 
 class AliasMoved(Frozen):
@@ -265,15 +295,47 @@ class DatasetDeleted(Frozen):
     reason: str = "deleted by a person"
 
 
-Decision = Annotated[VersionRegistered | AliasMoved | ModelDeleted | DatasetDeleted, Field(discriminator="kind")]
+Decision = Annotated[
+    VersionRegistered | VersionSigned | VersionRevoked | AliasMoved | ModelDeleted | DatasetDeleted,
+    Field(discriminator="kind"),
+]
 
 
-class DecisionRecord(Frozen):
-    """One link of a project's chain of decisions: ``digest`` covers ``previous``, ``decision`` and ``at``."""
+class Link(Frozen):
+    """One link of a hash chain: ``digest`` covers ``previous``, ``at`` and what the link says."""
 
     sequence: int = Field(ge=1)
     previous: str
-    """Digest of the record before; 64 zeros for the first."""
-    decision: Decision
+    """Digest of the link before; 64 zeros for the first."""
     at: datetime
     digest: str
+
+
+class DecisionRecord(Link):
+    """One link of a project's chain of decisions."""
+
+    decision: Decision
+
+
+class AuditEntry(Frozen):
+    """A control action: who did what to which, and how it went."""
+
+    actor: str
+    """``key:<id>``, ``oidc:<subject>``, ``operator`` (the gateway's own key), ``local`` (this machine),
+    ``nats`` (a plain client of the bus) or ``service:<name>`` (the platform itself)."""
+    action: str
+    """What was asked for, in the imperative: ``promote-version``."""
+    subject: str
+    """What it was done to: ``run:<id>``, ``model:<name>:<version>``; never a person's data."""
+    outcome: Literal["done", "refused"]
+    reason: str = ""
+    """Why it was refused, or why it was done where somebody said so."""
+    command: str | None = None
+    """Identity of the command, which may be delivered several times."""
+    trace_id: str | None = None
+
+
+class AuditRecord(Link):
+    """One link of a project's audit log."""
+
+    entry: AuditEntry

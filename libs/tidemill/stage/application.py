@@ -24,7 +24,7 @@ from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.bus.subjects import events_durable
 from tidemill.contracts import ArtifactLost, ResourceClass
-from tidemill.errors import InvalidInput, TransientError
+from tidemill.errors import InvalidInput, TidemillError, TransientError
 from tidemill.jobs import JobRunner
 from tidemill.records import RecordStore
 from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings, read_settings
@@ -192,8 +192,16 @@ def main(create_app: Callable[[SettingsT], FastStream], kind: type[SettingsT]) -
 
 
 def run(create_app: Callable[[SettingsT], FastStream], settings: SettingsT) -> None:
-    """Run a service with these settings until SIGTERM or SIGINT."""
+    """Run a service with these settings until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: with status 2, after a sentence on stderr: it cannot be joined with these settings.
+    """
     logging.basicConfig(level=settings.platform.log_level)
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except TidemillError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     asyncio.run(app.run(sleep_time=0.05))

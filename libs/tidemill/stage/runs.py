@@ -10,6 +10,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
+from tidemill.audit import put_on_record
 from tidemill.bus import Bus, RunStates, RunStatus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
@@ -20,6 +21,9 @@ from tidemill.records.schema import OutcomeRecord, RunRecord
 from tidemill.telemetry import current_traceparent
 
 log = logging.getLogger(__name__)
+
+BUS = "nats"
+"""The actor of what a plain NATS client published."""
 
 
 class Runs:
@@ -34,7 +38,12 @@ class Runs:
         """The run's record; a run that a plain NATS client started is put on record."""
         known = await self._records.run(event.project, event.run_id)
         if known is None:
-            record = RunRecord(event=event, created_at=datetime.now(UTC), traceparent=current_traceparent())
+            now = datetime.now(UTC)
+            record = RunRecord(event=event, created_at=now, traceparent=current_traceparent(), actor=BUS)
+            await put_on_record(
+                self._records, event.project, actor=BUS, action="publish-dataset", subject=f"run:{event.run_id}",
+                reason=f"dataset {event.name}", command=f"publish-{event.run_id}", commanded_at=now,
+            )  # fmt: skip
             if await self._records.create_run(record):
                 return record
             known = await self._records.run(event.project, event.run_id) or record

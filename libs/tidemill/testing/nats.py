@@ -27,6 +27,7 @@ from tidemill.platform.nats_server import (
     wait_until_listening,
 )
 from tidemill.settings import PlatformSettings
+from tidemill.signing import SigningFolder
 
 DEPLOYED = Path(__file__).resolve().parents[3] / "deploy" / "nats"
 """Configuration files of servers in containers."""
@@ -108,7 +109,8 @@ def account_for(config: NatsServerConfig) -> NatsAccount:
 
 
 def settings_for(server: NatsServer, folder: Path, **changes: object) -> PlatformSettings:
-    """Platform settings that point to ``server`` and keep everything else below ``folder``."""
+    """Platform settings that point to ``server`` and keep everything else, a signing key too, below ``folder``."""
+    SigningFolder.below(folder).make()
     values: dict[str, object] = {
         "nats_url": server.config.url,
         "nats_user": server.config.user,

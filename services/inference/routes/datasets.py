@@ -33,6 +33,7 @@ from services.inference.web.bodies import decode_object, read_body
 from services.inference.web.operations import Operation, Query, json_response
 from services.inference.web.problems import HttpProblem
 from services.inference.web.questions import asked, most
+from tidemill.audit import put_on_record
 from tidemill.contracts import DatasetPublished, DeleteDataset
 from tidemill.contracts.queries import DatasetRow, ListDatasets
 from tidemill.errors import InvalidInput, NotFound, TransientError
@@ -93,6 +94,10 @@ def new_run_id() -> str:
 async def _begin(gateway: Gateway, event: DatasetPublished) -> None:
     record = RunRecord(event=event, created_at=datetime.now(UTC), traceparent=current_traceparent())
     await gateway.records.create_run(record)
+    await put_on_record(
+        gateway.records, event.project, actor=record.actor, action="publish-dataset", subject=f"run:{event.run_id}",
+        reason=f"dataset {event.name}",
+    )  # fmt: skip
     try:
         await gateway.bus.announce(event, fingerprint="published")
     except TransientError:

@@ -65,14 +65,14 @@ async def list_models(request: Request) -> Response:
 
 async def show_model(request: Request) -> Response:
     """One model with its versions."""
-    return json_response(await _model(request))
+    return json_response(await model_of(request))
 
 
 async def show_version(request: Request) -> Response:
     """One version of a model."""
-    model = await _model(request)
+    model = await model_of(request)
     number = request.path_params["version"]
-    return json_response(_version_of(model, number))
+    return json_response(version_of(model, number))
 
 
 async def promote(request: Request) -> Response:
@@ -83,8 +83,11 @@ async def promote(request: Request) -> Response:
         asked = PromoteRequest.model_validate(document)
     except ValidationError as invalid:
         raise InvalidInput(sentences(invalid)) from None
-    _version_of(await _model(request), asked.version)
+    version = version_of(await model_of(request), asked.version)
     name = request.path_params["name"]
+    if version.get("revoked_at"):
+        why = version["revoked_because"]
+        raise HttpProblem(409, "revoked", f"version {asked.version} of model {name!r} was revoked: {why}")
     await gateway.bus.command(
         PromoteVersion(project=gateway.project, name=name, version=asked.version, alias=asked.alias)
     )
@@ -94,7 +97,7 @@ async def promote(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete all versions of a model; it stops serving."""
     gateway = gateway_of(request)
-    name = (await _model(request))["name"]
+    name = (await model_of(request))["name"]
     await gateway.bus.command(DeleteModel(project=gateway.project, name=name))
     return json_response(Accepted(detail=f"model {name} is being deleted; a garbage collection frees its storage"), 202)
 
@@ -102,9 +105,9 @@ async def delete(request: Request) -> Response:
 async def delete_version(request: Request) -> Response:
     """Delete one version of a model, which must not be its champion."""
     gateway = gateway_of(request)
-    model = await _model(request)
+    model = await model_of(request)
     name, number = model["name"], request.path_params["version"]
-    _version_of(model, number)
+    version_of(model, number)
     if model["aliases"].get("champion") == number:
         raise HttpProblem(
             409,
@@ -146,7 +149,8 @@ def sentences(invalid: ValidationError) -> str:
     )
 
 
-async def _model(request: Request) -> dict[str, Any]:
+async def model_of(request: Request) -> dict[str, Any]:
+    """The model that the path names, as the registry shows it; raises NotFound when there is none."""
     gateway = gateway_of(request)
     name = request.path_params["name"]
     try:
@@ -157,7 +161,8 @@ async def _model(request: Request) -> dict[str, Any]:
     return answer
 
 
-def _version_of(model: dict[str, Any], number: int) -> dict[str, Any]:
+def version_of(model: dict[str, Any], number: int) -> dict[str, Any]:
+    """One version of a model that the registry has shown; raises NotFound when it has none of that number."""
     for version in model["versions"]:
         if version["version"] == number:
             found: dict[str, Any] = version
@@ -194,7 +199,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/models/{name:name}:promote", promote, "Point an alias to a version", "models",
-        answers=Accepted, takes=PromoteRequest, status=202, problems=(400, 404, 503),
+        answers=Accepted, takes=PromoteRequest, status=202, problems=(400, 404, 409, 503),
     ),
     Operation(
         "GET", "/v1/deployments", list_deployments, "What serves", "models",

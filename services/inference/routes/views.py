@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from tidemill.contracts import Budget, Name, RunId, StageName
 from tidemill.contracts.references import Frozen
@@ -86,6 +86,25 @@ class RetryRequest(Budget):
     """What a retry may take from now on, where that differs; the body may be absent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RevokeRequest(Section):
+    """Why a version is revoked."""
+
+    reason: str = Field(min_length=1, max_length=1000)
+
+
+class SignRequest(Section):
+    """What the registry is to sign: one version of a model, all of a model, or all there are."""
+
+    name: Name | None = None
+    version: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _version_of_a_model(self) -> SignRequest:
+        if self.version is not None and self.name is None:
+            raise ValueError("name is missing: it says of which model the version is")
+        return self
 
 
 class PromoteRequest(Section):

@@ -1,4 +1,4 @@
-"""Brings a version's package here: what serving needs and no more, verified before it is loaded.
+"""Brings a version's package here, if it is signed and not revoked: what serving needs and no more, verified.
 
 A package that is here already is used without asking the store, so that a gateway starts while the store is away.
 """
@@ -15,9 +15,10 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from services.inference.leftovers import PARTIAL, own_prefix
+from services.inference.serving.permission import LoadingPermission
 from services.inference.serving.version import ServedVersion
 from tidemill.artifacts import ArtifactStore
-from tidemill.contracts import ArtifactRef, DeployedVersion
+from tidemill.contracts import ArtifactRef, DeployedVersion, Deployment
 from tidemill.errors import CorruptArtifact, PermanentError
 from tidemill.modelpack import ModelPackage, Signature
 
@@ -27,26 +28,28 @@ _SHA256 = "sha256:"
 class VersionLoader:
     """Loads versions below ``folder``, one directory for each model digest."""
 
-    def __init__(self, store: ArtifactStore, folder: Path, *, parallel: int) -> None:
+    def __init__(self, store: ArtifactStore, folder: Path, permission: LoadingPermission, *, parallel: int) -> None:
         self._store = store
+        self._permission = permission
         self._folder = folder
         self._parallel = parallel
         self._bringing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def load(self, name: str, deployed: DeployedVersion) -> ServedVersion:
+    async def load(self, deployment: Deployment, deployed: DeployedVersion) -> ServedVersion:
         """Fetch, verify, load and warm up.
 
         Raises:
             TransientError: the store cannot be reached.
-            PermanentError: the package is corrupt or cannot be served.
+            PermanentError: the package is unsigned, revoked or corrupt, or cannot be served.
         """
+        await self._permission.check(deployment.project, deployment.name, deployed)
         directory = self._folder / deployed.model.digest.removeprefix(_SHA256)
         async with self._bringing[deployed.model.digest]:  # two deployments may name one model
             package = await asyncio.to_thread(_verified_package, directory)
             if package is None:
                 await self._fetch(deployed.model, directory)
                 package = await asyncio.to_thread(_open, directory)
-        return await asyncio.to_thread(ServedVersion, name, deployed, package, parallel=self._parallel)
+        return await asyncio.to_thread(ServedVersion, deployment.name, deployed, package, parallel=self._parallel)
 
     async def sweep(self, unwanted: Callable[[str], bool]) -> None:
         """Remove the directories of models whose digests are ``unwanted``.

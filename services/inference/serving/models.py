@@ -28,7 +28,7 @@ _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 class Loader(Protocol):
     """Makes a ``ServedVersion`` of a deployed one."""
 
-    async def load(self, name: str, deployed: DeployedVersion) -> ServedVersion:
+    async def load(self, deployment: Deployment, deployed: DeployedVersion) -> ServedVersion:
         """Fetch, verify, load, warm up."""
 
     async def sweep(self, unwanted: Callable[[str], bool]) -> None:
@@ -209,7 +209,7 @@ class ServedModels:
                 served = kept.pop((deployed.version, deployed.model.digest), None)
                 if served is None:
                     begun = datetime.now(UTC)
-                    served = await self._loader.load(desired.name, deployed)
+                    served = await self._loader.load(desired, deployed)
                     fresh.append(served)
                     self._loaded(served, begun, datetime.now(UTC))
                 versions.append(served)

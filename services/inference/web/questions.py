@@ -12,6 +12,7 @@ from tidemill.contracts.queries import Question
 from tidemill.errors import InvalidInput
 
 Q = TypeVar("Q", bound=Question)
+_DIGITS = 18
 
 
 def most(default: int) -> Query:
@@ -31,3 +32,23 @@ def asked(request: Request, project: str, kind: type[Q], *parameters: str) -> Q:
     except ValidationError as invalid:
         error = invalid.errors()[0]
         raise InvalidInput(f"query parameter {error['loc'][0]!r}: {error['msg']} (got {error['input']!r})") from None
+
+
+def whole_number(request: Request, name: str, *, most: int | None = None) -> int | None:
+    """The query parameter ``name`` as a number from 1 to ``most``, None when it is absent.
+
+    Raises:
+        InvalidInput: it is no such number.
+    """
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    if (
+        not given.isascii()
+        or not given.isdigit()
+        or len(given) > _DIGITS
+        or not 1 <= int(given) <= (most or int(given))
+    ):
+        up_to = f"from 1 to {most}" if most is not None else "of 1 or more"
+        raise InvalidInput(f"query parameter {name!r}: give a whole number {up_to} (got {given[:40]!r})")
+    return int(given)

@@ -7,7 +7,7 @@ replicas of the versions before cannot work with takes the first number of the n
 
 from tidemill.errors import PermanentError
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that the tables of this version need; a test compares it with the newest file in ``versions``."""
 
 

@@ -61,7 +61,10 @@ def test_there_and_back(platform: Path, tmp_path: Path) -> None:
         sorted(path.relative_to(folder) for path in folder.glob("**/*.json"))
         for folder in (platform / "store", new / "store")
     ]
-    assert files[0] == files[1]
+    audit = Path("records/default/audit/000000000001.json")
+    assert [*files[0], audit] == [*(path for path in files[1] if path != audit), audit]
+    restored = json.loads((new / "store" / audit).read_bytes())["entry"]
+    assert (restored["actor"], restored["action"]) == ("local", "restore-backup")
     refused = tidemill("restore", str(backup), "--data-dir", str(new))
     assert refused.returncode == 1
     assert "is not empty" in refused.stderr

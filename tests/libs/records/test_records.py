@@ -15,7 +15,7 @@ from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.contracts import ArtifactRef, DatasetPublished, ResourceUsage
 from tidemill.errors import CorruptArtifact, InvalidInput
 from tidemill.records import RecordStore, open_records
-from tidemill.records.decisions import FIRST, digest_of
+from tidemill.records.hash_chain import FIRST, digest_of
 from tidemill.records.schema import (
     AliasMoved,
     AttemptRecord,
@@ -212,7 +212,7 @@ async def test_fields_of_a_later_version_are_ignored_and_still_covered_by_the_ch
         "previous": FIRST,
         "decision": decision,
         "at": at,
-        "digest": digest_of(FIRST, decision, at),
+        "digest": digest_of("decision", FIRST, decision, at),
         "signature": "later",
     }
     await objects.create("records/default/decisions/000000000001.json", json.dumps(document).encode())

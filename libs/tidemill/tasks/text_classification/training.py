@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch.utils.data import Dataset, Sampler
 from transformers import (
     AutoConfig,
@@ -84,7 +85,7 @@ def load_model(folder: Path, labels: Sequence[str]) -> Any:
             # A base that was a classifier has a head of its own, with other labels.
             ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         raise InvalidInput(
             f"base model {folder.name}: cannot be loaded as a text classifier: {_first_line(error)}; "
             "take an encoder whose weights are safetensors"
