@@ -10,6 +10,7 @@ import socket
 
 from faststream import FastStream
 
+from services.registry.access import Access
 from services.registry.answers import Answers
 from services.registry.commands import Commands
 from services.registry.database import Database
@@ -107,6 +108,7 @@ class _Parts:
         reconciler: Reconciler,
         projection: Projection,
         serving: Serving,
+        access: Access,
         database: Database,
         fresh: bool,
     ) -> None:
@@ -115,6 +117,7 @@ class _Parts:
         self._reconciler = reconciler
         self._projection = projection
         self._serving = serving
+        self._access = access
         self._database = database
         self._fresh = fresh
         self._tasks: list[asyncio.Task[None]] = []
@@ -138,6 +141,7 @@ class _Parts:
         while True:
             try:
                 await self._serving.restore()
+                await self._access.restore()
                 await self._projection.catch_up(everything=self._fresh)
                 break
             except TidemillError as error:
@@ -176,6 +180,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     live = Live()
     projection = Projection(records, database)
     serving = Serving(bus, records)
+    access = Access(bus, records)
     dead_letters = DeadLetters(bus, records)
     prices = settings.prices.read()
     registrar = Registrar(
@@ -184,7 +189,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     )  # fmt: skip
     commands = Commands(
         bus=bus, records=records, runs=runs, registrar=registrar, projection=projection, serving=serving,
-        dead_letters=dead_letters,
+        dead_letters=dead_letters, access=access,
     )  # fmt: skip
     subscribers = Subscribers(
         bus=bus, projection=projection, registrar=registrar, commands=commands,
@@ -198,12 +203,12 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
     limits = stream_limits(settings.streams, platform.silence)
     reconciler = Reconciler(
-        bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
-        registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
-        housekeeping=housekeeping,
+        bus=bus, provisioning=Provisioning(bus, limits, serving, access), records=records, runs=runs,
+        projection=projection, registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
+        housekeeping=housekeeping, access=access,
         owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(
         records=records, subscribers=subscribers, reconciler=reconciler, projection=projection, serving=serving,
-        database=database, fresh=fresh,
+        access=access, database=database, fresh=fresh,
     )  # fmt: skip

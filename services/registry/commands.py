@@ -1,4 +1,4 @@
-"""What people ask for: cancel, retry, promote, delete, replay. Every command may come twice and does its work once."""
+"""What people ask for: cancel, retry, promote, delete, replay, API keys. Every command may come twice and acts once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 
 from services.registry import chain as decided
+from services.registry.access import Access
 from services.registry.chain import CHAMPION, Chain
 from services.registry.dead_letters import DeadLetters
 from services.registry.deletion import Deletion
@@ -21,10 +22,13 @@ from tidemill.contracts import (
     DatasetPublished,
     DeleteDataset,
     DeleteModel,
+    IssueKey,
     ModelPromoted,
     PromoteVersion,
     ReplayDeadLetter,
     RetryRun,
+    RevokeKey,
+    RotateKey,
 )
 from tidemill.errors import InvalidInput, NotFound
 from tidemill.records import RecordStore
@@ -48,6 +52,7 @@ class Commands:
         projection: Projection,
         serving: Serving,
         dead_letters: DeadLetters,
+        access: Access,
     ) -> None:
         self._bus = bus
         self._records = records
@@ -57,6 +62,7 @@ class Commands:
         self._serving = serving
         self._dead_letters = dead_letters
         self._deletion = Deletion(records, projection, serving)
+        self._access = access
 
     async def carry_out(self, command: Command, identity: str) -> None:
         """Do what ``command`` says; ``identity`` is the same for every delivery of it.
@@ -78,6 +84,12 @@ class Commands:
                 await self._deletion.dataset(command, identity)
             case ReplayDeadLetter():
                 await self.replay(command, identity)
+            case IssueKey():
+                await self._access.issue(command)
+            case RotateKey():
+                await self._access.rotate(command)
+            case RevokeKey():
+                await self._access.revoke(command)
 
     async def cancel(self, command: CancelRun, identity: str) -> None:
         """End a run. One that has ended, or whose model is being registered at this moment, stays as it is.

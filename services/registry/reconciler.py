@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from services.registry.access import Access
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
@@ -57,6 +58,7 @@ class Reconciler:
         live: Live,
         overdue: Overdue,
         housekeeping: Housekeeping,
+        access: Access,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -73,6 +75,7 @@ class Reconciler:
         self._live = live
         self._overdue = overdue
         self._housekeeping = housekeeping
+        self._access = access
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -106,6 +109,7 @@ class Reconciler:
         if self._listed_at is None or now - self._listed_at >= self._after:
             await self._projection.catch_up(everything=False, at_most=COMPARED_IN_TURN)
             await self._overdue.put_lost_tries_on_record()
+            await self._access.restore()  # a write of the bucket that was lost must not let a revoked key in
             self._listed_at = now
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}

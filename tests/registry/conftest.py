@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from services.registry.access import Access
 from services.registry.app import create_app
 from services.registry.commands import Commands
 from services.registry.database import Database
@@ -201,7 +202,7 @@ async def parts(bench: Bench) -> AsyncIterator[Parts]:
     )  # fmt: skip
     commands = Commands(
         bus=bench.bus, records=bench.records, runs=runs, registrar=registrar, projection=projection, serving=serving,
-        dead_letters=DeadLetters(bench.bus, bench.records),
+        dead_letters=DeadLetters(bench.bus, bench.records), access=Access(bench.bus, bench.records),
     )  # fmt: skip
     yield Parts(commands, registrar, projection, database)
     await database.close()

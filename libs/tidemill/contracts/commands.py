@@ -1,11 +1,16 @@
-"""Commands: what a person wants done to a run or a model. Durable, in the ``JOBS`` stream, taken by the registry."""
+"""Commands: what a person wants done to a run, a model or a key. Durable, in the stream ``JOBS``, for the registry.
+
+``actor`` says who wants it: ``key:<id>``, ``oidc:<subject>``, ``operator`` or ``local``.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tidemill.contracts.access import KeyGrant, KeyId
 from tidemill.contracts.economics import Budget
 from tidemill.contracts.references import Frozen, LetterId, Name, RunId
 
@@ -15,6 +20,7 @@ class CancelRun(Frozen):
 
     command: Literal["cancel-run"] = "cancel-run"
     project: Name = "default"
+    actor: str = "local"
     run_id: RunId
     reason: str = "cancelled by the user"
 
@@ -24,6 +30,7 @@ class RetryRun(Frozen):
 
     command: Literal["retry-run"] = "retry-run"
     project: Name = "default"
+    actor: str = "local"
     run_id: RunId
     budget: Budget | None = None
     """Limits from now on, where they differ from those that the run had."""
@@ -34,6 +41,7 @@ class PromoteVersion(Frozen):
 
     command: Literal["promote-version"] = "promote-version"
     project: Name = "default"
+    actor: str = "local"
     name: Name
     version: int = Field(ge=1)
     alias: Name = "champion"
@@ -44,6 +52,7 @@ class DeleteModel(Frozen):
 
     command: Literal["delete-model"] = "delete-model"
     project: Name = "default"
+    actor: str = "local"
     name: Name
     version: int | None = Field(default=None, ge=1)
 
@@ -53,6 +62,7 @@ class DeleteDataset(Frozen):
 
     command: Literal["delete-dataset"] = "delete-dataset"
     project: Name = "default"
+    actor: str = "local"
     name: Name
 
 
@@ -61,11 +71,56 @@ class ReplayDeadLetter(Frozen):
 
     command: Literal["replay-dead-letter"] = "replay-dead-letter"
     project: Name = "default"
+    actor: str = "local"
     letter: LetterId
     """The dead letter's id."""
 
 
+class IssueKey(Frozen):
+    """Let an API key be taken; whoever made it keeps its secret."""
+
+    command: Literal["issue-key"] = "issue-key"
+    project: Name = "default"
+    actor: str = "local"
+    key_id: KeyId
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """sha256 of the secret, in hex."""
+    grant: KeyGrant
+
+
+class RotateKey(Frozen):
+    """Let another API key take the place of one, which is taken itself until ``until``."""
+
+    command: Literal["rotate-key"] = "rotate-key"
+    project: Name = "default"
+    actor: str = "local"
+    key_id: KeyId
+    """The key that is replaced."""
+    by: KeyId
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the new secret."""
+    until: datetime
+
+
+class RevokeKey(Frozen):
+    """Take an API key no longer."""
+
+    command: Literal["revoke-key"] = "revoke-key"
+    project: Name = "default"
+    actor: str = "local"
+    key_id: KeyId
+    reason: str = "revoked by a person"
+
+
 Command = Annotated[
-    CancelRun | RetryRun | PromoteVersion | DeleteModel | DeleteDataset | ReplayDeadLetter,
+    CancelRun
+    | RetryRun
+    | PromoteVersion
+    | DeleteModel
+    | DeleteDataset
+    | ReplayDeadLetter
+    | IssueKey
+    | RotateKey
+    | RevokeKey,
     Field(discriminator="command"),
 ]

@@ -36,7 +36,7 @@ async def predict(gateway: Gateway, served: ServedVersion, instances: object) ->
         )
     started = time.time_ns()
     logits = await gateway.batcher.run(served, texts)
-    gateway.metrics.predictions.labels(served.name, str(served.number)).inc(len(texts))
+    gateway.metrics.predictions.labels(served.project, served.name, str(served.number)).inc(len(texts))
     if not served.first_prediction_seen:
         served.first_prediction_seen = True
         record_span("first prediction", served, started, time.time_ns(), instances=len(texts))

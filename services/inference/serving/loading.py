@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from services.inference.leftovers import PARTIAL, own_prefix
 from services.inference.serving.version import ServedVersion
 from tidemill.artifacts import ArtifactStore
-from tidemill.contracts import ArtifactRef, DeployedVersion
+from tidemill.contracts import ArtifactRef, DeployedVersion, Deployment
 from tidemill.errors import CorruptArtifact, PermanentError
 from tidemill.modelpack import ModelPackage, Signature
 
@@ -33,8 +33,8 @@ class VersionLoader:
         self._parallel = parallel
         self._bringing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def load(self, name: str, deployed: DeployedVersion) -> ServedVersion:
-        """Fetch, verify, load and warm up.
+    async def load(self, deployment: Deployment, deployed: DeployedVersion) -> ServedVersion:
+        """Fetch, verify, load and warm up one version of ``deployment``.
 
         Raises:
             TransientError: the store cannot be reached.
@@ -46,7 +46,7 @@ class VersionLoader:
             if package is None:
                 await self._fetch(deployed.model, directory)
                 package = await asyncio.to_thread(_open, directory)
-        return await asyncio.to_thread(ServedVersion, name, deployed, package, parallel=self._parallel)
+        return await asyncio.to_thread(ServedVersion, deployment, deployed, package, parallel=self._parallel)
 
     async def sweep(self, unwanted: Callable[[str], bool]) -> None:
         """Remove the directories of models whose digests are ``unwanted``.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import Scope
+
+from services.inference.web.problems import HttpProblem
+
+log = logging.getLogger(__name__)
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -29,10 +35,14 @@ class Metrics:
             registry=self._registry,
         )
         self.batch_rows = Histogram(
-            "tidemill_batch_rows", "Rows of one call of a model.", ["model"], buckets=_ROWS, registry=self._registry
+            "tidemill_batch_rows",
+            "Rows of one call of a model.",
+            ["project", "model"],
+            buckets=_ROWS,
+            registry=self._registry,
         )
         self.predictions = Counter(
-            "tidemill_predictions_total", "Rows predicted.", ["model", "version"], registry=self._registry
+            "tidemill_predictions_total", "Rows predicted.", ["project", "model", "version"], registry=self._registry
         )
         self.rejections = Counter(
             "tidemill_rejections_total",
@@ -41,13 +51,31 @@ class Metrics:
             registry=self._registry,
         )
         self.swaps = Counter(
-            "tidemill_model_swaps_total", "Deployments put into service.", ["model"], registry=self._registry
+            "tidemill_model_swaps_total",
+            "Deployments put into service.",
+            ["project", "model"],
+            registry=self._registry,
         )
         self.load_failures = Counter(
             "tidemill_model_load_failures_total",
             "Versions that could not be loaded.",
-            ["model"],
+            ["project", "model"],
             registry=self._registry,
+        )
+        self.refusals = Counter(
+            "tidemill_access_refusals_total",
+            "Requests whose caller was not let in, or may not do what they asked for.",
+            ["reason"],
+            registry=self._registry,
+        )
+
+    def refuse(self, scope: Scope, refusal: HttpProblem) -> None:
+        """Count a refusal and log it; what was sent as a credential is in neither."""
+        self.refusals.labels(refusal.kind).inc()
+        client = scope.get("client")
+        # Its path comes from a stranger: repr keeps it on one line.
+        log.info(
+            "refused %s %r from %s: %s", scope["method"], scope["path"][:200], client[0] if client else "?", refusal
         )
 
     def watch(self, *, queued_rows: Callable[[], int], loaded_versions: Callable[[], int]) -> None:
