@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
-from services.inference.access.authentication import Authenticator
+from services.inference.access.authentication import Authenticator, TokenVerifier
 from services.inference.access.known_keys import KnownKeys
 from services.inference.deployments import DeploymentWatch
 from services.inference.following import connect_for_good
@@ -29,7 +29,7 @@ from services.inference.serving.batcher import Batcher
 from services.inference.serving.loading import VersionLoader
 from services.inference.serving.models import ServedModels
 from services.inference.serving.version import ServedVersion
-from services.inference.settings import InferenceSettings
+from services.inference.settings import InferenceSettings, OidcSettings
 from services.inference.web.access import AccessMiddleware
 from services.inference.web.metrics import Metrics
 from services.inference.web.problems import answer_error
@@ -51,7 +51,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
     authenticator = Authenticator(
         operator_key=settings.api_key.get_secret_value() if settings.api_key is not None else None,
         keys=gateway.keys,
-        tokens=None,
+        tokens=_tokens(settings.oidc),
         project=settings.project,
         allowed_hosts=settings.allowed_hosts,
     )
@@ -78,6 +78,23 @@ def create_app(settings: InferenceSettings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.gateway = gateway
     return app
+
+
+def _tokens(settings: OidcSettings) -> TokenVerifier | None:
+    if settings.issuer is None or settings.audience is None:
+        return None
+    from services.inference.access.issuer_keys import IssuerKeys  # cryptography takes longer to import than a start may
+    from services.inference.access.tokens import TokenRules, Tokens
+
+    rules = TokenRules(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        scope_claim=settings.scope_claim,
+        scope_prefix=settings.scope_prefix,
+        project_claim=settings.project_claim,
+        leeway=int(settings.leeway.total_seconds()),
+    )
+    return Tokens(rules, IssuerKeys(settings.issuer, jwks_url=settings.jwks_url, ca=settings.ca))
 
 
 def _join(settings: InferenceSettings) -> Gateway:

@@ -65,8 +65,8 @@ def document() -> dict[str, Any]:
             "title": "Tidemill gateway",
             "version": API_VERSION,
             "description": (
-                "Publish datasets, follow runs, ask the models that come out. Errors are RFC 9457 problems. Callers who "
-                "are of no single project name it by the header Tidemill-Project (percent-encoded UTF-8)."
+                "Publish datasets, follow runs, ask the models that come out. Errors are RFC 9457 problems. "
+                "Callers who are of no single project name it by the header Tidemill-Project (percent-encoded UTF-8)."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -96,7 +96,7 @@ class InferenceSettings(ServiceSettings):
     header_bytes: int = Field(default=32 << 10, ge=1024)
     """Largest head of a request: its line and headers."""
     header_timeout: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
-    """How long a client may take to send the head of a request, or its TLS handshake."""
+    """How long a client may take to send the head of a request."""
     body_min_rate: int = Field(default=1024, ge=1)
     """Bytes a second below which a body that is waited for is given up."""
     body_patience: timedelta = Field(default=timedelta(seconds=20), gt=timedelta(0))

@@ -102,20 +102,8 @@ async def furnish(store: ObjectArtifactStore, records: RecordStore, folder: Path
     """A project with a run that has ended, its dataset, its model and a dead letter on record."""
     things = Things(project, f"run-of-{project}", f"data-{project}", f"model-{project}", f"{ord(project[0]):016x}")
     run_id, now = things.run_id, datetime.now(UTC)
-    published = DatasetPublished(project=project, run_id=run_id, name=things.dataset, uri="https://example.org/d.csv")
-    await records.create_run(RunRecord(event=published, created_at=now))
     for event in await _events(store, folder, things):
-        stage: Any = {"dataset.ingested": "ingest", "dataset.prepared": "preprocess", "model.trained": "train"}.get(
-            event.subject.removeprefix("tidemill.").removesuffix(".v1"), "compress"
-        )
-        document = event.model_dump(mode="json")
-        await records.create_stage(
-            project, run_id,
-            StageRecord(
-                stage=stage, subject=event.subject, event=document, fingerprint=f"{project}{stage}", started_at=now,
-                finished_at=now, cached=False, jobs=1,
-            ),
-        )  # fmt: skip
+        await on_record(records, project, event)
     source = ArtifactRef(digest="sha256:" + "1" * 64, kind="source", size_bytes=1)
     await records.create_dataset_version(
         project, DatasetVersionRecord(name=things.dataset, version=1, run_id=run_id, source=source, at=now)
@@ -124,7 +112,7 @@ async def furnish(store: ObjectArtifactStore, records: RecordStore, folder: Path
         project,
         DeadLetterRecord(
             id=things.letter, subject="tidemill.dataset.published.v1", stage="ingest", error="of " + project,
-            kind="permanent", at=now, body=published.model_dump_json().encode(),
+            kind="permanent", at=now, body=b"{}",
         ),
     )  # fmt: skip
     compressed = event
@@ -140,6 +128,23 @@ async def furnish(store: ObjectArtifactStore, records: RecordStore, folder: Path
     )
     await records.create_outcome(project, run_id, outcome)
     return things
+
+
+async def on_record(records: RecordStore, project: str, event: StageEvent) -> None:
+    """The run of ``event``, and its stage."""
+    now = datetime.now(UTC)
+    published = DatasetPublished(project=project, run_id=event.run_id, name=event.name, uri="https://example.org/d.csv")
+    await records.create_run(RunRecord(event=published, created_at=now))
+    stage: Any = {
+        "tidemill.dataset.ingested.v1": "ingest",
+        "tidemill.dataset.prepared.v1": "preprocess",
+        "tidemill.model.trained.v1": "train",
+    }.get(event.subject, "compress")
+    record = StageRecord(
+        stage=stage, subject=event.subject, event=event.model_dump(mode="json"), fingerprint=f"{project}{stage}",
+        started_at=now, finished_at=now, cached=False, jobs=1,
+    )  # fmt: skip
+    await records.create_stage(project, event.run_id, record)
 
 
 async def _events(store: ObjectArtifactStore, folder: Path, things: Things) -> list[StageEvent]:

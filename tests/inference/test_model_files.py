@@ -28,7 +28,8 @@ async def test_a_sweep_asks_again_when_nobody_can_be_loading(platform: Any, depl
     loader = VersionLoader(platform.store, tmp_path, parallel=1)
     kept, unused = [await platform.package(("a", f"b{i}")) for i in range(2)]
     for model in (kept, unused):
-        await loader.load("m", deployed(1, model))
+        version = deployed(1, model)
+        await loader.load(Deployment(name="m", task="text-classification", versions=[version]), version)
     wanted: set[str] = set()
     async with loader._bringing[kept.digest]:  # a load that is in progress
         sweep = asyncio.create_task(loader.sweep(lambda digest: digest not in wanted))
@@ -73,7 +74,7 @@ async def test_a_rollback_during_a_sweep_keeps_the_files(
             await asyncio.sleep(0.001)
     go.set()
     await rollback
-    assert models.choose("m").number == 3
+    assert models.choose("default", "m").number == 3
     assert (directory(tmp_path, first.digest) / "signature.json").is_file()
     await models.close()
     assert directory(tmp_path, first.digest).is_dir()

@@ -18,7 +18,7 @@ import httpx
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
-from tidemill.errors import TransientError
+from tidemill.errors import InvalidInput, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +47,14 @@ class IssuerKeys:
         ca: Path | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        """Nothing is fetched yet.
+
+        Raises:
+            InvalidInput: ``ca`` cannot be used.
+        """
         self._issuer = issuer
         self._jwks_url = jwks_url
-        self._trusted: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca) if ca is not None else True
+        self._trusted = _trusted(ca)
         self._clock = clock
         self._keys: dict[str | None, PublicKey] = {}
         self._fetched_at: float | None = None
@@ -101,6 +106,17 @@ class IssuerKeys:
                 if urlsplit(url).scheme != "https" and urlsplit(self._issuer).scheme == "https":
                     raise ValueError(f"its jwks_uri {url!r} is not an https:// address")
             return _public_keys(await _document(http, url))
+
+
+def _trusted(ca: Path | None) -> ssl.SSLContext | bool:
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise InvalidInput(
+            f"TIDEMILL_INFERENCE_OIDC_CA: {ca} cannot be used: {error.strerror or error}; name certificates in PEM"
+        ) from None
 
 
 async def _document(http: httpx.AsyncClient, url: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from services.inference.access import refusals
 from services.inference.access.issuer_keys import IssuerKeys
 from services.inference.web.problems import HttpProblem
 from tidemill.contracts import SCOPES, Scope, valid_name
+from tidemill.errors import TransientError
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA", "Ed25519")
 _LONGEST_TOKEN = 16 << 10
@@ -77,8 +78,8 @@ class Tokens:
         """Whose the token is.
 
         Raises:
-            HttpProblem: 401; says what is wrong with the token, never what is in it.
-            TransientError: the issuer's keys are not known.
+            HttpProblem: 401; says what is wrong with the token, never what is in it. 503 when the issuer's keys are
+                not known.
         """
         claims = await self._checked(token)
         return Identity(_subject(claims), self._scopes(claims), self._projects(claims))
@@ -93,7 +94,10 @@ class Tokens:
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in ALGORITHMS:
             raise _refused(f"its algorithm is not one of {', '.join(ALGORITHMS)}")
-        key = await self._keys.get(kid if isinstance(kid, str) else None)
+        try:
+            key = await self._keys.get(kid if isinstance(kid, str) else None)
+        except TransientError as error:
+            raise HttpProblem(503, "unavailable", str(error)) from None
         if key is None:
             raise _refused("it is signed with a key that its issuer does not have")
         try:

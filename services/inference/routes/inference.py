@@ -108,7 +108,9 @@ def _for_model(
 
 
 OPERATIONS = (
-    *_for_model("POST", "/infer", infer, "Inference on tensors, JSON or binary", ("predict",), (400, 404, 413, 422, 429, 503)),
+    *_for_model(
+        "POST", "/infer", infer, "Inference on tensors, JSON or binary", ("predict",), (400, 404, 413, 422, 429, 503),
+    ),
     Operation(
         "GET", "/v2", server_metadata, "Server metadata", "inference protocol",
         scopes=ANYBODY, answers=dict, problems=(),
