@@ -60,9 +60,11 @@ class Gateway:
         ca: Path | str | None = None,
     ) -> None:
         self._address = address
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers: list[tuple[bytes, bytes]] = []
+        if api_key:
+            self._headers.append((b"Authorization", f"Bearer {api_key}".encode()))
         if project:
-            self._headers["Tidemill-Project"] = quote(project)
+            self._headers.append((b"Tidemill-Project", quote(project).encode()))
         self._ca = ca
         self._client: httpx.Client | None = None
 
