@@ -22,6 +22,7 @@ from tests.registry.conftest import stage_events
 from tidemill.artifacts import ObjectArtifactStore, open_store
 from tidemill.bus import Bus
 from tidemill.contracts import ArtifactRef, DatasetPrepared, DatasetPublished, ModelCompressed, StageEvent, parse_recipe
+from tidemill.contracts.queries import ListModels
 from tidemill.platform.nats_server import NatsServer, free_port
 from tidemill.records import RecordStore
 from tidemill.records.schema import (
@@ -185,6 +186,12 @@ async def bench(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactor
         RegistrySettings.model_validate({"platform": platform, "reconcile_every": timedelta(seconds=0.2)})
     )
     await registry.start()
+
+    async def listed() -> bool:
+        models = [await bus.ask(ListModels(project=things.project)) for things in (mine, theirs)]
+        return all(models)
+
+    await eventually(listed, "the registry to have read the records")
     yield Bench(folder, nats_server, platform, bus, store, records, mine, theirs)
     await registry.stop()
     await bus.broker.stop()

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
@@ -114,6 +116,7 @@ def forged(issuer: Issuer) -> dict[str, str]:
         return part_of(json.dumps(document).encode())
 
     confused = f"{part({'alg': 'HS256', 'kid': RSA.kid})}.{claims}"
+    critical = f"{part({'alg': 'RS256', 'kid': RSA.kid, 'crit': ['new'], 'new': 1})}.{claims}"
     admin = part({**json.loads(base64.urlsafe_b64decode(claims + "==")), "scope": "tidemill:admin"})
     return {
         "no signature": f"{part({'alg': 'none', 'kid': RSA.kid})}.{claims}.",
@@ -143,7 +146,7 @@ def forged(issuer: Issuer) -> dict[str, str]:
         "subject that is no text": issuer.token(RSA, sub=7),
         "subject with a line break": issuer.token(RSA, sub="a\nb"),
         "subject without an end": issuer.token(RSA, sub="a" * 300),
-        "critical header": issuer.token(RSA, headers={"crit": ["exp"], "exp": 1}),
+        "critical header": f"{critical}.{part_of(RSA.private_key.sign(critical.encode(), PKCS1v15(), SHA256()))}",
         "too long": issuer.token(RSA, padding="a" * 20_000),
         "encrypted": "a.b.c.d.e",
         "not base64": "ä.ö.ü",
