@@ -16,7 +16,7 @@ STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
 .PHONY: help setup demo test lint test-full faults contracts pins bench-bus bench-stage bench-resume bench-backpressure \
-  bench-serving bench-data bench-pii clean
+  bench-serving bench-access bench-data bench-pii clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; 
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py
+
+bench-access: $(STAMP) ## the gateway with keys, tokens and TLS beside itself without
+	$(BIN)/python -m tests.bench.access
 
 bench-data: $(STAMP) ## a million rows read, cleaned, deduplicated, masked and written, beside pandas and polars; REPEAT=1 ROWS=200000
 	$(BIN)/python -m tests.bench.data --rows $(or $(ROWS),1000000) --repeat $(or $(REPEAT),3)
