@@ -16,8 +16,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
-.PHONY: help setup demo test lint test-full faults audit contracts pins bench-audit bench-bus bench-stage bench-resume bench-backpressure \
-  bench-serving bench-data bench-pii try-containers clean
+.PHONY: help setup demo test lint test-full faults audit contracts pins bench-access bench-audit bench-bus bench-stage bench-resume \
+  bench-backpressure bench-serving bench-data bench-pii try-containers clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -88,6 +88,9 @@ bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; 
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py
+
+bench-access: $(STAMP) ## the gateway with keys, tokens and TLS beside itself without
+	$(BIN)/python -m tests.bench.access
 
 bench-data: $(STAMP) ## a million rows read, cleaned, deduplicated, masked and written, beside pandas and polars; REPEAT=1 ROWS=200000
 	$(BIN)/python -m tests.bench.data --rows $(or $(ROWS),1000000) --repeat $(or $(REPEAT),3)

@@ -15,7 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
+from services.inference.access.authentication import Authenticator, TokenVerifier
+from services.inference.access.known_keys import KnownKeys
 from services.inference.deployments import DeploymentWatch
+from services.inference.following import connect_for_good
 from services.inference.gateway import Gateway, Limits
 from services.inference.leftovers import PARTIAL, UPLOAD, leftovers, remove
 from services.inference.live import LiveEvents
@@ -27,7 +30,7 @@ from services.inference.serving.loading import VersionLoader
 from services.inference.serving.models import ServedModels
 from services.inference.serving.permission import LoadingPermission
 from services.inference.serving.version import ServedVersion
-from services.inference.settings import InferenceSettings
+from services.inference.settings import InferenceSettings, OidcSettings
 from services.inference.web.access import AccessMiddleware
 from services.inference.web.metrics import Metrics
 from services.inference.web.problems import answer_error
@@ -47,14 +50,21 @@ BUS_CLOSE_SECONDS = 2.0
 def create_app(settings: InferenceSettings) -> Starlette:
     """The gateway as an ASGI application; its lifespan connects, watches and loads."""
     gateway = _join(settings)
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
+    authenticator = Authenticator(
+        operator_key=settings.api_key.get_secret_value() if settings.api_key is not None else None,
+        keys=gateway.keys,
+        tokens=_tokens(settings.oidc),
+        project=settings.project,
+        allowed_hosts=settings.allowed_hosts,
+    )
     app = Starlette(
         routes=[operation.route() for operation in OPERATIONS],
         middleware=[
             Middleware(
                 AccessMiddleware,
-                api_key=key,
-                allowed_hosts=settings.allowed_hosts,
+                authenticator=authenticator,
+                public=[operation.path for operation in OPERATIONS if operation.is_public],
+                own_tls=settings.own_tls,
                 max_requests=settings.max_requests,
                 metrics=gateway.metrics,
             )
@@ -72,11 +82,29 @@ def create_app(settings: InferenceSettings) -> Starlette:
     return app
 
 
+def _tokens(settings: OidcSettings) -> TokenVerifier | None:
+    if settings.issuer is None or settings.audience is None:
+        return None
+    from services.inference.access.issuer_keys import IssuerKeys  # cryptography takes longer to import than a start may
+    from services.inference.access.tokens import TokenRules, Tokens
+
+    rules = TokenRules(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        scope_claim=settings.scope_claim,
+        scope_prefix=settings.scope_prefix,
+        project_claim=settings.project_claim,
+        leeway=int(settings.leeway.total_seconds()),
+    )
+    return Tokens(rules, IssuerKeys(settings.issuer, jwks_url=settings.jwks_url, ca=settings.ca))
+
+
 def _join(settings: InferenceSettings) -> Gateway:
     platform = settings.platform
     folder = platform.data_dir / SERVICE
     metrics = Metrics()
     bus = Bus.from_settings(platform, SERVICE)
+    connected = asyncio.Event()
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
     records = store.records()
     signing = SigningFolder.below(platform.data_dir, trusted_signers=platform.trusted_signers)
@@ -89,18 +117,17 @@ def _join(settings: InferenceSettings) -> Gateway:
             parallel=settings.threads,
         ),
         loaded=traced.loaded,
-        failed=lambda name: metrics.load_failures.labels(name).inc(),
-        swapped=lambda name: metrics.swaps.labels(name).inc(),
+        failed=lambda project, name: metrics.load_failures.labels(project, name).inc(),
+        swapped=lambda project, name: metrics.swaps.labels(project, name).inc(),
     )
     batcher = Batcher(
         threads=settings.threads,
         max_batch=settings.max_batch,
         max_queued_rows=settings.max_queued_rows,
-        observe=lambda name, rows: metrics.batch_rows.labels(name).observe(rows),
+        observe=lambda project, name, rows: metrics.batch_rows.labels(project, name).observe(rows),
     )
     metrics.watch(queued_rows=lambda: batcher.queued_rows, loaded_versions=lambda: models.versions_loaded)
     return Gateway(
-        project=settings.project,
         limits=Limits(
             predict_bytes=settings.predict_bytes,
             upload_bytes=settings.upload_bytes,
@@ -113,10 +140,12 @@ def _join(settings: InferenceSettings) -> Gateway:
         records=records,
         models=models,
         batcher=batcher,
-        watch=DeploymentWatch(bus, models, project=settings.project, file=folder / "deployments.json"),
-        live=LiveEvents(bus, project=settings.project),
+        watch=DeploymentWatch(bus, models, connected=connected, file=folder / "deployments.json"),
+        keys=KnownKeys(bus, connected=connected, file=folder / "access.json"),
+        live=LiveEvents(bus),
         probes=Probes(bus, records, project=settings.project),
         metrics=metrics,
+        connected=connected,
     )
 
 
@@ -131,8 +160,10 @@ async def _running(gateway: Gateway, settings: InferenceSettings) -> AsyncIterat
     ]
     tasks = [
         asyncio.create_task(asyncio.to_thread(remove, left), name="remove leftovers"),
+        asyncio.create_task(connect_for_good(gateway.bus, gateway.connected), name="connect"),
         asyncio.create_task(gateway.watch.run(), name="watch deployments"),
-        asyncio.create_task(gateway.live.run(gateway.watch.connected), name="live events"),
+        asyncio.create_task(gateway.keys.run(), name="watch API keys"),
+        asyncio.create_task(gateway.live.run(gateway.connected), name="live events"),
         asyncio.create_task(_become_ready(gateway), name="become ready"),
     ]
     try:
@@ -151,6 +182,7 @@ async def _running(gateway: Gateway, settings: InferenceSettings) -> AsyncIterat
 
 async def _become_ready(gateway: Gateway) -> None:
     await gateway.watch.known.wait()
+    await gateway.keys.known.wait()
     await gateway.models.settled()
     gateway.ready.set()
     log.info("the gateway is ready with %d model versions", gateway.models.versions_loaded)

@@ -12,6 +12,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from services.inference.access.known_keys import KnownKeys
 from services.inference.deployments import DeploymentWatch
 from services.inference.live import LiveEvents
 from services.inference.probes import Probes
@@ -37,7 +38,6 @@ class Limits:
 class Gateway:
     """Everything a route may need."""
 
-    project: str
     limits: Limits
     scratch: Path
     bus: Bus
@@ -46,9 +46,12 @@ class Gateway:
     models: ServedModels
     batcher: Batcher
     watch: DeploymentWatch
+    keys: KnownKeys
     live: LiveEvents
     probes: Probes
     metrics: Metrics
+    connected: asyncio.Event
+    """Set once the bus was reached for the first time."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the deployments that were known at the start serve or have failed."""
     started: float = field(default_factory=time.monotonic)

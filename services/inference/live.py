@@ -29,10 +29,9 @@ Listener = asyncio.Queue[Event | None]
 class LiveEvents:
     """Fans events out to the listeners of their run."""
 
-    def __init__(self, bus: Bus, *, project: str) -> None:
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._project = project
-        self._listeners: dict[str, set[Listener]] = defaultdict(set)
+        self._listeners: dict[tuple[str, str], set[Listener]] = defaultdict(set)
         self._closed = False
 
     async def run(self, connected: asyncio.Event) -> None:
@@ -50,18 +49,19 @@ class LiveEvents:
             await asyncio.sleep(_RETRY_SECONDS)
 
     @contextmanager
-    def listening(self, run_id: str) -> Iterator[Listener]:
-        """A queue that gets the events of ``run_id`` for the block."""
+    def listening(self, project: str, run_id: str) -> Iterator[Listener]:
+        """A queue that gets the events of a project's run for the block."""
+        run = (project, run_id)
         listener: Listener = asyncio.Queue()
         if self._closed:
             listener.put_nowait(None)
-        self._listeners[run_id].add(listener)
+        self._listeners[run].add(listener)
         try:
             yield listener
         finally:
-            self._listeners[run_id].discard(listener)
-            if not self._listeners[run_id]:
-                del self._listeners[run_id]
+            self._listeners[run].discard(listener)
+            if not self._listeners[run]:
+                del self._listeners[run]
 
     def close(self) -> None:
         """Tell every listener to end."""
@@ -71,15 +71,14 @@ class LiveEvents:
                 listener.put_nowait(None)
 
     def _pass_on(self, subject: str, document: dict[str, object]) -> None:
-        listeners = self._listeners.get(str(document.get("run_id")))
+        project = str(document.get("project", "default"))
+        listeners = self._listeners.get((project, str(document.get("run_id"))))
         kind = EVENTS.get(subject)
         if not listeners or kind is None:
             return
         try:
             event = kind.model_validate(document)
         except ValidationError:
-            return
-        if event.project != self._project:
             return
         for listener in listeners:
             if not isinstance(event, RunProgressed) or listener.qsize() < _PROGRESS_BACKLOG:

@@ -15,6 +15,7 @@ from services.inference.routes import (
     datasets,
     dead_letters,
     inference,
+    keys,
     models,
     platform,
     run_artifacts,
@@ -35,6 +36,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *run_artifacts.OPERATIONS,
     *signing.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *keys.OPERATIONS,
     *audit.OPERATIONS,
     *platform.OPERATIONS,
 )
@@ -49,6 +51,8 @@ _TYPES: dict[str, dict[str, Any]] = {
     "path": {"type": "string"},
     "number": {"type": "integer", "minimum": 1},
 }
+_REFUSALS = (401, 403, 429)
+"""What any operation that asks for a caller may answer."""
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -64,7 +68,10 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Tidemill gateway",
             "version": API_VERSION,
-            "description": "Publish datasets, follow runs, ask the models that come out. Errors are RFC 9457 problems.",
+            "description": (
+                "Publish datasets, follow runs, ask the models that come out. Errors are RFC 9457 problems. "
+                "Callers who are of no single project name it by the header Tidemill-Project (percent-encoded UTF-8)."
+            ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -72,9 +79,18 @@ def document() -> dict[str, Any]:
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": (
+                        "An API key (tm_...), a token of the configured OpenID Connect issuer, or the operator's key. "
+                        "An operation takes whoever has one of the scopes listed, or admin. Not needed on a loopback "
+                        "address without authentication."
+                    ),
+                }
+            },
         },
-        "security": [{}, {"key": []}],
     }
 
 
@@ -83,6 +99,7 @@ def _described(operation: Operation, references: dict[type[BaseModel], dict[str,
         "operationId": _identifier(operation),
         "tags": [operation.tag],
         "summary": operation.summary,
+        "security": [{"bearer": [scope]} for scope in operation.scopes],
         "responses": _responses(operation, references),
     }
     parameters = [
@@ -110,7 +127,8 @@ def _responses(operation: Operation, references: dict[type[BaseModel], dict[str,
     schema = _schema(operation.answers, references) if operation.answers is not None else {"type": "string"}
     success["content"] = {operation.media_type: {"schema": schema}}
     responses: dict[str, Any] = {str(operation.status): success}
-    for status in operation.problems:
+    guarded = () if operation.is_public else _REFUSALS
+    for status in sorted({*operation.problems, *guarded}):
         responses[str(status)] = {
             "description": http.HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": references[ProblemDocument]}},

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import nats.errors
 import nats.js.errors
+from nats.js.api import ConsumerConfig
 
 from services.inference.routes.views import ConsumerStatus, RegistryStatus, StoreStatus
 from tidemill.bus import Bus
-from tidemill.bus.subjects import EVENTS, JOBS
+from tidemill.bus.subjects import EVENTS, JOBS, project_of
 from tidemill.contracts.queries import ListModels
 from tidemill.errors import TidemillError
 from tidemill.records import RecordStore
@@ -26,7 +27,12 @@ class Reachability:
 
     registry: RegistryStatus
     store: StoreStatus
-    consumers: list[ConsumerStatus]
+    lanes: list[tuple[str | None, ConsumerStatus]]
+    """Each consumer with the project whose jobs it takes; None for one that is of all projects."""
+
+    def consumers(self, project: str | None) -> list[ConsumerStatus]:
+        """Those of all projects and those of ``project``; all there are for None."""
+        return [one for of, one in self.lanes if project is None or of in (None, project)]
 
 
 class Probes:
@@ -65,24 +71,33 @@ class Probes:
             return StoreStatus(reachable=False, error=str(error) or "no answer in time")
         return StoreStatus(reachable=True)
 
-    async def _consumers(self) -> list[ConsumerStatus]:
+    async def _consumers(self) -> list[tuple[str | None, ConsumerStatus]]:
         if not self._bus.connected:
             return []
-        found: list[ConsumerStatus] = []
+        found: list[tuple[str | None, ConsumerStatus]] = []
         for stream in (EVENTS, JOBS):
             try:
                 infos = await self._bus.jetstream.consumers_info(stream)
             except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError):
                 continue
             found += [
-                ConsumerStatus(
-                    stream=stream,
-                    consumer=info.name,
-                    waiting=info.num_waiting or 0,
-                    in_progress=info.num_ack_pending or 0,
-                    pending=info.num_pending or 0,
+                (
+                    _project(info.config),
+                    ConsumerStatus(
+                        stream=stream,
+                        consumer=info.name,
+                        waiting=info.num_waiting or 0,
+                        in_progress=info.num_ack_pending or 0,
+                        pending=info.num_pending or 0,
+                    ),
                 )
                 for info in infos
                 if info.config is not None and info.config.durable_name
             ]
-        return sorted(found, key=lambda one: (one.stream, one.consumer))
+        return sorted(found, key=lambda one: (one[1].stream, one[1].consumer))
+
+
+def _project(config: ConsumerConfig) -> str | None:
+    """The project whose jobs a consumer takes: its filter is the lane of one."""
+    subject = config.filter_subject or ""
+    return project_of(subject) if subject.startswith("tidemill.job.") and subject.endswith(".*") else None

@@ -12,7 +12,7 @@ import python_multipart
 from python_multipart.exceptions import FormParserError
 from starlette.requests import Request
 
-from services.inference.web.bodies import refuse_declared_length, too_large
+from services.inference.web.bodies import allowed_bytes, refuse_declared_length, too_large
 from tidemill.errors import InvalidInput, TransientError
 from tidemill.file_names import FileNames, is_hidden
 
@@ -46,9 +46,10 @@ async def receive_form(
 
     Raises:
         InvalidInput: it is not multipart, a field is not known, a file's name cannot be used, or either came twice.
-        HttpProblem: 413, more than ``max_bytes``.
+        HttpProblem: 413, more than ``max_bytes``, or than the caller may send.
         TransientError: the disk is full.
     """
+    max_bytes = allowed_bytes(request, max_bytes)
     refuse_declared_length(request, max_bytes)
     receiver = _Receiver(_boundary(request), folder, fields, max_files)
     size = 0

@@ -10,6 +10,7 @@ import socket
 
 from faststream import FastStream
 
+from services.registry.access import Access
 from services.registry.answers import Answers
 from services.registry.commands import Commands
 from services.registry.database import Database
@@ -123,6 +124,7 @@ class _Parts:
         reconciler: Reconciler,
         projection: Projection,
         serving: Serving,
+        access: Access,
         database: Database,
         fresh: bool,
     ) -> None:
@@ -131,6 +133,7 @@ class _Parts:
         self._reconciler = reconciler
         self._projection = projection
         self._serving = serving
+        self._access = access
         self._database = database
         self._fresh = fresh
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,6 +157,7 @@ class _Parts:
         while True:
             try:
                 await self._serving.restore()
+                await self._access.restore()
                 await self._projection.catch_up(everything=self._fresh)
                 break
             except TidemillError as error:
@@ -194,6 +198,7 @@ async def _joined(
     live = Live()
     projection = Projection(records, database)
     serving = Serving(bus, records)
+    access = Access(bus, records)
     dead_letters = DeadLetters(bus, records)
     prices = settings.prices.read()
     registrar = Registrar(
@@ -202,7 +207,7 @@ async def _joined(
     )  # fmt: skip
     commands = Commands(
         bus=bus, records=records, runs=runs, registrar=registrar, projection=projection, serving=serving,
-        dead_letters=dead_letters, signer=signer,
+        dead_letters=dead_letters, signer=signer, access=access,
     )  # fmt: skip
     subscribers = Subscribers(
         bus=bus, projection=projection, registrar=registrar, commands=commands,
@@ -218,12 +223,12 @@ async def _joined(
     housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
     limits = stream_limits(settings.streams, platform.silence)
     reconciler = Reconciler(
-        bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
-        registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
-        housekeeping=housekeeping, queues=queues,
+        bus=bus, provisioning=Provisioning(bus, limits, serving, access), records=records, runs=runs,
+        projection=projection, registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
+        housekeeping=housekeeping, queues=queues, access=access,
         owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(
         records=records, subscribers=subscribers, reconciler=reconciler, projection=projection, serving=serving,
-        database=database, fresh=fresh,
+        access=access, database=database, fresh=fresh,
     )  # fmt: skip

@@ -1,5 +1,5 @@
-"""What people ask for: cancel, retry, promote, revoke, delete, replay. Every command may come twice and does its work
-once; how it went is in the audit log before anybody is told, also when it was refused.
+"""What people ask for: cancel, retry, promote, revoke, delete, replay, API keys. Every command may come twice and does
+its work once; how it went is in the audit log before anybody is told, also when it was refused.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from services.registry import chain as decided
+from services.registry.access import Access
 from services.registry.audited import subject_of
 from services.registry.chain import CHAMPION, Chain
 from services.registry.dead_letters import DeadLetters
@@ -28,11 +29,14 @@ from tidemill.contracts import (
     DatasetPublished,
     DeleteDataset,
     DeleteModel,
+    IssueKey,
     ModelPromoted,
     PromoteVersion,
     ReplayDeadLetter,
     RetryRun,
+    RevokeKey,
     RevokeVersion,
+    RotateKey,
     SignVersions,
 )
 from tidemill.errors import InvalidInput, NotFound
@@ -58,6 +62,7 @@ class Commands:
         serving: Serving,
         dead_letters: DeadLetters,
         signer: Signer,
+        access: Access,
     ) -> None:
         self._bus = bus
         self._records = records
@@ -69,6 +74,7 @@ class Commands:
         self._deletion = Deletion(records, projection, serving)
         self._revocation = Revocation(bus, records, projection, serving)
         self._signing = SigningOnRecord(records, projection, serving, signer)
+        self._access = access
 
     async def carry_out(self, command: Command, identity: str, commanded_at: datetime | None = None) -> None:
         """Do what ``command`` says, and put it on record; ``identity`` is the same for every delivery of it.
@@ -115,6 +121,12 @@ class Commands:
                 await self._deletion.dataset(command, identity)
             case ReplayDeadLetter():
                 await self.replay(command, identity)
+            case IssueKey():
+                await self._access.issue(command)
+            case RotateKey():
+                await self._access.rotate(command)
+            case RevokeKey():
+                await self._access.revoke(command)
         return None
 
     async def cancel(self, command: CancelRun, identity: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 
+from services.registry.access import Access
 from services.registry.serving import Serving
 from services.registry.trimming import Trimming
 from tidemill.bus import Bus
 from tidemill.bus.streams import StreamLimits, provision_missing
-from tidemill.bus.subjects import DEPLOYMENTS_BUCKET
+from tidemill.bus.subjects import ACCESS_BUCKET, DEPLOYMENTS_BUCKET
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +21,18 @@ log = logging.getLogger(__name__)
 class Provisioning:
     """Looks after the platform's streams and buckets."""
 
-    def __init__(self, bus: Bus, limits: StreamLimits, serving: Serving) -> None:
+    def __init__(self, bus: Bus, limits: StreamLimits, serving: Serving, access: Access) -> None:
         self._bus = bus
         self._limits = limits
         self._serving = serving
+        self._access = access
         self._trimming = Trimming(bus)
         self._to_restore = False
 
     async def keep(self) -> None:
-        """Make again what is lost, and room in what is nearly full; deployments are filled from the chain of decisions.
+        """Make again what is lost, and room in what is nearly full.
+
+        Deployments and API keys come from the chains of decisions.
 
         Safe for several replicas at once: they make the same.
 
@@ -38,9 +42,10 @@ class Provisioning:
         made = await provision_missing(self._bus.client, self._limits)
         for name in made:
             log.error("stream or bucket %s was lost and is made again, empty", name)
-        if DEPLOYMENTS_BUCKET in made:
+        if DEPLOYMENTS_BUCKET in made or ACCESS_BUCKET in made:
             self._to_restore = True
         if self._to_restore:
             await self._serving.restore()
+            await self._access.restore()
             self._to_restore = False
         await self._trimming.trim()

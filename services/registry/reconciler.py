@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
+from services.registry.access import Access
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.facts import RunFacts, read_facts
@@ -58,6 +59,7 @@ class Reconciler:
         overdue: Overdue,
         housekeeping: Housekeeping,
         queues: Queues,
+        access: Access,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -75,6 +77,7 @@ class Reconciler:
         self._overdue = overdue
         self._housekeeping = housekeeping
         self._queues = queues
+        self._access = access
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -111,6 +114,7 @@ class Reconciler:
         if self._listed_at is None or now - self._listed_at >= self._after:
             await self._projection.catch_up(everything=False, at_most=COMPARED_IN_TURN)
             await self._overdue.put_lost_tries_on_record()
+            await self._access.restore()  # a write of the bucket that was lost must not let a revoked key in
             self._listed_at = now
         async with self._database.reading() as session:
             running = {(run.project, run.run_id): run for run in await RunTable(session).running()}

@@ -81,7 +81,7 @@ async def test_a_rollback_during_a_sweep_keeps_the_files(
             await asyncio.sleep(0.001)
     go.set()
     await rollback
-    assert models.choose("m").number == 3
+    assert models.choose("default", "m").number == 3
     assert (directory(tmp_path, first.digest) / "signature.json").is_file()
     await models.close()
     assert directory(tmp_path, first.digest).is_dir()

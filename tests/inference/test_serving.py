@@ -140,6 +140,7 @@ async def test_loading_and_the_first_prediction_are_in_the_runs_trace(
 class Slow:
     """A model whose batches wait until the test lets them go."""
 
+    project = "default"
     name = "slow"
     max_length = 64
 

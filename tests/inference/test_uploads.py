@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from services.inference.access.caller import Caller, let_in
 from services.inference.uploads import receive_form
 from tidemill.errors import InvalidInput
 
@@ -37,10 +38,15 @@ async def test_a_part_that_may_not_come_is_refused_before_its_value(
         return {"type": "http.request", "body": next(coming), "more_body": True}  # asking for more ends the test
 
     headers = [(b"content-type", b"multipart/form-data; boundary=b")]
-    request = Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+    request = from_somebody({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
     with pytest.raises(InvalidInput, match=said):
         await receive_form(request, tmp_path, fields=("name", "recipe"), max_bytes=1 << 30, max_files=2)
     assert list(coming) == []
+
+
+def from_somebody(scope: dict[str, Any], receive: Any) -> Request:
+    let_in(scope, Caller("local", "default"))
+    return Request(scope, receive)
 
 
 def request(*parts: bytes, cut: int = 1 << 16) -> Request:
@@ -51,7 +57,7 @@ def request(*parts: bytes, cut: int = 1 << 16) -> Request:
         return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
 
     headers = [(b"content-type", b"multipart/form-data; boundary=b")]
-    return Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+    return from_somebody({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
 
 
 def file(name: str, content: bytes = b"x") -> bytes:
@@ -141,6 +147,6 @@ async def test_a_body_that_is_no_form_is_refused(tmp_path: Path, body: bytes, sa
         return {"type": "http.request", "body": body, "more_body": False}
 
     headers = [(b"content-type", b"multipart/form-data; boundary=b")]
-    broken = Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+    broken = from_somebody({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
     with pytest.raises(InvalidInput, match=says):
         await receive_form(broken, tmp_path, fields=("name",), max_bytes=1 << 30, max_files=5)

@@ -20,6 +20,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from services.registry.access import Access
 from services.registry.app import create_app
 from services.registry.commands import Commands
 from services.registry.database import Database
@@ -216,6 +217,7 @@ async def parts(bench: Bench) -> AsyncIterator[Parts]:
     commands = Commands(
         bus=bench.bus, records=bench.records, runs=runs, registrar=registrar, projection=projection, serving=serving,
         dead_letters=DeadLetters(bench.bus, bench.records), signer=signer,
+        access=Access(bench.bus, bench.records),
     )  # fmt: skip
     yield Parts(commands, registrar, projection, database)
     await database.close()

@@ -36,7 +36,7 @@ async def bench(quiet_bench: Bench) -> AsyncIterator[Bench]:
 
 
 LOGS = ["DEAD", "FEEDBACK", "ADVISORIES", "OBSERVATIONS"]
-BUCKETS = ["KV_runs", "KV_leases", "KV_attempts", "KV_deployments"]
+BUCKETS = ["KV_runs", "KV_leases", "KV_attempts", "KV_deployments", "KV_access"]
 
 
 async def lose(bench: Bench, *streams: str) -> None:

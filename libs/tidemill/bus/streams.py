@@ -151,6 +151,7 @@ def bucket_configs(limits: StreamLimits) -> list[KeyValueConfig]:
         ),
         KeyValueConfig(bucket=subjects.ATTEMPTS_BUCKET, history=1, replicas=limits.replicas),
         KeyValueConfig(bucket=subjects.DEPLOYMENTS_BUCKET, history=1, replicas=limits.replicas),
+        KeyValueConfig(bucket=subjects.ACCESS_BUCKET, history=1, replicas=limits.replicas),
     ]
 
 

@@ -18,6 +18,7 @@ RUNS_BUCKET = "runs"
 LEASES_BUCKET = "leases"
 ATTEMPTS_BUCKET = "attempts"
 DEPLOYMENTS_BUCKET = "deployments"
+ACCESS_BUCKET = "access"
 
 _LONGEST_IN_NAME = 150
 COMMANDS_DURABLE = "registry-commands"

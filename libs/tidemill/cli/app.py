@@ -18,6 +18,7 @@ from tidemill.cli import (
     deploy,
     doctor,
     garbage,
+    keys,
     local,
     models,
     nats,
@@ -51,6 +52,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     data_dir: DataDirOption = None,
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project",
+            help="Project that is meant, for callers who are bound to none; else TIDEMILL_PROJECT.",
+            show_default=False,
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -58,6 +67,8 @@ def options(
     """Publish a dataset event, get a served model."""
     if data_dir is not None:
         os.environ["TIDEMILL_DATA_DIR"] = str(Path(data_dir).expanduser().absolute())
+    if project is not None:
+        os.environ["TIDEMILL_PROJECT"] = project
 
 
 app.command("up", rich_help_panel="This machine's platform")(local.up)
@@ -75,6 +86,7 @@ app.add_typer(recipes.commands, name="recipe", rich_help_panel="Datasets to mode
 app.add_typer(samples.commands, name="sample", rich_help_panel="Datasets to models")
 app.command("doctor", rich_help_panel="Looking closer")(doctor.doctor)
 app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
+app.add_typer(keys.commands, name="keys", rich_help_panel="Who gets in")
 app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
 app.add_typer(nats.commands, name="nats", rich_help_panel="Looking closer")

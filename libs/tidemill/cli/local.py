@@ -26,7 +26,7 @@ def up(
     host: Annotated[
         str,
         typer.Option(
-            help="Address of the gateway; other than loopback needs TIDEMILL_INFERENCE_API_KEY.",
+            help="Address of the gateway; off loopback it needs TIDEMILL_INFERENCE_API_KEY and TLS.",
             envvar="TIDEMILL_INFERENCE_HOST",
         ),
     ] = "127.0.0.1",

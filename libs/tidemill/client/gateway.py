@@ -6,11 +6,14 @@ Knows addresses, status codes and retries; not what the answers mean.
 from __future__ import annotations
 
 import json
+import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -30,6 +33,10 @@ class NotReachable(TransientError):
     """Nothing answers at the gateway's address."""
 
 
+class Untrusted(InvalidInput):
+    """Somebody answers at the gateway's address whose certificate is not vouched for."""
+
+
 class Unavailable(TransientError):
     """The gateway cannot do it now. ``document`` is its problem document."""
 
@@ -39,11 +46,26 @@ class Unavailable(TransientError):
 
 
 class Gateway:
-    """One gateway. ``patience`` is how many seconds a call may wait for one that is away."""
+    """One gateway. ``patience`` is how many seconds a call may wait for one that is away.
 
-    def __init__(self, address: Address, *, api_key: str | None = None) -> None:
+    ``ca`` is a file with the certificates of the authorities that may vouch for it, instead of the usual ones.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        api_key: str | None = None,
+        project: str | None = None,
+        ca: Path | str | None = None,
+    ) -> None:
         self._address = address
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers: list[tuple[bytes, bytes]] = []
+        if api_key:
+            self._headers.append((b"Authorization", f"Bearer {api_key}".encode()))
+        if project:
+            self._headers.append((b"Tidemill-Project", quote(project).encode()))
+        self._ca = ca
         self._client: httpx.Client | None = None
 
     @property
@@ -158,8 +180,20 @@ class Gateway:
     def _connected(self, url: str) -> httpx.Client:
         if self._client is None:
             # A proxy of the environment cannot reach this machine's loopback addresses.
-            self._client = httpx.Client(timeout=TIMEOUT, headers=self._headers, trust_env=not is_loopback(url))
+            self._client = httpx.Client(
+                timeout=TIMEOUT, headers=self._headers, trust_env=not is_loopback(url), verify=self._trusted()
+            )
         return self._client
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        if self._ca is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=os.fspath(self._ca))
+        except OSError as error:  # of which an SSLError is one
+            raise InvalidInput(
+                f"TIDEMILL_CA: {self._ca} cannot be used: {error.strerror or error}; name a file of certificates in PEM"
+            ) from None
 
 
 @contextmanager
@@ -167,6 +201,11 @@ def _as_ours(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, httpx.StreamError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise Untrusted(
+                f"{url} cannot be trusted: {str(error).partition('CERTIFICATE_VERIFY_FAILED] ')[2] or error}; name the "
+                "file with its authority's certificate by TIDEMILL_CA, and the gateway as its certificate does"
+            ) from error
         raise NotReachable(
             f"the platform at {url} is not reachable; start it with `tidemill up`, "
             "or name another with --url or --data-dir"

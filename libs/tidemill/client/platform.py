@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +26,7 @@ from tidemill.client.sources import (
     read_recipe,
 )
 from tidemill.client.uploads import files_to_upload
-from tidemill.contracts import RunState
+from tidemill.contracts import KeyView, NewKey, RunState, Scope
 from tidemill.contracts.queries import (
     ArtifactFiles,
     AuditEntryView,
@@ -40,13 +42,22 @@ from tidemill.errors import InvalidInput, TidemillError
 from tidemill.secret_files import secret
 
 
-def connect(url: str | None = None, data_dir: Path | str | None = None, *, api_key: str | None = None) -> Platform:
+def connect(
+    url: str | None = None,
+    data_dir: Path | str | None = None,
+    *,
+    api_key: str | None = None,
+    project: str | None = None,
+    ca: Path | str | None = None,
+) -> Platform:
     """A platform: the gateway at ``url``, else the one that runs in ``data_dir`` on this machine.
 
     Without arguments: ``TIDEMILL_URL``, else ``TIDEMILL_DATA_DIR``, else ``.tidemill`` in the current folder.
     ``api_key``, else ``TIDEMILL_API_KEY`` (or the file that ``TIDEMILL_API_KEY_FILE`` names), goes with every request;
     to a platform of this machine else ``TIDEMILL_INFERENCE_API_KEY``, which its gateway was started with. Nothing is
-    sent before the first call.
+    sent before the first call. ``project``, else ``TIDEMILL_PROJECT``, names the project of callers who are bound to
+    none; a project's key says it itself. ``ca``, else ``TIDEMILL_CA``, is a file of certificates that vouch for an
+    ``https://`` gateway.
 
     Raises:
         InvalidInput: the key's file cannot be read.
@@ -55,7 +66,8 @@ def connect(url: str | None = None, data_dir: Path | str | None = None, *, api_k
     key = api_key or secret("TIDEMILL_API_KEY")
     if not key and address.on_this_machine:  # the gateway's own secret must not go elsewhere
         key = secret("TIDEMILL_INFERENCE_API_KEY")
-    return Platform(Gateway(address, api_key=key))
+    project = project or os.environ.get("TIDEMILL_PROJECT")
+    return Platform(Gateway(address, api_key=key, project=project, ca=ca or os.environ.get("TIDEMILL_CA") or None))
 
 
 class Platform:
@@ -278,9 +290,59 @@ class Platform:
         params = {"limit": limit} | ({"before": before} if before is not None else {})
         return [AuditEntryView.model_validate(one) for one in self._gateway.get("/v1/audit", params=params)]
 
+    def keys(self) -> list[KeyView]:
+        """The API keys of the project, the last issued first, without their secrets."""
+        return [KeyView.model_validate(key) for key in self._gateway.get("/v1/keys")]
+
+    def create_key(
+        self,
+        name: str,
+        scopes: Iterable[Scope],
+        *,
+        rate: str | None = None,
+        body_bytes: int | None = None,
+        expires_in: timedelta | str | None = None,
+    ) -> NewKey:
+        """Issue an API key of the project; the only time that it is shown.
+
+        ``rate`` as ``10/s``, ``600/m``, ``1000/h``, at each gateway; ``expires_in`` a duration (``90d``).
+
+        Raises:
+            InvalidInput: something of it cannot be read.
+            TransientError: NATS is away; nothing was issued.
+        """
+        document = {
+            "name": name, "scopes": list(scopes), "rate": rate, "body_bytes": body_bytes,
+            "expires_in": _seconds(expires_in),
+        }  # fmt: skip
+        wanted = {field: value for field, value in document.items() if value is not None}
+        return NewKey.model_validate(self._gateway.post("/v1/keys", wanted))
+
+    def rotate_key(self, key_id: str, *, grace: timedelta | str | None = None) -> NewKey:
+        """Issue a key that may do what another one may, which is taken for ``grace`` (a day) longer.
+
+        Raises:
+            NotFound: there is no such key.
+            InvalidInput: it was revoked or has ended.
+        """
+        wanted = {"grace": _seconds(grace)} if grace is not None else None
+        return NewKey.model_validate(self._gateway.post(f"/v1/keys/{_segment(key_id)}:rotate", wanted))
+
+    def revoke_key(self, key_id: str) -> None:
+        """Take a key no longer.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        self._gateway.delete(f"/v1/keys/{_segment(key_id)}")
+
     def status(self) -> Any:
         """What the gateway says about itself, the registry and the models that it serves."""
         return self._gateway.get("/v1/status")
+
+
+def _seconds(duration: timedelta | str | None) -> float | str | None:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
 
 
 def _segment(text: str) -> str:

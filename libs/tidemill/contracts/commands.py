@@ -1,14 +1,16 @@
-"""Commands: what a person wants done to a run or a model. Durable, in the ``JOBS`` stream, taken by the registry.
+"""Commands: what a person wants done to a run, a model or a key. Durable, in the stream ``JOBS``, for the registry.
 
 ``actor`` says who wants it, for the audit log: ``key:<id>``, ``oidc:<subject>``, ``operator`` or ``local``.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tidemill.contracts.access import KeyGrant, KeyId
 from tidemill.contracts.economics import Budget
 from tidemill.contracts.references import Frozen, LetterId, Name, RunId
 
@@ -99,6 +101,42 @@ class ReplayDeadLetter(Frozen):
     """The dead letter's id."""
 
 
+class IssueKey(Frozen):
+    """Let an API key be taken; whoever made it keeps its secret."""
+
+    command: Literal["issue-key"] = "issue-key"
+    project: Name = "default"
+    actor: str = "local"
+    key_id: KeyId
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """sha256 of the secret, in hex."""
+    grant: KeyGrant
+
+
+class RotateKey(Frozen):
+    """Let another API key take the place of one, which is taken itself until ``until``."""
+
+    command: Literal["rotate-key"] = "rotate-key"
+    project: Name = "default"
+    actor: str = "local"
+    key_id: KeyId
+    """The key that is replaced."""
+    by: KeyId
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the new secret."""
+    until: datetime
+
+
+class RevokeKey(Frozen):
+    """Take an API key no longer."""
+
+    command: Literal["revoke-key"] = "revoke-key"
+    project: Name = "default"
+    actor: str = "local"
+    key_id: KeyId
+    reason: str = "revoked by a person"
+
+
 Command = Annotated[
     CancelRun
     | RetryRun
@@ -107,6 +145,9 @@ Command = Annotated[
     | SignVersions
     | DeleteModel
     | DeleteDataset
-    | ReplayDeadLetter,
+    | ReplayDeadLetter
+    | IssueKey
+    | RotateKey
+    | RevokeKey,
     Field(discriminator="command"),
 ]

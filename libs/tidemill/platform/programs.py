@@ -186,8 +186,9 @@ def service_programs(data: DataDir, options: PlatformOptions, *, nats_url: str, 
             healthy = None
             if service == "inference":
                 environment |= {"TIDEMILL_INFERENCE_HOST": options.host, "TIDEMILL_INFERENCE_PORT": str(port)}
-                ready = _ready_endpoint(options.host, port)
-                healthy = gateway_health(reachable(options.host), port)
+                over_tls = gateway_ends_tls()
+                ready = _ready_endpoint(options.host, port, over_tls=over_tls)
+                healthy = gateway_health(reachable(options.host), port, over_tls=over_tls)
             elif service == "registry":
                 environment |= {"TIDEMILL_REGISTRY_SIGNING_KEY_FILE": str(signing.key_file)}
                 ready = _answering_registry(ready, nats_url, data)
@@ -236,9 +237,14 @@ def _ready_file(path: Path) -> Callable[[int], Awaitable[bool]]:
     return written
 
 
-def _ready_endpoint(host: str, port: int) -> Callable[[int], Awaitable[bool]]:
+def gateway_ends_tls() -> bool:
+    """Whether a gateway that is started now has a certificate of its own."""
+    return bool(os.environ.get("TIDEMILL_INFERENCE_TLS_CERT"))
+
+
+def _ready_endpoint(host: str, port: int, *, over_tls: bool) -> Callable[[int], Awaitable[bool]]:
     async def ready(_pid: int) -> bool:
-        status = await http_status(reachable(host), port, "/readyz")
+        status = await http_status(reachable(host), port, "/readyz", over_tls=over_tls)
         return status == 200
 
     return ready

@@ -22,6 +22,7 @@ from tidemill.platform.programs import (
     PlatformOptions,
     choose_gateway_port,
     choose_nats_port,
+    gateway_ends_tls,
     nats_program,
     reachable,
     service_programs,
@@ -110,7 +111,7 @@ class _Run:
             supervisor=me,
             data_dir=str(data.root),
             store_url=store_url(data),
-            gateway_url=f"http://{host}:{choose_gateway_port(options)}",
+            gateway_url=f"{'https' if gateway_ends_tls() else 'http'}://{host}:{choose_gateway_port(options)}",
             nats_url=f"nats://127.0.0.1:{choose_nats_port(before.nats_url if before else None)}",
             started_at=datetime.now(UTC),
         )

@@ -42,10 +42,11 @@ from tidemill.contracts import (
     RunState,
     StageName,
 )
+from tidemill.contracts.access import Actor, KeyGrant, KeyId
 
 
 class RunRecord(Frozen):
-    """A run exists: what was published, when, and the trace it belongs to."""
+    """A run exists: what was published, when, by whom, and the trace it belongs to."""
 
     event: DatasetPublished
     created_at: datetime
@@ -295,8 +296,33 @@ class DatasetDeleted(Frozen):
     reason: str = "deleted by a person"
 
 
+class KeyIssued(Frozen):
+    """An API key exists. Of its secret only the digest is on record.
+
+    One that replaces another keeps what that one may do; the other is taken until ``replaced_until``.
+    """
+
+    kind: Literal["key-issued"] = "key-issued"
+    key_id: KeyId
+    digest: str
+    """sha256 of the secret, in hex."""
+    grant: KeyGrant
+    actor: Actor = "local"
+    replaces: KeyId | None = None
+    replaced_until: datetime | None = None
+
+
+class KeyRevoked(Frozen):
+    """An API key is no longer taken."""
+
+    kind: Literal["key-revoked"] = "key-revoked"
+    key_id: KeyId
+    actor: Actor = "local"
+    reason: str = "revoked by a person"
+
+
 Decision = Annotated[
-    VersionRegistered | VersionSigned | VersionRevoked | AliasMoved | ModelDeleted | DatasetDeleted,
+    VersionRegistered | VersionSigned | VersionRevoked | AliasMoved | ModelDeleted | DatasetDeleted | KeyIssued | KeyRevoked,
     Field(discriminator="kind"),
 ]
 

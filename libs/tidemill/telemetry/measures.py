@@ -141,20 +141,24 @@ REQUEST_DURATION = Measure(
 REJECTIONS = Measure(
     "tidemill.gateway.rejections", "counter", "{request}", "Requests refused because too much was waiting.", (REASON,)
 )
-PREDICTIONS = Measure("tidemill.prediction.rows", "counter", "{row}", "Rows predicted.", (MODEL, VERSION))
+REFUSALS = Measure(
+    "tidemill.gateway.refusals", "counter", "{request}",
+    "Requests whose caller was not let in, or may not do what they asked for.", (REASON,),
+)  # fmt: skip
+PREDICTIONS = Measure("tidemill.prediction.rows", "counter", "{row}", "Rows predicted.", (PROJECT, MODEL, VERSION))
 BATCH_SIZE = Measure(
-    "tidemill.prediction.batch.size", "histogram", "{row}", "Rows of one call of a model.", (MODEL,), _ROWS
+    "tidemill.prediction.batch.size", "histogram", "{row}", "Rows of one call of a model.", (PROJECT, MODEL), _ROWS
 )
 QUEUED_ROWS = Measure("tidemill.prediction.queued", "gauge", "{row}", "Rows that wait for a free thread.")
-MODEL_SWAPS = Measure("tidemill.model.swaps", "counter", "{swap}", "Deployments put into service.", (MODEL,))
+MODEL_SWAPS = Measure("tidemill.model.swaps", "counter", "{swap}", "Deployments put into service.", (PROJECT, MODEL))
 LOAD_FAILURES = Measure(
-    "tidemill.model.load.failures", "counter", "{failure}", "Versions that could not be loaded.", (MODEL,)
+    "tidemill.model.load.failures", "counter", "{failure}", "Versions that could not be loaded.", (PROJECT, MODEL)
 )
 VERSIONS_LOADED = Measure("tidemill.model.versions", "gauge", "{version}", "Model versions in memory.")
 
 MEASURES: tuple[Measure, ...] = (
     JOB_DURATION, STAGE_DURATION, FAILURES, DEAD_LETTERS, MESSAGES, RUNS_ACTIVE, RUNS_ENDED, RUN_DURATION,
     QUEUE_PENDING, QUEUE_UNACKNOWLEDGED, CPU_TIME, GPU_TIME, MEMORY_PEAK, JOB_IO, COST, STORE_DURATION, NOTIFICATIONS,
-    REQUESTS, REQUEST_DURATION, REJECTIONS, PREDICTIONS, BATCH_SIZE, QUEUED_ROWS, MODEL_SWAPS, LOAD_FAILURES,
-    VERSIONS_LOADED,
+    REQUESTS, REQUEST_DURATION, REJECTIONS, REFUSALS, PREDICTIONS, BATCH_SIZE, QUEUED_ROWS, MODEL_SWAPS,
+    LOAD_FAILURES, VERSIONS_LOADED,
 )  # fmt: skip

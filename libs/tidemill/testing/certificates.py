@@ -1,12 +1,29 @@
-"""Certificates for tests: a certificate authority of their own, and servers' certificates that it signed."""
+"""Certificates for tests: an authority of the test's own, and what it vouches for."""
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+
+
+class Authority:
+    """A certificate authority below ``folder``; ``file`` is its certificate in PEM."""
+
+    def __init__(self, folder: Path, name: str = "tests") -> None:
+        self._folder = folder
+        self._authority = trustme.CA()
+        self.file = folder / f"{name}-ca.pem"
+        self._authority.cert_pem.write_to_path(str(self.file))
+
+    def issue(self, name: str, *, host: str = "127.0.0.1", into: tuple[Path, Path] | None = None) -> tuple[Path, Path]:
+        """A certificate for ``host`` with its key: their files, ``name.pem`` and ``name.key`` unless ``into`` says."""
+        chain, key = into or (self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        _write(self._authority.issue_cert(host), chain, key)
+        return chain, key
 
 
 @dataclass(frozen=True)
@@ -29,10 +46,12 @@ def issued(folder: Path, *hosts: str) -> ServerFiles:
     folder.mkdir(parents=True, exist_ok=True)
     files = ServerFiles(folder / "server.pem", folder / "server.key", folder / "authority.pem")
     authority = trustme.CA()
-    certificate = authority.issue_cert(*hosts)
     authority.cert_pem.write_to_path(str(files.authority))
-    certificate.private_key_pem.write_to_path(str(files.key))
-    for number, part in enumerate(certificate.cert_chain_pems):
-        part.write_to_path(str(files.certificate), append=number > 0)
-    files.key.chmod(0o600)
+    _write(authority.issue_cert(*hosts), files.certificate, files.key)
     return files
+
+
+def _write(certificate: trustme.LeafCert, chain: Path, key: Path) -> None:
+    with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+        opened.write(certificate.private_key_pem.bytes())
+    chain.write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))

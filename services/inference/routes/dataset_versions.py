@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.inference.access.caller import project_of
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.routes.run_artifacts import artifacts_of
 from services.inference.web.operations import JSON, Operation, Query, json_response
@@ -25,11 +26,11 @@ _LOCKED = {
 async def versions(request: Request) -> Response:
     """The versions of a dataset, the newest first, with where each comes from."""
     gateway = gateway_of(request)
-    name = request.path_params["name"]
-    found = await gateway.records.dataset_versions(gateway.project, name)
+    project, name = project_of(request), request.path_params["name"]
+    found = await gateway.records.dataset_versions(project, name)
     if not found:
         raise NotFound(f"dataset {name!r} has no version; GET /v1/datasets lists the datasets there are")
-    return json_response([(await _view(gateway, one)).model_dump(mode="json") for one in reversed(found)])
+    return json_response([(await _view(gateway, project, one)).model_dump(mode="json") for one in reversed(found)])
 
 
 async def report(request: Request) -> Response:
@@ -39,24 +40,24 @@ async def report(request: Request) -> Response:
     wanted = request.query_params.get("format", "html")
     if wanted not in ("html", "json"):
         raise InvalidInput(f"format is {wanted!r}; it can be html or json")
-    artifact = await _report_of(gateway, run_id)
+    artifact = await _report_of(gateway, project_of(request), run_id)
     body = await gateway.store.read(artifact, f"report.{wanted}")
     media_type = HTML if wanted == "html" else JSON
     return Response(body, media_type=media_type, headers=_LOCKED)
 
 
-async def _report_of(gateway: Gateway, run_id: str) -> ArtifactRef:
-    made = (await artifacts_of(gateway, run_id)).get("report")
+async def _report_of(gateway: Gateway, project: str, run_id: str) -> ArtifactRef:
+    made = (await artifacts_of(gateway, project, run_id)).get("report")
     if made is not None:
         return made
-    for outcome in reversed(await gateway.records.outcomes(gateway.project, run_id)):
+    for outcome in reversed(await gateway.records.outcomes(project, run_id)):
         if outcome.evidence is not None:  # its dataset was prepared, and did not pass the quality gate
             return outcome.evidence
     raise NotFound(f"run {run_id!r} has no data report yet; there is one when its dataset is prepared")
 
 
-async def _view(gateway: Gateway, version: DatasetVersionRecord) -> DatasetVersionView:
-    record = await gateway.records.stage(gateway.project, version.run_id, "ingest")
+async def _view(gateway: Gateway, project: str, version: DatasetVersionRecord) -> DatasetVersionView:
+    record = await gateway.records.stage(project, version.run_id, "ingest")
     event = announced(record) if record is not None else None
     ingested = event if isinstance(event, DatasetIngested) else None
     return DatasetVersionView(
@@ -78,12 +79,12 @@ async def _view(gateway: Gateway, version: DatasetVersionRecord) -> DatasetVersi
 OPERATIONS = (
     Operation(
         "GET", "/v1/datasets/{name:name}/versions", versions,
-        "Versions of a dataset with their provenance, newest first", "datasets", answers=list[DatasetVersionView],
-        problems=(404, 503),
+        "Versions of a dataset with their provenance, newest first", "datasets", scopes=("read",),
+        answers=list[DatasetVersionView], problems=(404, 503),
     ),
     Operation(
-        "GET", "/v1/runs/{run_id:name}/report", report, "The data report of a run", "runs", media_type=HTML,
-        problems=(400, 404, 503),
+        "GET", "/v1/runs/{run_id:name}/report", report, "The data report of a run", "runs", scopes=("read",),
+        media_type=HTML, problems=(400, 404, 503),
         query=(Query("format", {"type": "string", "enum": ["html", "json"]}, "A page, or the same as JSON."),),
     ),
 )  # fmt: skip

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.inference.access.caller import actor_of, project_of
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.leftovers import UPLOAD, own_prefix
 from services.inference.routes.dataset_fields import FIELDS, checked_recipe, form_values
@@ -54,7 +55,7 @@ async def publish(request: Request) -> Response:
             raise HttpProblem(415, "unknown-media-type", "send multipart/form-data with files, or application/json")
         root.set_attribute("run_id", event.run_id)
         root.set_attribute("name", event.name)
-        await _begin(gateway, event)
+        await _begin(gateway, event, actor_of(request))
     run, model = f"/v1/runs/{event.run_id}", f"/v1/models/{quote(event.name)}"
     links = PublishLinks(self=run, events=f"{run}/events", model=model, predict=f"{model}:predict")
     return json_response(PublishAnswer(run_id=event.run_id, name=event.name, events=links.events, links=links), 202)
@@ -63,7 +64,7 @@ async def publish(request: Request) -> Response:
 async def list_datasets(request: Request) -> Response:
     """The datasets with the newest runs, or one of them."""
     gateway = gateway_of(request)
-    return json_response(await gateway.bus.ask(asked(request, gateway.project, ListDatasets, "limit", "name")))
+    return json_response(await gateway.bus.ask(asked(request, ListDatasets, "limit", "name")))
 
 
 async def delete(request: Request) -> Response:
@@ -71,7 +72,7 @@ async def delete(request: Request) -> Response:
     gateway = gateway_of(request)
     name = request.path_params["name"]
     try:
-        rows = await gateway.bus.ask(ListDatasets(project=gateway.project, name=name))
+        rows = await gateway.bus.ask(ListDatasets(project=project_of(request), name=name))
     except ValidationError:  # what cannot be a name
         rows = []
     row = next((row for row in rows if row["name"] == name and not row["deleted"]), None)
@@ -81,7 +82,7 @@ async def delete(request: Request) -> Response:
         raise HttpProblem(
             409, "in-use", f"dataset {name!r} is in use by a run that goes on; cancel the run or wait for its end"
         )
-    await gateway.bus.command(DeleteDataset(project=gateway.project, name=name))
+    await gateway.bus.command(DeleteDataset(project=project_of(request), actor=actor_of(request), name=name))
     detail = f"dataset {name} is being deleted; a garbage collection frees its storage"
     return json_response(Accepted(detail=detail), 202)
 
@@ -91,8 +92,8 @@ def new_run_id() -> str:
     return f"run-{time.time_ns() // 1_000_000:011x}-{secrets.token_hex(4)}"
 
 
-async def _begin(gateway: Gateway, event: DatasetPublished) -> None:
-    record = RunRecord(event=event, created_at=datetime.now(UTC), traceparent=current_traceparent())
+async def _begin(gateway: Gateway, event: DatasetPublished, actor: str) -> None:
+    record = RunRecord(event=event, created_at=datetime.now(UTC), traceparent=current_traceparent(), actor=actor)
     await gateway.records.create_run(record)
     await put_on_record(
         gateway.records, event.project, actor=record.actor, action="publish-dataset", subject=f"run:{event.run_id}",
@@ -115,7 +116,7 @@ async def _by_address(gateway: Gateway, request: Request) -> DatasetPublished:
         asked = PublishRequest.model_validate(document)
     except ValidationError as invalid:
         raise InvalidInput(sentences(invalid)) from None
-    return _event(gateway, {**asked.model_dump(), "recipe": checked_recipe(asked.recipe)})
+    return _event(request, {**asked.model_dump(), "recipe": checked_recipe(asked.recipe)})
 
 
 async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
@@ -131,17 +132,17 @@ async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
         if "name" not in form.fields:
             raise InvalidInput("field 'name' is missing; it names the dataset and the model")
         values = form_values(form.fields)
-        _event(gateway, {**values, "uri": "upload:"})  # a wrong name must not cost an upload to the store
+        _event(request, {**values, "uri": "upload:"})  # a wrong name must not cost an upload to the store
         source = await gateway.store.put(folder, kind="source")
     finally:
         await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
-    return _event(gateway, {**values, "source": source})
+    return _event(request, {**values, "source": source})
 
 
-def _event(gateway: Gateway, values: Mapping[str, Any]) -> DatasetPublished:
+def _event(request: Request, values: Mapping[str, Any]) -> DatasetPublished:
     try:
         return DatasetPublished.model_validate(
-            {**values, "project": gateway.project, "run_id": new_run_id(), "origin": "http"}
+            {**values, "project": project_of(request), "run_id": new_run_id(), "origin": "http"}
         )
     except ValidationError as invalid:
         raise InvalidInput(sentences(invalid)) from None
@@ -149,12 +150,12 @@ def _event(gateway: Gateway, values: Mapping[str, Any]) -> DatasetPublished:
 
 OPERATIONS = (
     Operation(
-        "POST", "/v1/datasets", publish, "Publish a dataset: begin a run", "datasets",
+        "POST", "/v1/datasets", publish, "Publish a dataset: begin a run", "datasets", scopes=("publish",),
         answers=PublishAnswer, takes=PublishRequest, form=PublishForm, status=202, problems=(400, 413, 415, 503),
     ),
     Operation(
-        "GET", "/v1/datasets", list_datasets, "Datasets, newest runs first", "datasets", answers=list[DatasetRow],
-        problems=(400, 503),
+        "GET", "/v1/datasets", list_datasets, "Datasets, newest runs first", "datasets", scopes=("read",),
+        answers=list[DatasetRow], problems=(400, 503),
         query=(
             most(200),
             Query("name", {"type": "string"}, "Only the dataset of this name."),
@@ -163,6 +164,6 @@ OPERATIONS = (
     Operation(
         "DELETE", "/v1/datasets/{name:name}", delete,
         "Delete what was taken in and prepared of a dataset; models trained on it stay", "datasets",
-        answers=Accepted, status=202, problems=(404, 409, 503),
+        scopes=("admin",), answers=Accepted, status=202, problems=(404, 409, 503),
     ),
 )  # fmt: skip

@@ -6,12 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.inference import oip
+from services.inference.access.caller import project_of
 from services.inference.gateway import gateway_of, program_version
 from services.inference.routes import prediction
 from services.inference.serving.errors import NotReady
 from services.inference.serving.version import ServedVersion
 from services.inference.web.bodies import read_body
-from services.inference.web.operations import Operation, json_response
+from services.inference.web.operations import ANYBODY, PUBLIC, Operation, json_response
+from tidemill.contracts import Scope
 
 _PLATFORMS = {"onnx": "onnxruntime_onnx", "openvino": "openvino"}
 
@@ -35,7 +37,7 @@ async def ready(request: Request) -> Response:
 async def model_metadata(request: Request) -> Response:
     """A model's inputs and outputs."""
     served = _served(request)
-    status = next(one for one in gateway_of(request).models.status() if one.name == served.name)
+    status = next(one for one in gateway_of(request).models.status(served.project) if one.name == served.name)
     labels = len(served.labels)
     return json_response(
         {
@@ -67,10 +69,11 @@ async def infer(request: Request) -> Response:
     """Predictions as tensors."""
     gateway = gateway_of(request)
     name, version = request.path_params["name"], request.path_params.get("version")
-    gateway.models.choose(name, version)  # an unknown model is no reason to read a body
+    project = project_of(request)
+    gateway.models.choose(project, name, version)  # an unknown model is no reason to read a body
     body = await read_body(request, gateway.limits.predict_bytes)
     asked = oip.parse_request(body, request.headers.get(oip.HEADER_LENGTH))
-    with gateway.models.lease(name, version) as served:
+    with gateway.models.lease(project, name, version) as served:
         logits = await prediction.predict(gateway, served, asked.texts)
     rows = len(asked.texts)
     scores = served.task.softmax(logits).astype("float32")
@@ -91,22 +94,34 @@ async def infer(request: Request) -> Response:
 
 def _served(request: Request) -> ServedVersion:
     parameters = request.path_params
-    return gateway_of(request).models.choose(parameters["name"], parameters.get("version"))
+    return gateway_of(request).models.choose(project_of(request), parameters["name"], parameters.get("version"))
 
 
-def _for_model(method: str, suffix: str, handler: object, summary: str, problems: tuple[int, ...]) -> list[Operation]:
+def _for_model(
+    method: str, suffix: str, handler: object, summary: str, scopes: tuple[Scope, ...], problems: tuple[int, ...]
+) -> list[Operation]:
     return [
         Operation(method, f"/v2/models/{{name:name}}{version}{suffix}", handler, summary, "inference protocol",  # type: ignore[arg-type]
-                  answers=dict, takes=dict if method == "POST" else None, problems=problems)
+                  scopes=scopes, answers=dict, takes=dict if method == "POST" else None, problems=problems)
         for version in ("", "/versions/{version:number}")
     ]  # fmt: skip
 
 
 OPERATIONS = (
-    *_for_model("POST", "/infer", infer, "Inference on tensors, JSON or binary", (400, 404, 413, 422, 429, 503)),
-    Operation("GET", "/v2", server_metadata, "Server metadata", "inference protocol", answers=dict, problems=()),
-    Operation("GET", "/v2/health/live", live, "Liveness", "inference protocol", answers=dict, problems=()),
-    Operation("GET", "/v2/health/ready", ready, "Readiness", "inference protocol", answers=dict, problems=(503,)),
-    *_for_model("GET", "", model_metadata, "Inputs and outputs of a model", (404, 503)),
-    *_for_model("GET", "/ready", model_ready, "Readiness of a model", (404, 503)),
-)
+    *_for_model(
+        "POST", "/infer", infer, "Inference on tensors, JSON or binary", ("predict",), (400, 404, 413, 422, 429, 503),
+    ),
+    Operation(
+        "GET", "/v2", server_metadata, "Server metadata", "inference protocol",
+        scopes=ANYBODY, answers=dict, problems=(),
+    ),
+    Operation(
+        "GET", "/v2/health/live", live, "Liveness", "inference protocol", scopes=PUBLIC, answers=dict, problems=(),
+    ),
+    Operation(
+        "GET", "/v2/health/ready", ready, "Readiness", "inference protocol",
+        scopes=PUBLIC, answers=dict, problems=(503,),
+    ),
+    *_for_model("GET", "", model_metadata, "Inputs and outputs of a model", ("predict", "read"), (404, 503)),
+    *_for_model("GET", "/ready", model_ready, "Readiness of a model", ("predict", "read"), (404, 503)),
+)  # fmt: skip

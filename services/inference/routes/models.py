@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.inference.access.caller import actor_of, project_of
 from services.inference.gateway import gateway_of
 from services.inference.routes import prediction
 from services.inference.routes.views import (
@@ -44,10 +45,10 @@ _encode = msgspec.json.Encoder().encode
 async def predict(request: Request) -> Response:
     """Labels of raw instances."""
     gateway = gateway_of(request)
-    name = request.path_params["name"]
-    gateway.models.choose(name)  # an unknown model is no reason to read a body
+    project, name = project_of(request), request.path_params["name"]
+    gateway.models.choose(project, name)  # an unknown model is no reason to read a body
     asked = decode(_predict_decoder, await read_body(request, gateway.limits.predict_bytes))
-    with gateway.models.lease(name) as served:
+    with gateway.models.lease(project, name) as served:
         logits = await prediction.predict(gateway, served, asked.instances)
     found = served.task.predictions(logits, served.labels)
     if not asked.scores:
@@ -60,7 +61,7 @@ async def predict(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """The models with the newest versions."""
     gateway = gateway_of(request)
-    return json_response(await gateway.bus.ask(as_question(request, gateway.project, ListModels, "limit")))
+    return json_response(await gateway.bus.ask(as_question(request, ListModels, "limit")))
 
 
 async def show_model(request: Request) -> Response:
@@ -89,7 +90,9 @@ async def promote(request: Request) -> Response:
         why = version["revoked_because"]
         raise HttpProblem(409, "revoked", f"version {asked.version} of model {name!r} was revoked: {why}")
     await gateway.bus.command(
-        PromoteVersion(project=gateway.project, name=name, version=asked.version, alias=asked.alias)
+        PromoteVersion(
+            project=project_of(request), actor=actor_of(request), name=name, version=asked.version, alias=asked.alias
+        )
     )
     return json_response(Accepted(detail=f"alias {asked.alias} of {name} moves to version {asked.version}"), 202)
 
@@ -98,7 +101,7 @@ async def delete(request: Request) -> Response:
     """Delete all versions of a model; it stops serving."""
     gateway = gateway_of(request)
     name = (await model_of(request))["name"]
-    await gateway.bus.command(DeleteModel(project=gateway.project, name=name))
+    await gateway.bus.command(DeleteModel(project=project_of(request), actor=actor_of(request), name=name))
     return json_response(Accepted(detail=f"model {name} is being deleted; a garbage collection frees its storage"), 202)
 
 
@@ -115,19 +118,22 @@ async def delete_version(request: Request) -> Response:
             f"version {number} of model {name!r} is its champion; promote another version first, "
             "or delete the whole model",
         )
-    await gateway.bus.command(DeleteModel(project=gateway.project, name=name, version=number))
+    await gateway.bus.command(
+        DeleteModel(project=project_of(request), actor=actor_of(request), name=name, version=number)
+    )
     detail = f"version {number} of model {name} is being deleted; a garbage collection frees its storage"
     return json_response(Accepted(detail=detail), 202)
 
 
 async def list_deployments(request: Request) -> Response:
     """What ought to serve, and what does."""
-    return json_response([view.model_dump(mode="json") for view in deployment_views(gateway_of(request).models)])
+    views = deployment_views(gateway_of(request).models, project_of(request))
+    return json_response([view.model_dump(mode="json") for view in views])
 
 
-def deployment_views(models: ServedModels) -> list[DeploymentView]:
-    """Every deployment with its state."""
-    desired = {deployment.name: deployment for deployment in models.deployments()}
+def deployment_views(models: ServedModels, project: str) -> list[DeploymentView]:
+    """Every deployment of a project with its state."""
+    desired = {deployment.name: deployment for deployment in models.deployments() if deployment.project == project}
     return [
         DeploymentView(
             name=status.name,
@@ -137,7 +143,7 @@ def deployment_views(models: ServedModels) -> list[DeploymentView]:
             variant=status.variant,
             error=status.error,
         )
-        for status in models.status()
+        for status in models.status(project)
     ]
 
 
@@ -154,7 +160,7 @@ async def model_of(request: Request) -> dict[str, Any]:
     gateway = gateway_of(request)
     name = request.path_params["name"]
     try:
-        question = ShowModel(project=gateway.project, name=name)
+        question = ShowModel(project=project_of(request), name=name)
     except ValidationError:
         raise NotFound(f"{name!r} cannot be the name of a model; GET /v1/models lists them") from None
     answer: dict[str, Any] = await gateway.bus.ask(question)
@@ -174,35 +180,35 @@ def version_of(model: dict[str, Any], number: int) -> dict[str, Any]:
 OPERATIONS = (
     Operation(
         "POST", "/v1/models/{name:name}:predict", predict, "Labels of raw instances", "models",
-        answers=PredictAnswer, takes=PredictRequest, problems=(400, 404, 413, 422, 429, 503),
+        scopes=("predict",), answers=PredictAnswer, takes=PredictRequest, problems=(400, 404, 413, 422, 429, 503),
     ),
     Operation(
-        "GET", "/v1/models", list_models, "Models, newest versions first", "models", answers=list[ModelRow],
-        problems=(400, 503),
+        "GET", "/v1/models", list_models, "Models, newest versions first", "models", scopes=("read",),
+        answers=list[ModelRow], problems=(400, 503),
         query=(most(200),),
     ),
     Operation(
         "GET", "/v1/models/{name:name}", show_model, "A model and its versions", "models",
-        answers=ModelView, problems=(404, 503),
+        scopes=("read",), answers=ModelView, problems=(404, 503),
     ),
     Operation(
         "GET", "/v1/models/{name:name}/versions/{version:number}", show_version, "One version of a model", "models",
-        answers=VersionView, problems=(404, 503),
+        scopes=("read",), answers=VersionView, problems=(404, 503),
     ),
     Operation(
         "DELETE", "/v1/models/{name:name}", delete, "Delete a model with all its versions", "models",
-        answers=Accepted, status=202, problems=(404, 503),
+        scopes=("admin",), answers=Accepted, status=202, problems=(404, 503),
     ),
     Operation(
         "DELETE", "/v1/models/{name:name}/versions/{version:number}", delete_version, "Delete a version of a model",
-        "models", answers=Accepted, status=202, problems=(404, 409, 503),
+        "models", scopes=("admin",), answers=Accepted, status=202, problems=(404, 409, 503),
     ),
     Operation(
         "POST", "/v1/models/{name:name}:promote", promote, "Point an alias to a version", "models",
-        answers=Accepted, takes=PromoteRequest, status=202, problems=(400, 404, 409, 503),
+        scopes=("admin",), answers=Accepted, takes=PromoteRequest, status=202, problems=(400, 404, 409, 503),
     ),
     Operation(
         "GET", "/v1/deployments", list_deployments, "What serves", "models",
-        answers=list[DeploymentView], problems=(),
+        scopes=("read", "predict"), answers=list[DeploymentView], problems=(),
     ),
 )  # fmt: skip

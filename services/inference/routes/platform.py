@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from services.inference.access.caller import caller_of
 from services.inference.gateway import gateway_of, program_version
 from services.inference.routes.models import deployment_views
 from services.inference.routes.views import (
@@ -16,7 +17,7 @@ from services.inference.routes.views import (
     QueueStatus,
     StatusView,
 )
-from services.inference.web.operations import Operation, json_response
+from services.inference.web.operations import ANYBODY, PUBLIC, Operation, json_response
 
 
 async def healthz(_: Request) -> Response:
@@ -38,19 +39,19 @@ async def metrics(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    """The platform as the gateway sees it."""
-    gateway = gateway_of(request)
+    """The platform as the gateway sees it, and of its models and queues what the caller may see."""
+    gateway, caller = gateway_of(request), caller_of(request)
     found = await gateway.probes.latest()
     return json_response(
         StatusView(
             version=program_version(),
-            project=gateway.project,
+            project=caller.project,
             uptime_seconds=round(time.monotonic() - gateway.started, 3),
             bus=BusStatus(connected=gateway.bus.connected),
             registry=found.registry,
             store=found.store,
-            consumers=found.consumers,
-            models=deployment_views(gateway.models),
+            consumers=found.consumers(caller.project if caller.one_project else None),
+            models=deployment_views(gateway.models, caller.project),
             queue=QueueStatus(
                 rows=gateway.batcher.queued_rows,
                 limit=gateway.batcher.max_queued_rows,
@@ -81,10 +82,26 @@ def _document() -> dict[str, object]:
 
 
 OPERATIONS = (
-    Operation("GET", "/healthz", healthz, "The process answers", "platform", answers=dict, problems=()),
-    Operation("GET", "/readyz", readyz, "It serves what it knows of", "platform", answers=dict, problems=(503,)),
-    Operation("GET", "/metrics", metrics, "Prometheus metrics", "platform", media_type="text/plain", problems=()),
-    Operation("GET", "/v1/status", status, "The platform's state", "platform", answers=StatusView, problems=()),
-    Operation("GET", "/openapi.json", openapi_json, "This document", "platform", answers=dict, problems=()),
-    Operation("GET", "/docs", docs, "This document for people", "platform", media_type="text/html", problems=()),
-)
+    Operation(
+        "GET", "/healthz", healthz, "The process answers", "platform", scopes=PUBLIC, answers=dict, problems=(),
+    ),
+    Operation(
+        "GET", "/readyz", readyz, "It serves what it knows of", "platform",
+        scopes=PUBLIC, answers=dict, problems=(503,),
+    ),
+    Operation(
+        "GET", "/metrics", metrics, "Prometheus metrics, of all projects", "platform",
+        scopes=("read",), of_platform=True, media_type="text/plain", problems=(),
+    ),
+    Operation(
+        "GET", "/v1/status", status, "The platform's state", "platform",
+        scopes=ANYBODY, answers=StatusView, problems=(),
+    ),
+    Operation(
+        "GET", "/openapi.json", openapi_json, "This document", "platform", scopes=ANYBODY, answers=dict, problems=(),
+    ),
+    Operation(
+        "GET", "/docs", docs, "This document for people", "platform",
+        scopes=ANYBODY, media_type="text/html", problems=(),
+    ),
+)  # fmt: skip

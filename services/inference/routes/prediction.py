@@ -41,7 +41,7 @@ async def predict(gateway: Gateway, served: ServedVersion, instances: object) ->
     except Overloaded:
         gateway.metrics.rejections.labels("rows").inc()
         raise
-    gateway.metrics.predictions.labels(served.name, str(served.number)).inc(len(texts))
+    gateway.metrics.predictions.labels(served.project, served.name, str(served.number)).inc(len(texts))
     if not served.first_prediction_seen:
         served.first_prediction_seen = True
         record_span("first prediction", served, started, time.time_ns(), instances=len(texts))

@@ -8,6 +8,7 @@ from typing import get_args
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from services.inference.access.caller import project_of
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.web.operations import Operation, json_response
 from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPrepared
@@ -44,16 +45,16 @@ async def _stream(gateway: Gateway, artifact: ArtifactRef, path: str, size: int)
         yield await gateway.store.read(artifact, path, start=start, length=min(_CHUNK, size - start))
 
 
-async def artifacts_of(gateway: Gateway, run_id: str) -> dict[str, ArtifactRef | None]:
+async def artifacts_of(gateway: Gateway, project: str, run_id: str) -> dict[str, ArtifactRef | None]:
     """What the run's stages that are done made of its dataset, by name; None for what there was no reason to make.
 
     Raises:
         NotFound: there is no such run.
     """
-    if await gateway.records.run(gateway.project, run_id) is None:
+    if await gateway.records.run(project, run_id) is None:
         raise NotFound(f"there is no run {run_id!r}; GET /v1/runs lists the ones there are")
     found: dict[str, ArtifactRef | None] = {}
-    for stage in await gateway.records.stages(gateway.project, run_id):
+    for stage in await gateway.records.stages(project, run_id):
         event = announced(stage)
         if isinstance(event, DatasetIngested):
             found |= {"ingested": event.dataset, "quarantine": event.quarantine}
@@ -66,7 +67,7 @@ async def _artifact(gateway: Gateway, request: Request) -> ArtifactRef:
     run_id, what = request.path_params["run_id"], request.path_params["what"]
     if what not in get_args(RunArtifact):
         raise NotFound(f"a run has no artifact {what!r}; it can be {', '.join(get_args(RunArtifact))}")
-    found = await artifacts_of(gateway, run_id)
+    found = await artifacts_of(gateway, project_of(request), run_id)
     artifact = found.get(what)
     if artifact is None:
         raise NotFound(f"run {run_id!r} has no {what}" + ("" if what in found else " yet"))
@@ -77,10 +78,10 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/runs/{run_id:name}/artifacts/{what:name}", list_files,
         "Files of what a run made of its dataset: dataset (prepared), ingested, quarantine, report, vault", "runs",
-        answers=ArtifactFiles, problems=(404, 503),
+        scopes=("read",), answers=ArtifactFiles, problems=(404, 503),
     ),
     Operation(
         "GET", "/v1/runs/{run_id:name}/artifacts/{what:name}/{path:path}", read_file, "One of these files", "runs",
-        media_type=BYTES, problems=(404, 503),
+        scopes=("read",), media_type=BYTES, problems=(404, 503),
     ),
 )  # fmt: skip

@@ -46,7 +46,7 @@ _STAGE_OF: dict[type[Event], StageName] = {
 }
 
 
-async def show_run(gateway: Gateway, run_id: str) -> dict[str, Any]:
+async def show_run(gateway: Gateway, project: str, run_id: str) -> dict[str, Any]:
     """The run's view as the registry gives it; one that the registry has not heard of yet comes from its record.
 
     Raises:
@@ -54,30 +54,30 @@ async def show_run(gateway: Gateway, run_id: str) -> dict[str, Any]:
         TransientError: the registry does not answer.
     """
     try:
-        question = ShowRun(project=gateway.project, run_id=run_id)
+        question = ShowRun(project=project, run_id=run_id)
     except ValidationError:
         raise NotFound(f"{run_id!r} cannot be the id of a run; GET /v1/runs lists them") from None
     try:
         return cast("dict[str, Any]", await gateway.bus.ask(question))
     except NotFound:
-        record = await gateway.records.run(gateway.project, run_id)
+        record = await gateway.records.run(project, run_id)
         if record is None:
             raise
         return _begun(record).model_dump(mode="json")
 
 
-async def follow(gateway: Gateway, run_id: str, first: dict[str, Any]) -> AsyncIterator[bytes]:
+async def follow(gateway: Gateway, project: str, run_id: str, first: dict[str, Any]) -> AsyncIterator[bytes]:
     """The run's messages until it has ended, its client leaves, or the gateway does."""
-    with gateway.live.listening(run_id) as listener:
+    with gateway.live.listening(project, run_id) as listener:
         # Asked again, now that nothing can happen between the answer and the first event.
-        view = await _ask(gateway, run_id) or first
+        view = await _ask(gateway, project, run_id) or first
         yield _message("run", view)
         while view["state"] == "running":
             try:
                 event = await asyncio.wait_for(listener.get(), HEARTBEAT_SECONDS)
             except asyncio.TimeoutError:
                 yield b": still here\n\n"
-                view = await _ask(gateway, run_id) or view
+                view = await _ask(gateway, project, run_id) or view
                 if view["state"] != "running":
                     yield _message("run", view)
                 continue
@@ -88,7 +88,7 @@ async def follow(gateway: Gateway, run_id: str, first: dict[str, Any]) -> AsyncI
                 continue
             yield _message("stage", _announced(event))
             if isinstance(event, RunFailed | RunFinished):
-                view = await _final(gateway, run_id) or view
+                view = await _final(gateway, project, run_id) or view
                 if view["state"] != "running":
                     yield _message("run", view)
 
@@ -102,18 +102,18 @@ def _announced(event: Event) -> dict[str, Any]:
     return StageAnnounced(stage=stage, type=event.subject, event=event.model_dump(mode="json")).model_dump(mode="json")
 
 
-async def _ask(gateway: Gateway, run_id: str) -> dict[str, Any] | None:
+async def _ask(gateway: Gateway, project: str, run_id: str) -> dict[str, Any] | None:
     try:
-        return await show_run(gateway, run_id)
+        return await show_run(gateway, project, run_id)
     except (NotFound, TransientError):
         return None
 
 
-async def _final(gateway: Gateway, run_id: str) -> dict[str, Any] | None:
+async def _final(gateway: Gateway, project: str, run_id: str) -> dict[str, Any] | None:
     """The ended run; the registry hears of the end at the same time as the gateway, so it may need a moment."""
     view = None
     for _ in range(_FINAL_TRIES):
-        view = await _ask(gateway, run_id)
+        view = await _ask(gateway, project, run_id)
         if view is not None and view["state"] != "running":
             return view
         await asyncio.sleep(_FINAL_DELAY)

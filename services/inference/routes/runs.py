@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from services.inference.access.caller import actor_of, project_of
 from services.inference.gateway import Gateway, gateway_of
 from services.inference.routes.run_events import follow, show_run
 from services.inference.routes.views import Accepted, RetryRequest
@@ -26,7 +27,7 @@ _RETRY_BYTES = 64 << 10
 async def list_runs(request: Request) -> Response:
     """Runs, newest first."""
     gateway = gateway_of(request)
-    return json_response(await gateway.bus.ask(asked(request, gateway.project, ListRuns, "limit", "state")))
+    return json_response(await gateway.bus.ask(asked(request, ListRuns, "limit", "state")))
 
 
 async def show(request: Request) -> Response:
@@ -40,7 +41,9 @@ async def events(request: Request) -> Response:
     run_id = request.path_params["run_id"]
     first = await _run(gateway, request)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(follow(gateway, run_id, first), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(
+        follow(gateway, project_of(request), run_id, first), headers=headers, media_type="text/event-stream"
+    )
 
 
 async def cancel(request: Request) -> Response:
@@ -48,7 +51,8 @@ async def cancel(request: Request) -> Response:
     gateway = gateway_of(request)
     run = await _run(gateway, request)
     _refuse_unless(run["state"] == "running", run, "only a run that is running can be cancelled")
-    await gateway.bus.command(CancelRun(project=gateway.project, run_id=run["run_id"]))
+    command = CancelRun(project=project_of(request), actor=actor_of(request), run_id=run["run_id"])
+    await gateway.bus.command(command)
     return json_response(Accepted(detail=f"run {run['run_id']} is being cancelled"), 202)
 
 
@@ -60,7 +64,8 @@ async def retry(request: Request) -> Response:
         run["state"] in ("failed", "cancelled"), run, "only a run that failed or was cancelled can be retried"
     )
     budget = _budget(await read_body(request, _RETRY_BYTES))
-    await gateway.bus.command(RetryRun(project=gateway.project, run_id=run["run_id"], budget=budget))
+    command = RetryRun(project=project_of(request), actor=actor_of(request), run_id=run["run_id"], budget=budget)
+    await gateway.bus.command(command)
     return json_response(Accepted(detail=f"run {run['run_id']} starts again from where it stopped"), 202)
 
 
@@ -78,7 +83,7 @@ def _budget(body: bytes) -> Budget | None:
 
 
 async def _run(gateway: Gateway, request: Request) -> dict[str, Any]:
-    return await show_run(gateway, request.path_params["run_id"])
+    return await show_run(gateway, project_of(request), request.path_params["run_id"])
 
 
 def _refuse_unless(condition: bool, run: dict[str, Any], why: str) -> None:
@@ -88,24 +93,28 @@ def _refuse_unless(condition: bool, run: dict[str, Any], why: str) -> None:
 
 OPERATIONS = (
     Operation(
-        "GET", "/v1/runs", list_runs, "Runs, newest first", "runs", answers=list[RunRow], problems=(400, 503),
+        "GET", "/v1/runs", list_runs, "Runs, newest first", "runs", scopes=("read",),
+        answers=list[RunRow], problems=(400, 503),
         query=(
             most(50),
             Query("state", {"type": "string", "enum": _STATES}, "Only runs in this state."),
         ),
     ),
-    Operation("GET", "/v1/runs/{run_id:name}", show, "A run", "runs", answers=RunView, problems=(404, 503)),
+    Operation(
+        "GET", "/v1/runs/{run_id:name}", show, "A run", "runs", scopes=("read",), answers=RunView, problems=(404, 503),
+    ),
     Operation(
         "GET", "/v1/runs/{run_id:name}/events", events,
         "A run as it goes on: events `run` (RunView), `progress` (RunProgressed), `stage` (StageAnnounced), `run`",
-        "runs", media_type="text/event-stream", problems=(404, 503),
+        "runs", scopes=("read",), media_type="text/event-stream", problems=(404, 503),
     ),
     Operation(
         "POST", "/v1/runs/{run_id:name}:cancel", cancel, "End a run", "runs",
-        answers=Accepted, status=202, problems=(404, 409, 503),
+        scopes=("publish",), answers=Accepted, status=202, problems=(404, 409, 503),
     ),
     Operation(
         "POST", "/v1/runs/{run_id:name}:retry", retry, "Start a failed or cancelled run again", "runs",
-        answers=Accepted, takes=RetryRequest, takes_nothing=True, status=202, problems=(400, 404, 409, 413, 503),
+        scopes=("publish",), answers=Accepted, takes=RetryRequest, takes_nothing=True, status=202,
+        problems=(400, 404, 409, 413, 503),
     ),
 )  # fmt: skip

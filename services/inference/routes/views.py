@@ -5,11 +5,14 @@ Views of runs and models are the registry's (``tidemill.contracts.queries``) and
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from tidemill.contracts import Budget, Name, RunId, StageName
+from tidemill.contracts.access import KeyName, Scopes, WrittenRate
+from tidemill.contracts.durations import Duration
 from tidemill.contracts.references import Frozen
 from tidemill.contracts.section import Section
 from tidemill.contracts.source_uri import check_secrets
@@ -112,6 +115,26 @@ class PromoteRequest(Section):
 
     version: int = Field(ge=1)
     alias: Name = "champion"
+
+
+class KeyRequest(Section):
+    """An API key that somebody wants for their project."""
+
+    name: KeyName
+    """What it is for, for people."""
+    scopes: Scopes
+    rate: WrittenRate | None = None
+    """At each gateway: ``10/s``, ``600/m``, ``1000/h``, ``5000/d``."""
+    body_bytes: int | None = Field(default=None, ge=1)
+    """Largest body of its requests."""
+    expires_in: Duration | None = None
+
+
+class RotateRequest(Section):
+    """Another key in the place of one; the body may be absent."""
+
+    grace: Duration = timedelta(hours=24)
+    """How long the old key is still taken."""
 
 
 class PredictRequest(BaseModel):

@@ -36,6 +36,10 @@ class BatchModel(Protocol):
     """What the batcher calls: one model version. Hashable by identity."""
 
     @property
+    def project(self) -> str:
+        """For metrics."""
+
+    @property
     def name(self) -> str:
         """For metrics."""
 
@@ -61,10 +65,10 @@ class _Piece:
 
 
 class Batcher:
-    """Runs rows on ``threads`` executor threads. ``observe`` is told the model and rows of each batch."""
+    """Runs rows on ``threads`` executor threads. ``observe`` is told the project, model and rows of each batch."""
 
     def __init__(
-        self, *, threads: int, max_batch: int, max_queued_rows: int, observe: Callable[[str, int], None]
+        self, *, threads: int, max_batch: int, max_queued_rows: int, observe: Callable[[str, str, int], None]
     ) -> None:
         self.threads = threads
         self.max_queued_rows = max_queued_rows
@@ -182,7 +186,7 @@ class Batcher:
         outcomes: list[Any]
         try:
             logits = model.run(rows)
-            self._observe(model.name, len(rows))
+            self._observe(model.project, model.name, len(rows))
             ends = itertools.accumulate(len(piece.instances) for piece in pieces)
             outcomes = [logits[end - len(piece.instances) : end] for piece, end in zip(pieces, ends, strict=True)]
         except Exception as error:

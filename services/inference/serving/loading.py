@@ -36,7 +36,7 @@ class VersionLoader:
         self._bringing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def load(self, deployment: Deployment, deployed: DeployedVersion) -> ServedVersion:
-        """Fetch, verify, load and warm up.
+        """Fetch, verify, load and warm up one version of ``deployment``.
 
         Raises:
             TransientError: the store cannot be reached.
@@ -49,7 +49,7 @@ class VersionLoader:
             if package is None:
                 await self._fetch(deployed.model, directory)
                 package = await asyncio.to_thread(_open, directory)
-        return await asyncio.to_thread(ServedVersion, deployment.name, deployed, package, parallel=self._parallel)
+        return await asyncio.to_thread(ServedVersion, deployment, deployed, package, parallel=self._parallel)
 
     async def sweep(self, unwanted: Callable[[str], bool]) -> None:
         """Remove the directories of models whose digests are ``unwanted``.

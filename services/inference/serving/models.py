@@ -29,7 +29,7 @@ class Loader(Protocol):
     """Makes a ``ServedVersion`` of a deployed one."""
 
     async def load(self, deployment: Deployment, deployed: DeployedVersion) -> ServedVersion:
-        """Fetch, verify, load, warm up."""
+        """Fetch, verify, load, warm up one version of ``deployment``."""
 
     async def sweep(self, unwanted: Callable[[str], bool]) -> None:
         """Remove the models from the disk whose digests are ``unwanted`` at the moment of their removal."""
@@ -59,6 +59,7 @@ class _Model:
 class ModelStatus:
     """How a deployment does."""
 
+    project: str
     name: str
     state: LoadState
     versions: list[tuple[int, float]]
@@ -67,17 +68,20 @@ class ModelStatus:
     error: str | None
 
 
-class ServedModels:
-    """Deployments by name. ``loaded`` is told of every version that came into service."""
+Told = Callable[[str, str], None]
+"""Told of a deployment by its project and name."""
+_Key = tuple[str, str]
 
-    def __init__(
-        self, loader: Loader, *, loaded: Loaded, failed: Callable[[str], None], swapped: Callable[[str], None]
-    ) -> None:
+
+class ServedModels:
+    """Deployments by project and name. ``loaded`` is told of every version that came into service."""
+
+    def __init__(self, loader: Loader, *, loaded: Loaded, failed: Told, swapped: Told) -> None:
         self._loader = loader
         self._loaded = loaded
         self._failed = failed
         self._swapped = swapped
-        self._models: dict[str, _Model] = {}
+        self._models: dict[_Key, _Model] = {}
         self._draining: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -86,20 +90,20 @@ class ServedModels:
         """Versions in service."""
         return sum(len(model.serving) for model in self._models.values())
 
-    @property
-    def names(self) -> list[str]:
-        """Names of the deployments, sorted."""
-        return sorted(self._models)
+    def names(self, project: str) -> list[str]:
+        """Names of a project's deployments, sorted."""
+        return sorted(name for of, name in self._models if of == project)
 
     def deployments(self) -> list[Deployment]:
-        """What ought to serve."""
+        """What ought to serve, of all projects."""
         return [model.desired for _, model in sorted(self._models.items())]
 
     def apply(self, deployment: Deployment) -> None:
         """Make ``deployment`` the desired state; the loading goes on behind."""
-        model = self._models.get(deployment.name)
+        key = (deployment.project, deployment.name)
+        model = self._models.get(key)
         if model is None:
-            model = self._models[deployment.name] = _Model(deployment)
+            model = self._models[key] = _Model(deployment)
             model.task = asyncio.create_task(self._converge(model), name=f"serve {deployment.name}")
         elif model.desired == deployment:
             return
@@ -107,9 +111,9 @@ class ServedModels:
         model.settled.clear()
         model.changed.set()
 
-    def remove(self, name: str) -> None:
+    def remove(self, project: str, name: str) -> None:
         """Serve the model no longer."""
-        model = self._models.pop(name, None)
+        model = self._models.pop((project, name), None)
         if model is None:
             return
         if model.task is not None:
@@ -117,16 +121,16 @@ class ServedModels:
         model.settled.set()
         self._drain(model.serving)
 
-    def choose(self, name: str, version: int | None = None) -> ServedVersion:
+    def choose(self, project: str, name: str, version: int | None = None) -> ServedVersion:
         """The version that answers the next request: the one asked for, else one by its weight.
 
         Raises:
-            NotFound: no such model or version is deployed; names those that are.
+            NotFound: no such model or version is deployed; names those of the project that are.
             NotReady: it is being loaded for the first time.
         """
-        model = self._models.get(name)
+        model = self._models.get((project, name))
         if model is None:
-            known = ", ".join(self.names) or "none yet"
+            known = ", ".join(self.names(project)) or "none yet"
             raise NotFound(f"no model {name!r} is deployed; deployed are: {known}")
         if not model.serving:
             if model.state == "failed":
@@ -143,26 +147,28 @@ class ServedModels:
         raise NotFound(f"version {version} of model {name!r} is not deployed; deployed: {numbers}")
 
     @contextmanager
-    def lease(self, name: str, version: int | None = None) -> Iterator[ServedVersion]:
+    def lease(self, project: str, name: str, version: int | None = None) -> Iterator[ServedVersion]:
         """``choose``, and keep what was chosen loaded for the block.
 
         Choosing and leasing are one step of the event loop: a swap in between would close the version.
         """
-        served = self.choose(name, version)
+        served = self.choose(project, name, version)
         with served.lease():
             yield served
 
-    def status(self) -> list[ModelStatus]:
-        """How every deployment does, by name."""
+    def status(self, project: str) -> list[ModelStatus]:
+        """How every deployment of a project does, by name."""
         return [
             ModelStatus(
+                project=of,
                 name=name,
                 state=model.state,
                 versions=[(v.number, w) for v, w in zip(model.serving, model.weights, strict=True)],
                 variant=model.serving[0].variant.name if model.serving else None,
                 error=model.error,
             )
-            for name, model in sorted(self._models.items())
+            for (of, name), model in sorted(self._models.items())
+            if of == project
         ]
 
     async def settled(self) -> None:
@@ -173,8 +179,8 @@ class ServedModels:
     async def close(self) -> None:
         """Stop loading and free everything. The files stay: the next start may have to do without the store."""
         self._closing = True
-        for name in self.names:
-            self.remove(name)
+        for project, name in list(self._models):
+            self.remove(project, name)
         await asyncio.gather(*self._draining)
 
     async def _converge(self, model: _Model) -> None:
@@ -221,18 +227,20 @@ class ServedModels:
         model.serving = tuple(versions)
         model.weights = tuple(weights) if any(weights) else (1.0,) * len(weights)
         model.state, model.error = "serving", None
-        self._swapped(desired.name)
-        log.info("model %s: version %s serves", desired.name, ", ".join(str(v.number) for v in versions))
+        self._swapped(desired.project, desired.name)
+        numbers = ", ".join(str(v.number) for v in versions)
+        log.info("model %s of project %s: version %s serves", desired.name, desired.project, numbers)
         self._drain(kept.values())
 
     def _note_failure(self, model: _Model, desired: Deployment, error: Exception) -> None:
         said = str(error) or type(error).__name__
         model.state = "serving" if model.serving else "failed"
-        self._failed(desired.name)
+        self._failed(desired.project, desired.name)
         if said != model.error:
             log.error(
-                "model %s cannot be loaded: %s", desired.name, said, exc_info=not isinstance(error, TidemillError)
-            )
+                "model %s of project %s cannot be loaded: %s",
+                desired.name, desired.project, said, exc_info=not isinstance(error, TidemillError),
+            )  # fmt: skip
         model.error = said
 
     def _drain(self, versions: Iterable[ServedVersion]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tidemill.contracts import DeployedVersion
+from tidemill.contracts import DeployedVersion, Deployment
 from tidemill.modelpack import ModelPackage, Signature, Tokenization
 from tidemill.modelpack.runtime import Session, open_session
 
@@ -52,13 +52,16 @@ def task_serving(task: str) -> TaskServing:
 class ServedVersion:
     """A version that is loaded. Run it within ``lease``: it is not closed while anybody does."""
 
-    def __init__(self, name: str, deployed: DeployedVersion, package: ModelPackage, *, parallel: int) -> None:
+    def __init__(
+        self, deployment: Deployment, deployed: DeployedVersion, package: ModelPackage, *, parallel: int
+    ) -> None:
         """Load the package's serving variant and run it once; slow, so not for the event loop.
 
         Raises:
             CorruptArtifact, InvalidInput, PermanentError: the package cannot be served; says why.
         """
-        self.name = name
+        self.project = deployment.project
+        self.name = deployment.name
         self.deployed = deployed
         self.signature: Signature = package.signature
         self.variant = package.variants[package.signature.serving_variant]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.requests import Request
 
+from services.inference.access.caller import caller_of
 from services.inference.web.problems import HttpProblem
 from tidemill.errors import InvalidInput
 
@@ -21,10 +22,13 @@ _LENGTH_DIGITS = 18
 async def read_body(request: Request, limit: int) -> bytes:
     """The body, decompressed as ``Content-Encoding`` says, at most ``limit`` bytes before and after that.
 
+    A caller with a smaller limit of their own has that one.
+
     Raises:
         HttpProblem: 413 beyond the limit, 415 for an unknown encoding.
         InvalidInput: the compressed bytes are damaged.
     """
+    limit = allowed_bytes(request, limit)
     refuse_declared_length(request, limit)
     parts: list[bytes] = []
     size = 0
@@ -40,6 +44,12 @@ async def read_body(request: Request, limit: int) -> bytes:
     if encoding not in ("gzip", "deflate"):
         raise HttpProblem(415, "unknown-encoding", f"Content-Encoding {encoding!r} is not known; use gzip or deflate")
     return _decompressed(body, limit)
+
+
+def allowed_bytes(request: Request, limit: int) -> int:
+    """How large a body of this caller's may be where anybody's may have ``limit`` bytes."""
+    own = caller_of(request).body_bytes
+    return limit if own is None else min(limit, own)
 
 
 def refuse_declared_length(request: Request, limit: int) -> None:

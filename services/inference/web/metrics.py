@@ -6,12 +6,17 @@ OpenTelemetry sends them, and cost a request nothing; a histogram cannot be read
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import Scope
 
+from services.inference.web.problems import HttpProblem
 from tidemill.telemetry import measures
 from tidemill.telemetry.measures import AttributeValue, Measure, Observed
+
+log = logging.getLogger(__name__)
 
 
 class Metrics:
@@ -29,10 +34,10 @@ class Metrics:
             ["method", "route", "status"], measures.REQUEST_DURATION,
         )  # fmt: skip
         self.batch_rows = self._histogram(
-            "tidemill_batch_rows", "Rows of one call of a model.", ["model"], measures.BATCH_SIZE
+            "tidemill_batch_rows", "Rows of one call of a model.", ["project", "model"], measures.BATCH_SIZE
         )
         self.predictions = self._counter(
-            "tidemill_predictions_total", "Rows predicted.", ["model", "version"], measures.PREDICTIONS
+            "tidemill_predictions_total", "Rows predicted.", ["project", "model", "version"], measures.PREDICTIONS
         )
         self.rejections = self._counter(
             "tidemill_rejections_total", "Requests refused because too much was waiting.", ["reason"],
@@ -41,12 +46,25 @@ class Metrics:
         for reason in ("requests", "rows"):  # at zero, so that the first one is an increase
             self.rejections.labels(reason)
         self.swaps = self._counter(
-            "tidemill_model_swaps_total", "Deployments put into service.", ["model"], measures.MODEL_SWAPS
+            "tidemill_model_swaps_total", "Deployments put into service.", ["project", "model"], measures.MODEL_SWAPS
         )
         self.load_failures = self._counter(
-            "tidemill_model_load_failures_total", "Versions that could not be loaded.", ["model"],
+            "tidemill_model_load_failures_total", "Versions that could not be loaded.", ["project", "model"],
             measures.LOAD_FAILURES,
         )  # fmt: skip
+        self.refusals = self._counter(
+            "tidemill_access_refusals_total",
+            "Requests whose caller was not let in, or may not do what they asked for.", ["reason"], measures.REFUSALS,
+        )  # fmt: skip
+
+    def refuse(self, scope: Scope, refusal: HttpProblem) -> None:
+        """Count a refusal and log it; what was sent as a credential is in neither."""
+        self.refusals.labels(refusal.kind).inc()
+        client = scope.get("client")
+        # Its path comes from a stranger: repr keeps it on one line.
+        log.info(
+            "refused %s %r from %s: %s", scope["method"], scope["path"][:200], client[0] if client else "?", refusal
+        )
 
     def watch(self, *, queued_rows: Callable[[], int], loaded_versions: Callable[[], int]) -> None:
         """Read these when somebody asks."""

@@ -13,7 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.inference.access import refusals
+from services.inference.access.caller import caller_of
+from services.inference.web.problems import HttpProblem
+from tidemill.contracts import SCOPES, Scope
+
 JSON = "application/json"
+
+PUBLIC: tuple[Scope, ...] = ()
+"""No caller is asked for: that a process answers is no secret."""
+ANYBODY: tuple[Scope, ...] = SCOPES
+"""Every caller who was let in."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +37,19 @@ class Query:
 
 @dataclass(frozen=True)
 class Operation:
-    """One method on one path. ``takes`` and ``answers`` are pydantic types (or ``list[type]``); None: no JSON body."""
+    """One method on one path. ``takes`` and ``answers`` are pydantic types (or ``list[type]``); None: no JSON body.
+
+    ``scopes`` has no default, so that none can be forgotten: whoever has one of them may ask, or has ``admin``.
+    """
 
     method: str
     path: str
     handler: Callable[[Request], Awaitable[Response]]
     summary: str
     tag: str
+    scopes: tuple[Scope, ...] = field(kw_only=True)
+    of_platform: bool = False
+    """Whether what it shows is of all projects: not for a caller who is of one alone."""
     answers: Any = None
     takes: Any = None
     takes_nothing: bool = False
@@ -46,8 +62,25 @@ class Operation:
     problems: Sequence[int] = field(default=(400, 404))
 
     def route(self) -> Route:
-        """The Starlette route."""
-        return Route(self.path, self.handler, methods=[self.method])
+        """The Starlette route; it asks whether the caller may before it hands the request on."""
+        return Route(self.path, self._guarded if self.scopes else self.handler, methods=[self.method])
+
+    @property
+    def is_public(self) -> bool:
+        """Whether nobody is asked who they are."""
+        return not self.scopes
+
+    async def _guarded(self, request: Request) -> Response:
+        caller = caller_of(request)
+        refusal: HttpProblem | None = None
+        if not caller.may(self.scopes):
+            refusal = refusals.insufficient_scope(caller.actor, caller.scopes, self.scopes)
+        elif self.of_platform and caller.one_project:
+            refusal = refusals.not_of_the_platform(caller.actor, caller.project)
+        if refusal is not None:
+            request.app.state.gateway.metrics.refuse(request.scope, refusal)
+            raise refusal
+        return await self.handler(request)
 
 
 class NameConvertor(Convertor[str]):

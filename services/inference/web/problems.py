@@ -22,12 +22,15 @@ RETRY_SECONDS = "1"
 
 
 class HttpProblem(TidemillError):
-    """An error with a status of its own. ``members`` extend the problem document."""
+    """An error with a status, and perhaps headers, of its own. ``members`` extend the problem document."""
 
-    def __init__(self, status: int, kind: str, detail: str, **members: Any) -> None:
+    def __init__(
+        self, status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
+        self.headers = headers
         self.members = members
 
 
@@ -73,7 +76,7 @@ def problem_response(
 def response_to(error: Exception, path: str) -> Response:
     """The problem document for ``error``; what is unforeseen says no more than that."""
     if isinstance(error, HttpProblem):
-        return problem_response(error.status, error.kind, str(error), path, error.members)
+        return problem_response(error.status, error.kind, str(error), path, error.members, error.headers)
     if isinstance(error, HTTPException):
         return _plain(error, path)
     if isinstance(error, ClientDisconnect):  # nobody reads this; it keeps a traceback out of the log
