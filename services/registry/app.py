@@ -14,6 +14,7 @@ from services.registry.answers import Answers
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
+from services.registry.erasing.erasures import Erasures
 from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.overdue import Overdue
@@ -34,8 +35,10 @@ from tidemill.errors import TidemillError
 from tidemill.garbage import Policy
 from tidemill.records import RecordStore
 from tidemill.stage.application import announce_ready, when_reachable
+from tidemill.stage.forgetting import forget_erased
 from tidemill.stage.ledger import Ledger
 from tidemill.stage.runs import Runs
+from tidemill.stage.scratch import own_scratch
 from tidemill.telemetry import configure, shutdown
 
 log = logging.getLogger(__name__)
@@ -171,6 +174,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     platform = settings.platform
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
     await when_reachable(store.check)
+    await forget_erased(bus, store, platform.data_dir)
     records = store.records()
     runs = Runs(bus, records)
     live = Live()
@@ -186,8 +190,12 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
         bus=bus, records=records, runs=runs, registrar=registrar, projection=projection, serving=serving,
         dead_letters=dead_letters,
     )  # fmt: skip
+    erasures = Erasures(
+        bus=bus, objects=store.objects, records=records, commands=commands, projection=projection, database=database,
+        scratch=await asyncio.to_thread(own_scratch, platform.data_dir, SERVICE), silence=platform.silence,
+    )  # fmt: skip
     subscribers = Subscribers(
-        bus=bus, projection=projection, registrar=registrar, commands=commands,
+        bus=bus, projection=projection, registrar=registrar, commands=commands, erasures=erasures,
         answers=Answers(database, projection, dead_letters, live, prices), live=live,
     )  # fmt: skip
     leases = Leases(bus)
@@ -200,7 +208,7 @@ async def _joined(bus: Bus, database: Database, settings: RegistrySettings, inst
     reconciler = Reconciler(
         bus=bus, provisioning=Provisioning(bus, limits, serving), records=records, runs=runs, projection=projection,
         registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
-        housekeeping=housekeeping,
+        housekeeping=housekeeping, erasures=erasures,
         owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -141,6 +142,24 @@ class Database:
         except DBAPIError as error:
             self._doubt(error)
             raise TransientError(f"the registry's database cannot be read: {error.orig}") from error
+
+    async def compact(self) -> None:
+        """Leave nothing of rows that were overwritten in SQLite's file; PostgreSQL's own vacuum does so in its time.
+
+        Raises:
+            TransientError: somebody else is writing.
+        """
+        if not self._sqlite:
+            return
+        async with self._writer:
+            try:
+                async with self._engine.connect() as connection:
+                    driver = (await connection.get_raw_connection()).driver_connection
+                    assert driver is not None
+                    for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                        await driver.execute(statement)
+            except (DBAPIError, sqlite3.Error) as error:
+                raise TransientError(f"the registry's database cannot be compacted: {error}") from error
 
     async def close(self) -> None:
         """Give all connections back."""

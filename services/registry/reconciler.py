@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.registry.commands import Commands
 from services.registry.database import Database
+from services.registry.erasing.erasures import Erasures
 from services.registry.facts import RunFacts, read_facts
 from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
@@ -57,6 +58,7 @@ class Reconciler:
         live: Live,
         overdue: Overdue,
         housekeeping: Housekeeping,
+        erasures: Erasures,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -73,6 +75,7 @@ class Reconciler:
         self._live = live
         self._overdue = overdue
         self._housekeeping = housekeeping
+        self._erasures = erasures
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -90,6 +93,7 @@ class Reconciler:
                             await self._provisioning.keep()
                             await self.sweep()
                             self._housekeeping.tick()
+                            self._erasures.tick()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:
@@ -97,6 +101,7 @@ class Reconciler:
                 await asyncio.sleep(self._every)
         finally:
             await self._housekeeping.stop()
+            await self._erasures.stop()
             if self._lease is not None:
                 await self._leases.release(self._lease)
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.registry.answers import Answers
 from services.registry.commands import Commands
+from services.registry.erasing.erasures import Erasures
 from services.registry.live import Live
 from services.registry.projection import Projection
 from services.registry.registration import Registrar
@@ -26,6 +27,7 @@ from tidemill.contracts import (
     DatasetIngested,
     DatasetPrepared,
     DatasetPublished,
+    EraseSubject,
     Event,
     ModelCompressed,
     ModelTrained,
@@ -62,6 +64,7 @@ class Subscribers:
         projection: Projection,
         registrar: Registrar,
         commands: Commands,
+        erasures: Erasures,
         answers: Answers,
         live: Live,
     ) -> None:
@@ -69,6 +72,7 @@ class Subscribers:
         self._projection = projection
         self._registrar = registrar
         self._commands = commands
+        self._erasures = erasures
         self._answers = answers
         self._live = live
         self._replies: set[asyncio.Task[None]] = set()
@@ -99,6 +103,9 @@ class Subscribers:
             where = ".".join(map(str, first["loc"])) or "command"
             raise InvalidInput(f"not a command: {where}: {first['msg']}") from None
         with span(command.command, project=command.project):
+            if isinstance(command, EraseSubject):
+                await self._erasures.asked(command)
+                return
             await self._commands.carry_out(command, _identity(delivery))
 
     async def listen(self) -> None:

@@ -19,6 +19,9 @@ LEASES_BUCKET = "leases"
 ATTEMPTS_BUCKET = "attempts"
 DEPLOYMENTS_BUCKET = "deployments"
 
+ERASED = "tidemill.erased.v1"
+"""Core subject: something was erased, and every service drops it at once."""
+
 _LONGEST_IN_NAME = 150
 COMMANDS_DURABLE = "registry-commands"
 """The durable consumer of commands to the registry."""

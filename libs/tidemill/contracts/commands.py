@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tidemill.contracts.economics import Budget
+from tidemill.contracts.erasures import ErasureId
 from tidemill.contracts.references import Frozen, LetterId, Name, RunId
 
 
@@ -65,7 +66,16 @@ class ReplayDeadLetter(Frozen):
     """The dead letter's id."""
 
 
+class EraseSubject(Frozen):
+    """Erase a person's data. The value is no part of the command, since streams keep what they carried: it waits in the
+    store, and is removed from there when the erasure is done."""
+
+    command: Literal["erase-subject"] = "erase-subject"
+    project: Name = "default"
+    erasure: ErasureId
+
+
 Command = Annotated[
-    CancelRun | RetryRun | PromoteVersion | DeleteModel | DeleteDataset | ReplayDeadLetter,
+    CancelRun | RetryRun | PromoteVersion | DeleteModel | DeleteDataset | ReplayDeadLetter | EraseSubject,
     Field(discriminator="command"),
 ]

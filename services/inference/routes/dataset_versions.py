@@ -68,6 +68,7 @@ async def _view(gateway: Gateway, version: DatasetVersionRecord) -> DatasetVersi
         licence=version.licence,
         owner=version.owner,
         append=version.append,
+        erasure=version.erasure,
         rows=ingested.rows if ingested else None,
         parts=ingested.parts if ingested else {},
         dataset=ingested.dataset.digest if ingested else None,
