@@ -13,6 +13,7 @@ from services.inference.routes import (
     dataset_versions,
     datasets,
     dead_letters,
+    erasures,
     inference,
     models,
     platform,
@@ -32,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *runs.OPERATIONS,
     *run_artifacts.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *erasures.OPERATIONS,
     *platform.OPERATIONS,
 )
 """Every operation of the gateway, in the order in which the router tries them."""

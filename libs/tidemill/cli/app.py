@@ -14,6 +14,7 @@ from tidemill.cli import (
     datasets,
     dead,
     doctor,
+    erasing,
     garbage,
     local,
     models,
@@ -72,5 +73,6 @@ app.command("doctor", rich_help_panel="Looking closer")(doctor.doctor)
 app.command("trace", rich_help_panel="Looking closer")(tracing.trace)
 app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
+app.command("erase", rich_help_panel="Looking closer")(erasing.erase)
 app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")

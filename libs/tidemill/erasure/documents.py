@@ -21,7 +21,7 @@ _ENCODED = frozenset({"body"})
 
 def holds_value(document: Any, matcher: Matcher) -> bool:
     """Whether a document holds the value anywhere."""
-    return without_value(document, matcher, identities=False) != document
+    return bool(without_value(document, matcher, identities=False) != document)
 
 
 def without_value(document: Any, matcher: Matcher, *, identities: bool = True, member: str = "") -> Any:

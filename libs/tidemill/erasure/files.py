@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -32,10 +32,10 @@ _BLOCK = 1 << 20
 _HEAD = 512
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 
-_STREAMS: tuple[tuple[bytes, Callable[[IO[bytes]], IO[bytes]]], ...] = (
+_STREAMS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
-    (b"BZh", lambda file: bz2.BZ2File(file)),
-    (b"\xfd7zXZ\x00", lambda file: lzma.LZMAFile(file)),
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
     (b"\x28\xb5\x2f\xfd", lambda file: pa.CompressedInputStream(pa.PythonFile(file), "zstd")),
     (b"\x04\x22\x4d\x18", lambda file: pa.CompressedInputStream(pa.PythonFile(file), "lz4")),
 )  # fmt: skip
@@ -139,7 +139,7 @@ def _stream(file: IO[bytes], matcher: Matcher, depth: int) -> Found:
         try:
             if opened is None:
                 return _tar(reader, matcher, depth)
-            with opened(reader) as inner:  # type: ignore[arg-type]
+            with opened(reader) as inner:
                 return _member(inner, matcher, depth + 1)
         except _BROKEN as error:
             return Found(unsearched=frozenset({f"damaged archives ({type(error).__name__})"}))

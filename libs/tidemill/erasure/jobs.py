@@ -59,7 +59,9 @@ def search(subject: Subject, files: Mapping[str, Path], report: ProgressReport) 
     return found
 
 
-def rewrite_dataset(subject: Subject, dataset: Path, shard_rows: int, output: Path, report: ProgressReport) -> Rewritten:
+def rewrite_dataset(
+    subject: Subject, dataset: Path, shard_rows: int, output: Path, report: ProgressReport
+) -> Rewritten:
     """Write ``dataset`` to ``output`` without the rows that hold the value; see ``rewriting``."""
     erased, left = rewrite(dataset, matcher(subject.value, subject.kind), output, report, shard_rows=shard_rows)
     return Rewritten(erased=erased, left=left)

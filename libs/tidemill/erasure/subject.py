@@ -22,6 +22,7 @@ LONGEST = 200
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _SIGNS = r"\s().\-/\u2010-\u2015"
+_WITHOUT_SIGNS = dict.fromkeys([*range(9, 14), *map(ord, " ().-/"), *range(0x2010, 0x2016)])
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
 _WORD = rf"[^\W{_CJK}]"
 """A character of a word of a script that has spaces between words."""
@@ -45,12 +46,14 @@ class _Form:
     """One way in which the value is written: what matches, and, of that, what counts."""
 
     pattern: re.Pattern[str]
-    cue: str | None = None
-    """Stands in every folded text with this form; None where no text does."""
+    cue: str
+    """Stands in every folded text with this form: patterns are slow."""
     check: Check | None = None
+    signs: bool = False
+    """Whether signs may stand between the characters of the cue."""
 
     def places(self, text: str) -> Iterator[tuple[int, int]]:
-        if self.cue is not None and self.cue not in text:
+        if self.cue not in (text.translate(_WITHOUT_SIGNS) if self.signs else text):
             return
         for match in self.pattern.finditer(text):
             if self.check is None or self.check(text, *match.span()):
@@ -163,7 +166,7 @@ def _phone(text: str) -> list[_Form]:
     if not re.fullmatch(rf"\+?[0-9{_SIGNS}]+", written):
         raise InvalidInput("the subject is not a phone number; write it with its country: +49 151 23456789")
     if abroad:
-        code, national = split_country_code(digits.removeprefix("00") if not written.lstrip(" (").startswith("+") else digits)
+        code, national = split_country_code(digits if "+" in written else digits.removeprefix("00"))
     else:
         code, national = "[1-9][0-9]{0,2}", digits.removeprefix("0")
     if len(national) < _FEWEST_DIGITS:
@@ -171,7 +174,7 @@ def _phone(text: str) -> list[_Form]:
     between = f"[{_SIGNS}]{{0,3}}"
     code = between.join(code) if code.isdigit() else code
     lead = rf"(?:(?:\+|00|011)?{between}{code}{between}(?:\(?0\)?{between})?|(?:06|0|8|1){between})?"
-    return [_Form(re.compile(rf"(?<![0-9]){lead}{between.join(national)}(?![0-9])"))]
+    return [_Form(re.compile(rf"(?<![0-9]){lead}{between.join(national)}(?![0-9])"), national, signs=True)]
 
 
 def _identifier(text: str) -> list[_Form]:
@@ -179,7 +182,7 @@ def _identifier(text: str) -> list[_Form]:
     if len(symbols) < _FEWEST_DIGITS:
         raise InvalidInput(f"a number of less than {_FEWEST_DIGITS} characters is found everywhere; write all of it")
     joined = f"[{_SIGNS}]?".join(map(re.escape, symbols))
-    return [_Form(re.compile(f"(?<![a-z0-9]){joined}(?![a-z0-9])"))]
+    return [_Form(re.compile(f"(?<![a-z0-9]){joined}(?![a-z0-9])"), "".join(symbols), signs=True)]
 
 
 def _address_of_a_machine(text: str) -> list[_Form]:

@@ -69,9 +69,7 @@ def _leaves(array: pa.Array, matcher: Matcher) -> Iterator[pa.Array]:
         yield from _leaves(array.flatten(), matcher)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         yield array
-    elif _is_bytes(kind):
-        yield pa.array([_as_text(value) for value in array.to_pylist()], pa.large_string())
-    elif matcher.of_digits and _is_number(kind):
+    elif _is_bytes(kind) or (matcher.of_digits and _is_number(kind)):
         yield pa.array([_as_text(value) for value in array.to_pylist()], pa.large_string())
     elif pa.types.is_nested(kind):  # unions and views: rare, and looked at value by value
         yield pa.array([" ".join(_texts_in(value)) for value in array.to_pylist()], pa.large_string())

@@ -23,7 +23,8 @@ async def trained_on(
     names = sorted({one.decision.name for one in chain if isinstance(one.decision, VersionRegistered)})
     found = []
     for name in names:
-        aliases = {one.decision.alias for one in chain if isinstance(one.decision, AliasMoved) and one.decision.name == name}
+        moves = [one.decision for one in chain if isinstance(one.decision, AliasMoved) and one.decision.name == name]
+        aliases = {move.alias for move in moves}
         targets = {alias: version for alias in aliases if (version := decided.target(chain, name, alias)) is not None}
         for version in decided.versions(chain, name):
             event = version.event

@@ -31,7 +31,10 @@ class Removal:
         """What the service did not let us remove."""
 
     async def bury(
-        self, artifacts: Mapping[str, SearchedArtifact], loose: Collection[str] = (), records: Mapping[str, str] | None = None
+        self,
+        artifacts: Mapping[str, SearchedArtifact],
+        loose: Collection[str] = (),
+        records: Mapping[str, str] | None = None,
     ) -> Tombstone:
         """Write the tombstone of ``artifacts`` (by digest), of ``loose`` objects that held the value, and of
         ``records`` that were overwritten."""

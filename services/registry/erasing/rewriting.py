@@ -54,7 +54,9 @@ class Rewriter:
         self._runner = runner
         self._scratch = scratch
 
-    async def newest(self, affected: Collection[str], deleted: Collection[str]) -> list[tuple[DatasetVersionRecord, DatasetIngested]]:
+    async def newest(
+        self, affected: Collection[str], deleted: Collection[str]
+    ) -> list[tuple[DatasetVersionRecord, DatasetIngested]]:
         """The last version of each dataset that is one of ``affected``, with what was taken in of it; not of runs
         whose datasets were ``deleted``."""
         project = self._request.project
@@ -87,9 +89,10 @@ class Rewriter:
             subject = Subject(value=self._request.subject, kind=self._request.kind)
             output = folder / "output"
             output.mkdir()
-            done = (await self._runner.run_call(rewrite_dataset, subject, dataset, recipe.data.shard_rows, output)).value
+            rows = recipe.data.shard_rows
+            done = (await self._runner.run_call(rewrite_dataset, subject, dataset, rows, output)).value
             told = told.model_copy(update={"erased": done.erased, "left": sum(done.left.values())})
-            if not all(rows for part, rows in done.left.items() if part != "validation"):
+            if not all(left for part, left in done.left.items() if part != "validation"):
                 return Rewriting(told=told)  # a part that a dataset has to have is empty
             source = None if self._request.dry_run else await store.put(output, kind="source")
         except (CorruptArtifact, NotFound) as error:

@@ -70,8 +70,11 @@ class AffectedRuns:
             def decide(chain: Chain, name: str = name, ended: list[str] = ended) -> DatasetDeleted | None:
                 gone = decided.deleted_runs(chain)
                 left = tuple(run_id for run_id in ended if run_id not in gone)
-                reason = "erased at a person's request"
-                return DatasetDeleted(name=name, runs=left, command=f"erasure-{erasure}", reason=reason) if left else None
+                if not left:
+                    return None
+                return DatasetDeleted(
+                    name=name, runs=left, command=f"erasure-{erasure}", reason="erased at a person's request"
+                )
 
             record = await self._records.append_decision(project, decide)
             if record is not None and isinstance(record.decision, DatasetDeleted):
