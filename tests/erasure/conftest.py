@@ -42,7 +42,7 @@ from tidemill.settings import PlatformSettings
 from tidemill.testing.nats import settings_for
 from tidemill.testing.s3 import bucket, s3, s3_endpoint  # noqa: F401
 
-WORDS = "kettle parcel blue broken late friendly shop window garden chair lamp paper river stone music bread".split()
+WORDS = ["kettle", "parcel", "blue", "broken", "late", "friendly", "shop", "window", "garden", "chair", "lamp", "paper", "river", "stone", "music", "bread"]
 PREPARED: dict[str, Any] = {"until": "prepared", "data": {"near_duplicates": None}}
 
 

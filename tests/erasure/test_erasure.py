@@ -11,12 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
-from tests.erasure.conftest import PREPARED, Platform, eventually, sentences, where
-from tidemill.artifacts.erased import Erased
-from tidemill.contracts import DatasetIngested, DatasetPrepared, RetryRun
-from tidemill.contracts.queries import ListDeadLetters
+from tests.erasure.conftest import Platform, sentences, where
+from tidemill.contracts import DatasetIngested
 from tidemill.stage.announced import announced
 
 MAIL = "ursula.kroeber@wiesen.example.de"
@@ -99,6 +96,7 @@ FORMS: dict[str, Any] = {
 
 
 import os
+
 if os.environ.get("ERASE_FORMS"):
     FORMS = {k: FORMS[k] for k in os.environ["ERASE_FORMS"].split(",")}
 

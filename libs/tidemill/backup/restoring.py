@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tidemill.artifacts.manifest import MANIFESTS
 from tidemill.artifacts.objects import Objects
 from tidemill.backup.artifacts import ArtifactCopy
 from tidemill.backup.cut import project_of, runs_among
+from tidemill.backup.erased import ErasedThings, copied_key, read_tombstones
 from tidemill.backup.making import is_empty, judged, latest, record_list
 from tidemill.backup.records import RecordCopy, broken_chains
 from tidemill.backup.schema import RestoreSummary, messages_key
 from tidemill.errors import InvalidInput
 from tidemill.progress import Progress
+from tidemill.records.documents import to_json
 
 
-async def restore(backup: Objects, store: Objects, *, messages: Path, progress: Progress) -> RestoreSummary:
+async def restore(
+    backup: Objects, store: Objects, *, messages: Path, progress: Progress, erased_from: Objects | None = None
+) -> RestoreSummary:
     """Copy the newest complete backup to ``store``, which must be empty; messages that wait go to a file.
 
-    What is damaged is left out and named in the summary; the rest is restored.
+    What is damaged is left out and named in the summary; the rest is restored. What was erased for people since, as the
+    tombstones in the backup and in ``erased_from`` (the store it was made of, or a later backup) tell, is left out too,
+    and so are the messages of a backup that is older than an erasure: nobody has looked what they say.
 
     Raises:
         InvalidInput: there is no backup, or ``store`` is not empty.
@@ -36,10 +43,16 @@ async def restore(backup: Objects, store: Objects, *, messages: Path, progress: 
             "TIDEMILL_STORE_URL for a bucket"
         )
     expected = await record_list(backup, found)
-    artifacts = await ArtifactCopy(backup, store, progress=progress).run()
+    tombstones = await read_tombstones(backup, *([erased_from] if erased_from is not None else []))
+    for tombstone in tombstones:  # first: nothing that is put meanwhile brings it back
+        await store.create_own(copied_key(tombstone), to_json(tombstone))
+    erased = ErasedThings(tombstones, found.started_at)
+    left_out = sum([erased.covers(key.rpartition("/")[2].removesuffix(".json")) async for key in backup.keys(MANIFESTS)])
+    older = any(one.at >= found.started_at for one in tombstones)
+    artifacts = await ArtifactCopy(backup, store, progress=progress, erased=erased).run()
     sizes = {found.key: found.size async for found in backup.entries("records") if found.key in expected}
     cut = {key: sizes.get(key, 0) for key in expected}
-    records = await RecordCopy(backup, store, progress=progress, expected=expected).run(cut)
+    records = await RecordCopy(backup, store, progress=progress, expected=expected, erased=erased.records).run(cut)
     damages = await judged(store, records.digests, artifacts.damages)
     damages += records.damages + await broken_chains(store, records.digests)
     return RestoreSummary(
@@ -51,8 +64,9 @@ async def restore(backup: Objects, store: Objects, *, messages: Path, progress: 
         records=len(records.digests),
         artifacts=artifacts.artifacts,
         bytes=artifacts.written_bytes + records.written_bytes,
-        messages=await _messages(backup, found.id, messages) if found.messages else 0,
+        messages=await _messages(backup, found.id, messages) if found.messages and not older else 0,
         damages=damages,
+        erased=left_out + len(erased.records.keys() & cut.keys()),
     )
 
 

@@ -49,6 +49,8 @@ class BackupRecord(Frozen):
     records_digest: str
     """sha256 of ``records.sha256``."""
     damages: list[Damage] = Field(default_factory=list)
+    erased: int = 0
+    """Artifacts and records of former backups in the same place that were erased since, and are gone from it."""
 
 
 class RestoreSummary(Frozen):
@@ -64,6 +66,8 @@ class RestoreSummary(Frozen):
     bytes: int
     messages: int
     damages: list[Damage] = Field(default_factory=list)
+    erased: int = 0
+    """Artifacts and records of the backup that were left out or overwritten, since they were erased."""
 
 
 def summary_key(backup_id: str) -> str:
