@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from tidemill.erasure.subject import Matcher
 from tidemill.erasure.tables import BATCH_ROWS, holds_in_schema, parquet_batches, rows_with
-from tidemill.erasure.texts import found_in, holds
+from tidemill.erasure.texts import found_in_name, holds
 
 DEEPEST = 4
 """Archives within archives that are opened."""
@@ -36,8 +36,8 @@ _STREAMS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
     (b"BZh", bz2.BZ2File),
     (b"\xfd7zXZ\x00", lzma.LZMAFile),
-    (b"\x28\xb5\x2f\xfd", lambda file: pa.CompressedInputStream(pa.PythonFile(file), "zstd")),
-    (b"\x04\x22\x4d\x18", lambda file: pa.CompressedInputStream(pa.PythonFile(file), "lz4")),
+    (b"\x28\xb5\x2f\xfd", lambda file: pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")),
+    (b"\x04\x22\x4d\x18", lambda file: pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "lz4")),
 )  # fmt: skip
 _OPAQUE: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "images"), (b"\xff\xd8\xff", "images"), (b"GIF8", "images"), (b"BM", "images"),
@@ -114,7 +114,7 @@ def _zip(path: Path, matcher: Matcher, depth: int) -> Found:
     found, room = Found(), LARGEST
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            found |= Found(found_in(member.filename, matcher))
+            found |= Found(found_in_name(member.filename, matcher))
             if member.is_dir():
                 continue
             room -= member.file_size
@@ -152,7 +152,7 @@ def _tar(file: _Ahead, matcher: Matcher, depth: int) -> Found:
     found = Found()
     with tarfile.open(fileobj=file, mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
-            found |= Found(found_in(member.name, matcher))
+            found |= Found(found_in_name(member.name, matcher))
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
                 found |= _member(content, matcher, depth + 1)

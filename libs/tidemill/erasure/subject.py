@@ -115,7 +115,7 @@ def matcher(value: str, kind: SubjectKind = "any") -> Matcher:
     if kind == "any" and taken == "phone":  # digits that could be any number of theirs
         forms += _identifier(text)
     of_digits = sum(map(str.isdigit, text)) >= _FEWEST_DIGITS and not any(map(str.isalpha, text))
-    return Matcher(taken, tuple(forms), all(form.pattern.pattern.isascii() for form in forms), of_digits)
+    return Matcher(taken, tuple(forms), all(form.cue.isascii() for form in forms), of_digits)
 
 
 def _taken_for(text: str) -> SubjectKind:
