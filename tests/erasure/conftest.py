@@ -32,7 +32,7 @@ from services.registry.app import create_app as create_registry
 from services.registry.settings import RegistrySettings
 from tidemill.artifacts import ObjectArtifactStore, open_store
 from tidemill.bus import Bus
-from tidemill.contracts import ArtifactRef, DatasetPublished, EraseSubject
+from tidemill.contracts import ArtifactKind, ArtifactRef, DatasetPublished, EraseSubject
 from tidemill.contracts.erasures import ErasureReport
 from tidemill.erasure.requests import ErasureRequest, PendingErasures
 from tidemill.platform.nats_server import NatsServer
@@ -42,7 +42,10 @@ from tidemill.settings import PlatformSettings
 from tidemill.testing.nats import settings_for
 from tidemill.testing.s3 import bucket, s3, s3_endpoint  # noqa: F401
 
-WORDS = ["kettle", "parcel", "blue", "broken", "late", "friendly", "shop", "window", "garden", "chair", "lamp", "paper", "river", "stone", "music", "bread"]
+WORDS = (
+    "kettle", "parcel", "blue", "broken", "late", "friendly", "shop", "window", "garden", "chair", "lamp", "paper",
+    "river", "stone", "music", "bread",
+)  # fmt: skip
 PREPARED: dict[str, Any] = {"until": "prepared", "data": {"near_duplicates": None}}
 
 
@@ -65,17 +68,23 @@ class Platform:
 
     async def put(self, files: dict[str, bytes]) -> ArtifactRef:
         """Files as somebody uploads them."""
+        return await self.put_as("source", files)
+
+    async def put_as(self, kind: ArtifactKind, files: dict[str, bytes]) -> ArtifactRef:
+        """Files as an artifact of a kind; nothing of them is left outside the store."""
         folder = self.folder / "uploads" / secrets.token_hex(4)
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         try:
-            return await self.store.put(folder, kind="source")
+            return await self.store.put(folder, kind=kind)
         finally:
             for path in sorted(folder.rglob("*"), reverse=True):
                 path.unlink() if path.is_file() else path.rmdir()
 
-    async def publish(self, name: str, files: dict[str, bytes], recipe: dict[str, Any] | None = None, **more: Any) -> str:
+    async def publish(
+        self, name: str, files: dict[str, bytes], recipe: dict[str, Any] | None = None, **more: Any
+    ) -> str:
         """Begin a run of an upload."""
         source = await self.put(files)
         run_id = f"run-{secrets.token_hex(4)}"
@@ -147,7 +156,9 @@ async def running(settings: PlatformSettings, *services: str) -> AsyncIterator[N
     """The services of a platform, started and stopped."""
     apps = {
         "registry": lambda: create_registry(
-            RegistrySettings(platform=settings, reconcile_every=timedelta(seconds=0.3), reconcile_after=timedelta(seconds=3))
+            RegistrySettings(
+                platform=settings, reconcile_every=timedelta(seconds=0.3), reconcile_after=timedelta(seconds=3)
+            )
         ),
         "ingest": lambda: create_ingest(IngestSettings(platform=settings)),
         "preprocess": lambda: create_preprocess(PreprocessSettings(platform=settings)),
