@@ -113,11 +113,10 @@ class Platform:
 
     async def ask(self, subject: str, **more: Any) -> ErasureRequest:
         """Ask for an erasure, as the gateway does."""
-        request = ErasureRequest(
-            id=secrets.token_hex(8), project="default", subject=subject, asked_at=datetime.now(UTC), **more
-        )
+        asked = {"id": secrets.token_hex(8), "project": "default", "subject": subject, "asked_at": datetime.now(UTC)}
+        request = ErasureRequest.model_validate(asked | more)
         await PendingErasures(self.store.objects).ask(request)
-        await self.bus.command(EraseSubject(erasure=request.id))
+        await self.bus.command(EraseSubject(project=request.project, erasure=request.id))
         return request
 
     async def erase(self, subject: str, **more: Any) -> ErasureReport:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from tests.erasure.conftest import Platform, sentences, where
+from tests.erasure.conftest import PREPARED, Platform, eventually, sentences, where
+from tidemill.artifacts.erased import Erased
 from tidemill.contracts import (
     DatasetIngested,
     DatasetPrepared,
@@ -94,7 +96,9 @@ def as_squad() -> dict[str, bytes]:
     paragraphs = [
         {
             "context": row["text"],
-            "qas": [{"id": str(n), "question": f"what {n}?", "answers": [{"text": row["text"][:6], "answer_start": 0}]}],
+            "qas": [
+                {"id": str(n), "question": f"what {n}?", "answers": [{"text": row["text"][:6], "answer_start": 0}]}
+            ],
         }
         for n, row in enumerate(rows())
     ]
@@ -251,7 +255,7 @@ async def test_models_that_were_trained_on_it_are_listed(platform: Platform) -> 
     prepared = await _prepared(platform, run_id)
     package = await platform.put_as("model", {"vocabulary.txt": f"the\n{mail}\n".encode()})
     evaluation = EvaluationSummary(part="test", examples=2, metrics={"accuracy": 1.0})
-    figures = VariantFigures(variant="onnx-fp32", size_bytes=1, p50_ms=1.0, p95_ms=1.0, throughput=1.0, metrics={})
+    figures = VariantFigures(variant="onnx-fp32", size_bytes=1, p50_ms=1.0, p95_ms=1.0, throughput=1.0, threads=1, metrics={})
     event = ModelCompressed(
         run_id=run_id, name="model", recipe=prepared.recipe, dataset=prepared.dataset, trained=package, model=package,
         task=prepared.task, evaluation=evaluation, original=figures, compressed=figures, variants=[figures],

@@ -47,7 +47,8 @@ async def restore(
     for tombstone in tombstones:  # first: nothing that is put meanwhile brings it back
         await store.create_own(copied_key(tombstone), to_json(tombstone))
     erased = ErasedThings(tombstones, found.started_at)
-    left_out = sum([erased.covers(key.rpartition("/")[2].removesuffix(".json")) async for key in backup.keys(MANIFESTS)])
+    names = [key.rpartition("/")[2].removesuffix(".json") async for key in backup.keys(MANIFESTS)]
+    left_out = sum(erased.covers(name) for name in names)
     older = any(one.at >= found.started_at for one in tombstones)
     artifacts = await ArtifactCopy(backup, store, progress=progress, erased=erased).run()
     sizes = {found.key: found.size async for found in backup.entries("records") if found.key in expected}
