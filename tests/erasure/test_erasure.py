@@ -255,7 +255,9 @@ async def test_models_that_were_trained_on_it_are_listed(platform: Platform) -> 
     prepared = await _prepared(platform, run_id)
     package = await platform.put_as("model", {"vocabulary.txt": f"the\n{mail}\n".encode()})
     evaluation = EvaluationSummary(part="test", examples=2, metrics={"accuracy": 1.0})
-    figures = VariantFigures(variant="onnx-fp32", size_bytes=1, p50_ms=1.0, p95_ms=1.0, throughput=1.0, threads=1, metrics={})
+    figures = VariantFigures(
+        variant="onnx-fp32", size_bytes=1, p50_ms=1.0, p95_ms=1.0, throughput=1.0, threads=1, metrics={}
+    )
     event = ModelCompressed(
         run_id=run_id, name="model", recipe=prepared.recipe, dataset=prepared.dataset, trained=package, model=package,
         task=prepared.task, evaluation=evaluation, original=figures, compressed=figures, variants=[figures],

@@ -47,7 +47,8 @@ def test_columns_of_every_type_are_read_row_by_row(name: str, subject: str, form
     if format == "parquet":
         pq.write_table(table, path)
     else:
-        with path.open("wb") as file, (pa.ipc.new_file if format == "arrow" else pa.ipc.new_stream)(file, table.schema) as out:
+        writer = pa.ipc.new_file if format == "arrow" else pa.ipc.new_stream
+        with path.open("wb") as file, writer(file, table.schema) as out:
             out.write_table(table)
     found = search_file(path, matcher(subject))
     assert (found.held, found.rows) == (True, 1)

@@ -144,8 +144,7 @@ def _show_models(report: ErasureReport) -> None:
     for model in report.models:
         state = "serving" if model.serving else ", ".join(model.aliases) or "not serving"
         console.print(f"[yellow]trained on it[/yellow] model {escape(model.name)}, version {model.version} ({state})")
-    for name in sorted({model.name for model in report.models}):
-        console.print(
-            f"  train {escape(name)} again: tidemill publish <the dataset without the person> --name {escape(name)}; "
-            f"then tidemill models delete {escape(name)} --version N"
-        )
+    if report.advice:
+        console.print("to train again without this person:")
+    for command in report.advice:
+        console.print(f"  {command}", markup=False)

@@ -90,6 +90,8 @@ class ErasureReport(Frozen):
     messages: dict[str, int] = Field(default_factory=dict)
     """Messages that were removed, by stream."""
     unsearched: list[Unsearched] = Field(default_factory=list)
+    advice: list[str] = Field(default_factory=list)
+    """Commands that train models again without the person, one after the other; models are never trained unasked."""
     left: list[str] = Field(default_factory=list)
     """What still holds the value, or may, and what to do about it, in sentences."""
 

@@ -1,6 +1,7 @@
 """What a child process does for an erasure: looking through files, and rewriting a dataset. Knows no store.
 
-The value comes to the child over its pipe, so it is in no list of processes.
+The value comes to the child over its pipe, so it is in no list of processes. What reads tables is imported in the child
+alone: those who ask need none of it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from pydantic import Field
 
 from tidemill.contracts import Frozen
 from tidemill.contracts.erasures import SubjectKind
-from tidemill.erasure.files import search_file
-from tidemill.erasure.rewriting import rewrite
 from tidemill.erasure.subject import matcher
 from tidemill.errors import HandedBack
 from tidemill.jobs.report import ProgressReport
@@ -48,6 +47,8 @@ def search(subject: Subject, files: Mapping[str, Path], report: ProgressReport) 
     Raises:
         HandedBack: the service wants to leave.
     """
+    from tidemill.erasure.files import search_file
+
     known = matcher(subject.value, subject.kind)
     found = {}
     for done, (content, path) in enumerate(files.items(), 1):
@@ -63,5 +64,7 @@ def rewrite_dataset(
     subject: Subject, dataset: Path, shard_rows: int, output: Path, report: ProgressReport
 ) -> Rewritten:
     """Write ``dataset`` to ``output`` without the rows that hold the value; see ``rewriting``."""
+    from tidemill.erasure.rewriting import rewrite
+
     erased, left = rewrite(dataset, matcher(subject.value, subject.kind), output, report, shard_rows=shard_rows)
     return Rewritten(erased=erased, left=left)

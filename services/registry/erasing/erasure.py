@@ -3,7 +3,7 @@
     search      records and files; what holds the value, and what was made from that
     stop        cancel the runs that use it, wait for their jobs
     rewrite     the last versions of datasets without the rows, into the store
-    bury        tombstones, and word to all services
+    bury        tombstones, word to all services; the runs of the rewritten datasets go on record, which keeps these
     remove      manifests, objects, their old versions; the runs' datasets are deleted on record
     again       from the search on, until nothing new is found: what jobs in hand left behind
     publish     the rewritten datasets
@@ -33,6 +33,8 @@ from tidemill.bus import Bus
 from tidemill.contracts.erasures import ErasedArtifact, ErasureReport
 from tidemill.erasure.requests import ErasureProgress, ErasureRequest, PendingErasures
 from tidemill.erasure.subject import Matcher
+from tidemill.garbage.inventory import take_inventory
+from tidemill.progress import silent
 from tidemill.records import RecordStore
 
 log = logging.getLogger(__name__)
@@ -110,9 +112,17 @@ class Erasure:
         for model in await trained_on(self._records, request.project, taken, held):
             state.models[f"{model.name} {model.version}"] = model
         self._unsearched(artifacts, affected)
+        loose = await self._search.loose(await self._unowned())
+        for key in loose:
+            digest = f"sha256:{key.rpartition('/')[2].removesuffix('.json')}"
+            state.artifacts[digest] = ErasedArtifact(
+                digest=digest, kind="object of no artifact", fate="removed", held=True, files=1
+            )
+        if loose and not request.dry_run:
+            await self._removal.remove_loose(loose)
         if gone:
             await self._take_out(seen, {digest: artifacts[digest] for digest in gone}, affected)
-        return bool(gone)
+        return bool(gone or loose)
 
     async def _take_out(self, seen: Survey, gone: dict[str, SearchedArtifact], affected: Collection[str]) -> None:
         request, state = self._request, self._state
@@ -135,6 +145,9 @@ class Erasure:
         await self._told("removing artifacts")
         await self._keep()
         await self._removal.bury(gone)
+        for name, rewriting in state.rewritings.items():
+            state.rewritings[name] = await self._rewriter.begin(rewriting)
+        await self._keep()
         await self._buried()
         shared = await self._removal.remove(gone)
         if shared:
@@ -145,7 +158,7 @@ class Erasure:
     async def _candidates(self, seen: Survey) -> list[str]:
         """What the project refers to, and what nobody does."""
         others, now = set(seen.elsewhere), datetime.now(UTC)
-        alone = (await self._records.projects()) in ([], [self._request.project])
+        alone = await self._alone()
         found = []
         async for one in self._objects.entries(MANIFESTS):
             digest = f"sha256:{one.key.rpartition('/')[2].removesuffix('.json')}"
@@ -153,6 +166,22 @@ class Erasure:
             if own or (digest not in others and (alone or now - one.modified >= YOUNG)):
                 found.append(digest)
         return sorted(found)
+
+    async def _unowned(self) -> list[str]:
+        """Objects of no artifact: of puts that died, and what was damaged and put aside."""
+        inventory = await take_inventory(self._objects, silent)
+        alone, now = await self._alone(), datetime.now(UTC)
+        named = frozenset().union(*inventory.named.values())
+        found = [
+            one.key
+            for sha256, one in inventory.shards.items()
+            if sha256 not in named and (alone or now - one.modified >= YOUNG)
+        ]
+        return found + [one.key for one in inventory.quarantined]
+
+    async def _alone(self) -> bool:
+        """Whether there is no other project."""
+        return (await self._records.projects()) in ([], [self._request.project])
 
     def _count(self, seen: Survey, artifacts: dict[str, SearchedArtifact]) -> None:
         state = self._state
@@ -175,9 +204,8 @@ class Erasure:
         self._state.unsearched = counted
 
     async def _publish(self) -> None:
-        for name, rewriting in self._state.rewritings.items():
-            self._state.rewritings[name] = await self._rewriter.publish(rewriting)
-        await self._keep()
+        for rewriting in self._state.rewritings.values():
+            await self._rewriter.publish(rewriting)
 
     async def _overwrite(self) -> None:
         request, state = self._request, self._state

@@ -104,7 +104,7 @@ class Erasures:
         """Do one erasure, from where it is to its end. Raises what ``Erasure.run`` raises."""
         log.info("erasure %s of project %s is in hand", request.id, request.project)
         known = matcher(request.subject, request.kind)
-        runner = JobRunner(preload=("tidemill.erasure.jobs",))
+        runner = JobRunner(preload=("tidemill.erasure.files", "tidemill.erasure.rewriting"))
         try:
             search = Search(
                 self._objects, self._pending, request, known, runner=runner, scratch=self._scratch,

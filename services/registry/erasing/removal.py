@@ -54,8 +54,13 @@ class Removal:
         await self._objects.create_own(tombstone_key(self._erasure, len(before) + 1), to_json(tombstone))
         return tombstone
 
-    async def remove(self, artifacts: Mapping[str, SearchedArtifact], loose: Collection[str] = ()) -> set[str]:
-        """Delete artifacts, and of their objects those that no other artifact has; ``loose`` are objects of none.
+    async def remove_loose(self, keys: Sequence[str]) -> None:
+        """Bury and delete objects that hold the value and belong to no artifact."""
+        await self.bury({}, loose=[key.rpartition("/")[2].removesuffix(".json") for key in keys])
+        await self._erase(keys)
+
+    async def remove(self, artifacts: Mapping[str, SearchedArtifact]) -> set[str]:
+        """Delete artifacts, and of their objects those that no other artifact has.
 
         Returns:
             Objects with the value that stay, since an artifact that was kept has them too.
@@ -66,7 +71,6 @@ class Removal:
         await self._erase([f"{MANIFESTS}/{digest.removeprefix('sha256:')}.json" for digest in artifacts])
         inventory = await take_inventory(self._objects, silent)
         shards = {shard.sha256 for one in artifacts.values() for entry in one.manifest.files for shard in entry.shards}
-        shards |= set(loose)
         there = [inventory.shards[sha256] for sha256 in sorted(shards & inventory.shards.keys())]
         async with Sweep(self._objects, inventory, condemned_before=datetime.max.replace(tzinfo=UTC)) as sweep:
             await sweep.loose(there)

@@ -11,15 +11,15 @@ import tempfile
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from services.registry.erasing.state import Rewriting
 from tidemill.artifacts.object_store import ObjectArtifactStore
 from tidemill.artifacts.objects import Objects
 from tidemill.bus import Bus
 from tidemill.contracts import DatasetIngested, DatasetPublished, Recipe
+from tidemill.contracts.data import PartName
 from tidemill.contracts.erasures import RewrittenDataset
-from tidemill.datasets.parts import PARTS, WHOLE
 from tidemill.erasure.documents import without_value
 from tidemill.erasure.jobs import Subject, rewrite_dataset
 from tidemill.erasure.requests import ErasureRequest
@@ -105,19 +105,26 @@ class Rewriter:
             owner=version.owner,
         )  # fmt: skip
 
-    async def publish(self, rewriting: Rewriting) -> Rewriting:
-        """Begin the run that makes the version without the rows; the same one whenever it is asked."""
+    async def begin(self, rewriting: Rewriting) -> Rewriting:
+        """Put the run on record that makes the version without the rows, so that its source is kept; the same one
+        whenever it is asked."""
         told, request = rewriting.told, self._request
         if rewriting.source is None:
             return rewriting
-        run_id = f"erasure-{request.id}-{hashlib.sha256(told.name.encode()).hexdigest()[:8]}"
+        which = hashlib.sha256(f"{told.name} {told.version}".encode()).hexdigest()[:8]
         event = DatasetPublished(
-            project=request.project, run_id=run_id, name=told.name, source=rewriting.source, recipe=rewriting.recipe,
-            licence=rewriting.licence, owner=rewriting.owner, erasure=request.id,
+            project=request.project, run_id=f"erasure-{request.id}-{which}", name=told.name, source=rewriting.source,
+            recipe=rewriting.recipe, licence=rewriting.licence, owner=rewriting.owner, erasure=request.id,
         )  # fmt: skip
         await self._records.create_run(RunRecord(event=event, created_at=datetime.now(UTC)))
-        await self._bus.announce(event, fingerprint="published")
-        return rewriting.model_copy(update={"told": told.model_copy(update={"run_id": run_id})})
+        return rewriting.model_copy(update={"told": told.model_copy(update={"run_id": event.run_id})})
+
+    async def publish(self, rewriting: Rewriting) -> None:
+        """Announce the run of a rewritten dataset; safe to repeat."""
+        run_id = rewriting.told.run_id
+        run = await self._records.run(self._request.project, run_id) if run_id is not None else None
+        if run is not None:
+            await self._bus.announce(run.event, fingerprint="published")
 
     async def _recipe(self, ingested: DatasetIngested, store: ObjectArtifactStore) -> Recipe:
         document = json.loads(await store.read(ingested.recipe, "recipe.json"))
@@ -125,7 +132,7 @@ class Rewriter:
 
     def _for_parts(self, recipe: Recipe, left: dict[str, int]) -> dict[str, Any]:
         """The recipe for the rewritten files, up to the prepared dataset: nothing is trained unasked."""
-        files = {part: f"{part}/*.parquet" for part in (WHOLE, *PARTS) if left.get(part)}
+        files = {part: f"{part}/*.parquet" for part in get_args(PartName) if left.get(part)}
         data = recipe.data.model_dump(mode="json") | _OF_THE_FILES | {"files": files}
         return recipe.model_dump(mode="json", exclude={"economics"}) | {"data": data, "until": "prepared"}
 

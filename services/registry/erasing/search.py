@@ -99,6 +99,30 @@ class Search:
             for one in there
         ]
 
+    async def loose(self, keys: Sequence[str]) -> list[str]:
+        """Which of the objects that belong to no artifact hold the value: what died on its way in, what was damaged.
+
+        Raises what ``through`` raises.
+        """
+        held = []
+        for key in keys:
+            folder = Path(await asyncio.to_thread(self._folder))
+            try:
+                await self._bring(key, folder / "object")
+                subject = Subject(value=self._request.subject, kind=self._request.kind)
+                found = (await self._runner.run_call(search, subject, {key: folder / "object"})).value
+            except NotFound:
+                continue
+            finally:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            held += [key] if found[key].held else []
+        return held
+
+    async def _bring(self, key: str, to: Path) -> None:
+        with to.open("wb") as file:
+            async for block in self._objects.blocks(key):
+                await asyncio.to_thread(file.write, block)
+
     def _of(self, entry: FileEntry) -> FoundFile:
         found = self._known.get(entry.content, FoundFile())
         named = found_in_name(entry.path, self._matcher)

@@ -53,6 +53,20 @@ class ErasureState(BaseModel):
         if sentence not in self.left:
             self.left.append(sentence)
 
+    def _advice(self) -> list[str]:
+        """How to train again what was trained on the data."""
+        said = []
+        for name in sorted({model.name for model in self.models.values()}):
+            rewriting = self.rewritings.get(name)
+            if rewriting is not None and rewriting.told.run_id is not None:
+                said.append(f"tidemill datasets fetch {rewriting.told.run_id} --what ingested --to {name}-without")
+                said.append(f"tidemill publish {name}-without --name {name} --wait")
+            else:
+                said.append(f"tidemill publish <the dataset without the person> --name {name} --wait")
+            old = sorted(model.version for model in self.models.values() if model.name == name)
+            said += [f"tidemill models delete {name} --version {version}" for version in old]
+        return said
+
     def report(self, request: ErasureRequest, kind: SubjectKind, now: datetime) -> ErasureReport:
         """What is told of it."""
         return ErasureReport(
@@ -62,7 +76,7 @@ class ErasureState(BaseModel):
             datasets=sorted((one.told for one in self.rewritings.values()), key=lambda one: one.name),
             models=sorted(self.models.values(), key=lambda one: (one.name, one.version)),
             runs_cancelled=sorted(self.runs_cancelled), runs_deleted=sorted(self.runs_deleted),
-            records=self.records, messages=self.messages, left=self.left,
+            records=self.records, messages=self.messages, left=self.left, advice=self._advice(),
             unsearched=[Unsearched(what=what, files=files) for what, files in sorted(self.unsearched.items())],
             searched_artifacts=self.searched_artifacts, searched_files=self.searched_files,
             searched_bytes=self.searched_bytes, searched_records=self.searched_records,
