@@ -14,6 +14,7 @@ from services.inference.routes import (
     dataset_versions,
     datasets,
     dead_letters,
+    erasures,
     inference,
     keys,
     models,
@@ -38,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *dead_letters.OPERATIONS,
     *keys.OPERATIONS,
     *audit.OPERATIONS,
+    *erasures.OPERATIONS,
     *platform.OPERATIONS,
 )
 """Every operation of the gateway, in the order in which the router tries them."""

@@ -15,6 +15,7 @@ from services.registry.answers import Answers
 from services.registry.commands import Commands
 from services.registry.database import Database
 from services.registry.dead_letters import DeadLetters
+from services.registry.erasing.erasures import Erasures
 from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
 from services.registry.overdue import Overdue
@@ -38,9 +39,11 @@ from tidemill.garbage import Policy
 from tidemill.records import RecordStore
 from tidemill.signing import SigningFolder
 from tidemill.stage.application import announce_ready, when_reachable
+from tidemill.stage.forgetting import forget_erased
 from tidemill.stage.ledger import Ledger
 from tidemill.stage.metering import begin_counting
 from tidemill.stage.runs import Runs
+from tidemill.stage.scratch import own_scratch
 from tidemill.telemetry import configure, shutdown
 
 log = logging.getLogger(__name__)
@@ -193,6 +196,7 @@ async def _joined(
     platform = settings.platform
     store = open_store(platform.store_url, cache=platform.data_dir / "cache")
     await when_reachable(store.check)
+    await forget_erased(bus, store, platform.data_dir)
     records = store.records()
     runs = Runs(bus, records)
     live = Live()
@@ -209,8 +213,12 @@ async def _joined(
         bus=bus, records=records, runs=runs, registrar=registrar, projection=projection, serving=serving,
         dead_letters=dead_letters, signer=signer, access=access,
     )  # fmt: skip
+    erasures = Erasures(
+        bus=bus, objects=store.objects, records=records, commands=commands, projection=projection, database=database,
+        scratch=await asyncio.to_thread(own_scratch, platform.data_dir, SERVICE), silence=platform.silence,
+    )  # fmt: skip
     subscribers = Subscribers(
-        bus=bus, projection=projection, registrar=registrar, commands=commands,
+        bus=bus, projection=projection, registrar=registrar, commands=commands, erasures=erasures,
         answers=Answers(database, projection, dead_letters, live, prices), live=live,
     )  # fmt: skip
     leases = Leases(bus)
@@ -225,7 +233,7 @@ async def _joined(
     reconciler = Reconciler(
         bus=bus, provisioning=Provisioning(bus, limits, serving, access), records=records, runs=runs,
         projection=projection, registrar=registrar, commands=commands, database=database, live=live, overdue=overdue,
-        housekeeping=housekeeping, queues=queues, access=access,
+        housekeeping=housekeeping, queues=queues, access=access, erasures=erasures,
         owner=f"registry@{instance}", every=settings.reconcile_every, after=settings.reconcile_after,
     )  # fmt: skip
     return _Parts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidemill.contracts import Command
 
-_NAMED = {"run_id": "run", "letter": "dead-letter", "key_id": "key"}
+_NAMED = {"run_id": "run", "letter": "dead-letter", "key_id": "key", "erasure": "erasure"}
 
 
 def subject_of(command: Command) -> str:

@@ -44,6 +44,13 @@ class Backend(Protocol):
             TransientError: it cannot be reached.
         """
 
+    async def compact(self) -> None:
+        """Leave nothing of rows that were overwritten where that is not done in time by itself.
+
+        Raises:
+            DBAPIError: somebody else is writing.
+        """
+
     def raises_doubt(self, error: DBAPIError) -> bool:
         """Whether an error is one that comes up when tables are gone or damaged."""
 

@@ -89,16 +89,19 @@ class Commands:
         try:
             said = await self._do(command, identity)
         except (NotFound, InvalidInput) as refused:
-            await self._put_on_record(command, identity, stored_at, "refused", str(refused))
+            await self.put_on_record(command, identity, stored_at, "refused", str(refused))
             raise
-        await self._put_on_record(command, identity, stored_at, "done", said or "")
+        await self.put_on_record(command, identity, stored_at, "done", said or "")
 
-    async def _put_on_record(
-        self, command: Command, identity: str, stored_at: datetime, outcome: Literal["done", "refused"], reason: str
-    ) -> None:
+    async def put_on_record(
+        self, command: Command, identity: str, stored_at: datetime | None, outcome: Literal["done", "refused"],
+        reason: str,
+    ) -> None:  # fmt: skip
+        """Write down how a command went, once for all of its deliveries."""
         await put_on_record(
             self._records, command.project, actor=command.actor, action=command.command, subject=subject_of(command),
-            outcome=outcome, reason=reason, command=identity, commanded_at=stored_at,
+            outcome=outcome, reason=reason, command=identity,
+            commanded_at=stored_at or datetime.now(UTC),
         )  # fmt: skip
 
     async def _do(self, command: Command, identity: str) -> str | None:

@@ -128,6 +128,18 @@ class Database:
             self._doubt(error)
             raise TransientError(f"the registry's database cannot be read: {words(error)}") from error
 
+    async def compact(self) -> None:
+        """Leave nothing of rows that were overwritten in SQLite's file; PostgreSQL's own vacuum does so in its time.
+
+        Raises:
+            TransientError: somebody else is writing.
+        """
+        async with self._writer:
+            try:
+                await self._backend.compact()
+            except (DBAPIError, PoolTimeout, OSError) as error:
+                raise TransientError(f"the registry's database cannot be compacted: {words(error)}") from error
+
     async def close(self) -> None:
         """Give all connections back."""
         await self._backend.engine.dispose()

@@ -109,6 +109,9 @@ class Postgresql:
         await self._forget_decisions()
         return "tables were emptied or replaced"
 
+    async def compact(self) -> None:
+        """See ``Backend``: autovacuum does so in its time."""
+
     def raises_doubt(self, error: DBAPIError) -> bool:
         """See ``Backend``."""
         return getattr(error.orig, "sqlstate", None) in _GONE

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from services.registry.access import Access
 from services.registry.commands import Commands
 from services.registry.database import Database
+from services.registry.erasing.erasures import Erasures
 from services.registry.facts import RunFacts, read_facts
 from services.registry.housekeeping import Housekeeping
 from services.registry.live import Live
@@ -60,6 +61,7 @@ class Reconciler:
         housekeeping: Housekeeping,
         queues: Queues,
         access: Access,
+        erasures: Erasures,
         owner: str,
         every: timedelta,
         after: timedelta,
@@ -78,6 +80,7 @@ class Reconciler:
         self._housekeeping = housekeeping
         self._queues = queues
         self._access = access
+        self._erasures = erasures
         self._owner = owner
         self._every = every.total_seconds()
         self._after = after.total_seconds()
@@ -96,6 +99,7 @@ class Reconciler:
                             await self._provisioning.keep()
                             await self.sweep()
                             self._housekeeping.tick()
+                            self._erasures.tick()
                     else:
                         self._queues.forget()
                 except TidemillError as error:
@@ -105,6 +109,7 @@ class Reconciler:
                 await asyncio.sleep(self._every)
         finally:
             await self._housekeeping.stop()
+            await self._erasures.stop()
             if self._lease is not None:
                 await self._leases.release(self._lease)
 

@@ -101,6 +101,13 @@ class Sqlite:
                 await self._set_aside(file, why)
         return why
 
+    async def compact(self) -> None:
+        """See ``Backend``."""
+        async with self.engine.connect() as connection:
+            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                await autocommit.exec_driver_sql(statement)
+
     def raises_doubt(self, error: DBAPIError) -> bool:
         """See ``Backend``."""
         return _says(error, _DOUBT)

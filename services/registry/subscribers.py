@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.registry.answers import Answers
 from services.registry.commands import Commands
+from services.registry.erasing.erasures import Erasures
 from services.registry.facts import RunFacts
 from services.registry.live import Live
 from services.registry.projection import Projection
@@ -30,6 +31,7 @@ from tidemill.contracts import (
     DatasetIngested,
     DatasetPrepared,
     DatasetPublished,
+    EraseSubject,
     Event,
     FailureKind,
     ModelCompressed,
@@ -67,6 +69,7 @@ class Subscribers:
         projection: Projection,
         registrar: Registrar,
         commands: Commands,
+        erasures: Erasures,
         answers: Answers,
         live: Live,
     ) -> None:
@@ -74,6 +77,7 @@ class Subscribers:
         self._projection = projection
         self._registrar = registrar
         self._commands = commands
+        self._erasures = erasures
         self._answers = answers
         self._live = live
         self._replies: set[asyncio.Task[None]] = set()
@@ -106,7 +110,12 @@ class Subscribers:
             where = ".".join(map(str, first["loc"])) or "command"
             raise InvalidInput(f"not a command: {where}: {first['msg']}") from None
         with span(command.command, project=command.project):
-            await self._commands.carry_out(command, _identity(delivery), delivery.stored_at)
+            identity = _identity(delivery)
+            if isinstance(command, EraseSubject):
+                await self._erasures.asked(command)
+                await self._commands.put_on_record(command, identity, delivery.stored_at, "done", "it is in hand")
+                return
+            await self._commands.carry_out(command, identity, delivery.stored_at)
 
     async def listen(self) -> None:
         """Answer questions and follow live progress from now on; the client subscribes again when it reconnects."""

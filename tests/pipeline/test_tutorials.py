@@ -23,7 +23,7 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("tutorial", ["first-model.md", "backup.md", "data.md", "privacy.md"])
+@pytest.mark.parametrize("tutorial", ["first-model.md", "backup.md", "data.md", "privacy.md", "erasure.md"])
 def test_a_tutorial_runs_as_it_is_written(tmp_path: Path, tutorial: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_")}
     write_recipes(tutorial, tmp_path)
@@ -46,7 +46,7 @@ def test_a_tutorial_runs_as_it_is_written(tmp_path: Path, tutorial: str) -> None
             )  # fmt: skip
 
 
-@pytest.mark.parametrize("tutorial", ["recipe.md", "data.md", "privacy.md"])
+@pytest.mark.parametrize("tutorial", ["recipe.md", "data.md", "privacy.md", "erasure.md"])
 def test_the_recipes_in_a_tutorial_are_some(tutorial: str) -> None:
     recipes = [yaml.safe_load(block) for block in blocks(tutorial, "yaml")]
     assert recipes

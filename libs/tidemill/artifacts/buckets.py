@@ -66,7 +66,7 @@ async def prepare_bucket(url: str, *, notify: str | None = None, encrypt: bool =
         if notify or encrypt:
             raise InvalidInput(f"{location.url} is a folder, which neither notifies nor encrypts; name an s3:// store")
         return
-    await asyncio.to_thread(_prepare, _client(), location, notify, encrypt)
+    await asyncio.to_thread(_prepare, bucket_client(), location, notify, encrypt)
 
 
 async def is_versioned(url: str) -> bool | None:
@@ -78,12 +78,13 @@ async def is_versioned(url: str) -> bool | None:
     location = parse_location(url)
     if isinstance(location, Folder):
         return None
-    client = _client()
-    with _errors(location.name):
+    client = bucket_client()
+    with bucket_errors(location.name):
         return bool((await asyncio.to_thread(client.get_bucket_versioning, location.name)).status == ENABLED)
 
 
-def _client() -> Minio:
+def bucket_client() -> Minio:
+    """A client of the service that the environment names. Raises InvalidInput when the endpoint is no URL."""
     parts = urlsplit(s3_endpoint())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidInput("AWS_ENDPOINT_URL is not a URL; write https://host:port")
@@ -122,7 +123,7 @@ def _credentials() -> Provider:
 
 def _prepare(client: Minio, location: Bucket, notify: str | None, encrypt: bool) -> None:
     bucket = location.name
-    with _errors(bucket):
+    with bucket_errors(bucket):
         if not client.bucket_exists(bucket):
             _create(client, bucket)
         if client.get_bucket_versioning(bucket).status != ENABLED:
@@ -149,20 +150,22 @@ def _advice(what: str, advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _errors(bucket: str) -> Iterator[None]:
+def bucket_errors(bucket: str, verb: str = "prepare") -> Iterator[None]:
+    """Turn what the client raises into our errors; ``verb`` says what cannot be done to the bucket."""
     try:
         yield
     except S3Error as error:
         if error.response.status >= 500:
-            raise TransientError(f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}") from error
+            raise TransientError(f"cannot {verb} bucket {bucket!r}: {error.code}: {error.message}") from error
         raise PermanentError(
-            f"cannot prepare bucket {bucket!r}: {error.code}: {error.message}; check that the AWS_… credentials may "
-            "create buckets, and see and set their versioning, lifecycle, encryption and notifications"
+            f"cannot {verb} bucket {bucket!r}: {error.code}: {error.message}; check that the AWS_… credentials may "
+            "create buckets, see and set their versioning, lifecycle, encryption and notifications, and list and delete "
+            "versions of objects"
         ) from error
     except ValueError as error:
         raise InvalidInput(f"bucket {bucket!r}: {error}") from error
     except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise TransientError(f"cannot prepare bucket {bucket!r}: {error}") from error
+        raise TransientError(f"cannot {verb} bucket {bucket!r}: {error}") from error
 
 
 def _lifecycle(prefix: str) -> LifecycleConfig:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -60,8 +60,23 @@ class Cache:
             await self.ensure(entry)
         raise TransientError(f"{self._path(entry)} keeps vanishing; something else is deleting in the cache")
 
+    async def drop(self, contents: Collection[str]) -> int:
+        """Remove contents that were erased; how many were here."""
+        return await asyncio.to_thread(self._drop, contents)
+
+    def _drop(self, contents: Collection[str]) -> int:
+        dropped = 0
+        for content in contents:
+            with suppress(OSError):
+                self._named(content).unlink()
+                dropped += 1
+        return dropped
+
     def _path(self, entry: FileEntry) -> Path:
-        return self._root / "objects" / entry.content[:2] / entry.content
+        return self._named(entry.content)
+
+    def _named(self, content: str) -> Path:
+        return self._root / "objects" / content[:2] / content
 
     async def _bring(self, entry: FileEntry, content: Path) -> None:
         temporary = self._root / "temporary" / uuid4().hex

@@ -3,6 +3,7 @@
     artifacts/manifests/<digest>.json          what an artifact consists of; written last, so it is whole or absent
     artifacts/objects/<first2>/<sha256>        shards, shared between artifacts
     artifacts/condemned/…                      what the garbage collection will delete; see ``condemned``
+    artifacts/erased/…                         what was erased for a person and is not taken again; see ``erased``
     artifacts/quarantine/<sha256>              damaged shards, and manifests with ``.json``, out of the way of good ones
 
 Knows nothing of what the artifacts mean, who made them or when.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.artifacts.cache import Cache, corrupt, missing
 from tidemill.artifacts.condemned import Condemned
+from tidemill.artifacts.erased import Erased, Tombstones, refusal
 from tidemill.artifacts.local_files import (
     FoundFile,
     Piece,
@@ -56,6 +58,7 @@ class ObjectArtifactStore:
         self._cache = Cache(cache, objects)
         self._shard_size = shard_size
         self._condemned = Condemned(objects)
+        self._tombstones = Tombstones(objects)
 
     async def check(self) -> None:
         """Make sure, at start, that the storage can be used and honours create-only writes.
@@ -65,6 +68,22 @@ class ObjectArtifactStore:
             TransientError: it cannot be reached.
         """
         await self.objects.check()
+        await self.drop_erased(everything=True)
+
+    async def drop_erased(self, *, everything: bool = False) -> int:
+        """Remove what was erased from the local cache: what is new since the last look, or all of it.
+
+        Returns:
+            How many files were dropped.
+        """
+        new = await self._tombstones.look()
+        contents = {content for one in (self._tombstones.all if everything else new) for content in one.contents}
+        return await self._cache.drop(contents)
+
+    async def erased(self, ref: ArtifactRef) -> bool:
+        """See ``ArtifactStore.erased``."""
+        await self.drop_erased()
+        return self._tombstones.covers_artifact(ref.digest)
 
     def records(self) -> RecordStore:
         """The records in the same storage."""
@@ -79,6 +98,7 @@ class ObjectArtifactStore:
         no collection can take it any more, and sent again if it is gone.
         """
         while True:
+            await self.drop_erased()
             files = await asyncio.to_thread(find_files, directory)
             pieces = [piece for file in files for piece in cut(file, self._shard_size)]
             stored = await in_parallel(self._store, pieces)
@@ -93,10 +113,22 @@ class ObjectArtifactStore:
                 ),
             )
             ref = manifest.reference()
+            if self._tombstones.covers_artifact(ref.digest):
+                raise _erased(ref)
             created = await self._write_manifest(manifest_key(ref), manifest.canonical())
             found = {shard for shard, sent in stored if not sent}
             if await self._stays(ref, {shard for shard, _ in stored}, found=found, created=created):
+                await self._not_erased_meanwhile(ref, manifest)
                 return ref
+
+    async def _not_erased_meanwhile(self, ref: ArtifactRef, manifest: Manifest) -> None:
+        """Take back what was put while an erasure wrote that it goes."""
+        await self.drop_erased()
+        shards = [(entry.path, shard.sha256) for entry in manifest.files for shard in entry.shards]
+        gone = [(path, sha256) for path, sha256 in shards if self._tombstones.covers_shard(sha256)]
+        if gone or self._tombstones.covers_artifact(ref.digest):
+            await self.objects.erase([manifest_key(ref), *(object_key(sha256) for _, sha256 in gone)])
+            raise refusal(gone[0][0]) if gone else _erased(ref)
 
     async def _stays(self, ref: ArtifactRef, shards: set[Shard], *, found: set[Shard], created: bool) -> bool:
         """Whether all that was put is there, and no collection that goes on will delete it.
@@ -131,6 +163,8 @@ class ObjectArtifactStore:
             sha256 = await asyncio.to_thread(_sha256, data)
         else:
             sha256 = await asyncio.to_thread(hash_piece, piece)
+        if self._tombstones.covers_shard(sha256):
+            raise refusal(piece.file.path)
         key = object_key(sha256)
         size = await self.objects.size(key)
         if size is None and piece.size <= PART_SIZE:
@@ -280,6 +314,8 @@ class ObjectArtifactStore:
         try:
             data = await self.objects.read(manifest_key(ref))
         except NotFound:
+            if await self.erased(ref):
+                raise _erased(ref) from None
             raise ArtifactMissing(
                 f"there is no {ref.kind} artifact {ref.digest} in the store at {self.objects.url}"
             ) from None
@@ -311,6 +347,10 @@ def _naming(ref: ArtifactRef) -> Iterator[None]:
     except (ArtifactMissing, CorruptArtifact) as error:
         error.artifact = ref
         raise
+
+
+def _erased(ref: ArtifactRef) -> Erased:
+    return Erased(f"{ref.kind} artifact {ref.digest} held personal data and was erased at the person's request")
 
 
 def _entry(manifest: Manifest, path: str, ref: ArtifactRef) -> FileEntry:

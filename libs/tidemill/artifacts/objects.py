@@ -71,6 +71,7 @@ class Objects:
 
     def __init__(self, location: Folder | Bucket) -> None:
         self.url = location.url
+        self._location = location
         self._folder = location.path if isinstance(location, Folder) else None
         self._store: LocalStore | S3Store = _local(location) if isinstance(location, Folder) else _s3(location)
 
@@ -196,6 +197,26 @@ class Objects:
         for key in keys:
             with suppress(NotFound), self._request("delete", key):
                 await obstore.delete_async(self._store, key)
+
+    async def erase(self, keys: Sequence[str]) -> list[str]:
+        """Remove objects with every version that a bucket keeps of them; one that is written anew meanwhile stays.
+
+        Returns:
+            What the service refused, a sentence for each version; nothing for a local folder.
+
+        Raises:
+            PermanentError: the service does not let us list or delete versions; the objects themselves are gone then.
+        """
+        await self.delete(keys)
+        return await self.erase_old_versions(keys)
+
+    async def erase_old_versions(self, keys: Sequence[str]) -> list[str]:
+        """Remove what a bucket keeps of objects that were overwritten or deleted; otherwise as ``erase``."""
+        if not isinstance(self._location, Bucket) or not keys:
+            return []
+        from tidemill.artifacts.versions import remove_old_versions  # the SDK is needed for nothing else here
+
+        return await asyncio.to_thread(remove_old_versions, self._location, keys)
 
     async def unfinished(self) -> list[StoredObject]:
         """What writes that were killed left in a local folder; S3 keeps such parts where a lifecycle rule ends them."""

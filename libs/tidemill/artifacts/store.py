@@ -16,7 +16,8 @@ class ArtifactStore(Protocol):
         """Store all regular files below ``directory``; the same bytes give the same reference.
 
         Raises:
-            InvalidInput: the directory is empty or holds something that is not a regular file (a link that leaves it).
+            InvalidInput: the directory is empty or holds something that is not a regular file (a link that leaves it),
+                or bytes that were erased at a person's request.
             TransientError: the store cannot be reached or is full.
         """
 
@@ -53,6 +54,9 @@ class ArtifactStore(Protocol):
         To be asked before anything refers to an artifact that somebody else put: one that the garbage collection has
         condemned is spared, and has its whole grace before it again.
         """
+
+    async def erased(self, ref: ArtifactRef) -> bool:
+        """Whether the artifact held personal data and was erased; putting its bytes again is refused."""
 
     async def delete(self, ref: ArtifactRef) -> None:
         """Remove the artifact's manifest; its file objects go when no other manifest names them."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tidemill.artifacts.manifest import MANIFESTS, OBJECTS, Manifest, object_key, read_manifest
 from tidemill.artifacts.objects import PART_SIZE, Objects
 from tidemill.artifacts.parallel import in_parallel
+from tidemill.backup.erased import ErasedThings
 from tidemill.backup.schema import Damage
 from tidemill.errors import CorruptArtifact, NotFound
 from tidemill.progress import Progress
@@ -29,7 +30,11 @@ class CopiedArtifacts:
 class ArtifactCopy:
     """Copies all artifacts of a storage, leaving out objects that the target has with the right size."""
 
-    def __init__(self, source: Objects, target: Objects, *, progress: Progress) -> None:
+    def __init__(
+        self, source: Objects, target: Objects, *, progress: Progress, erased: ErasedThings | None = None
+    ) -> None:
+        """``erased`` is left out."""
+        self._erased = erased
         self._source = source
         self._target = target
         self._progress = progress
@@ -41,7 +46,11 @@ class ArtifactCopy:
 
     async def run(self) -> CopiedArtifacts:
         """Copy everything. Artifacts that are deleted meanwhile are left out; what is damaged is named."""
-        keys = [key async for key in self._source.keys(MANIFESTS) if key.endswith(".json")]
+        keys = [
+            key
+            async for key in self._source.keys(MANIFESTS)
+            if key.endswith(".json") and not (self._erased is not None and self._erased.covers(_name(key)))
+        ]
         self._there = {found.key: found.size async for found in self._target.entries(OBJECTS)}
         manifests = {
             key: manifest

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tidemill.artifacts.erased import Tombstone
 from tidemill.artifacts.location import Folder, parse_location
 from tidemill.artifacts.objects import PART_SIZE, Objects
 from tidemill.backup.artifacts import ArtifactCopy
 from tidemill.backup.cut import consistent_cut, project_of, runs_among
+from tidemill.backup.erased import ErasedThings, clean, copied_key, read_tombstones
 from tidemill.backup.records import RecordCopy, artifacts_named, broken_chains, read_list, written_list
 from tidemill.backup.schema import (
     FOLDER,
@@ -58,9 +60,17 @@ async def back_up(
     backup_id = f"{started_at:%Y%m%dT%H%M%S.%fZ}"
     await target.create(started_key(backup_id), b"{}")
     known = await record_list(target, former) if former is not None else {}
+    tombstones = await read_tombstones(source)
+    erased = ErasedThings(tombstones, former.started_at if former is not None else started_at)
+    cleaned = await clean(target, erased)
+    known = {key: digest for key, digest in known.items() if key not in erased.records}
     cut = await consistent_cut(source)
     records = await RecordCopy(source, target, progress=progress, known=known).run(cut)
-    artifacts = await ArtifactCopy(source, target, progress=progress).run()
+    copied = ArtifactCopy(source, target, progress=progress, erased=ErasedThings(tombstones, started_at))
+    artifacts = await copied.run()
+    for tombstone in tombstones:  # for whoever restores an older copy of this place
+        await target.create_own(copied_key(tombstone), to_json(tombstone))
+    await _forget_messages(target, tombstones, messages_key(backup_id))
     if messages is not None:
         await target.write(messages_key(backup_id), _blocks(messages))
     damages = await judged(target, records.digests, artifacts.damages)
@@ -86,6 +96,7 @@ async def back_up(
         records_digest=hashlib.sha256(listed).hexdigest(),
         signers=[signer.id for signer in signers],
         damages=damages,
+        erased=cleaned,
     )
     await target.create(summary_key(backup_id), to_json(summary))
     return summary
@@ -148,6 +159,16 @@ async def judged(copy: Objects, records: dict[str, str], damages: list[Damage]) 
         damage.model_copy(update={"needed": damage.key.rpartition("/")[2].removesuffix(".json") in named})
         for damage in damages
     ]
+
+
+async def _forget_messages(target: Objects, tombstones: Sequence[Tombstone], own: str) -> None:
+    """Remove the messages of backups that are older than an erasure: nobody has looked what they say."""
+    last = max((one.at for one in tombstones), default=None)
+    if last is None:
+        return
+    keys = [key async for key in target.keys(FOLDER) if key.endswith("/messages.jsonl") and key != own]
+    old = [key for key in keys if key.split("/")[1] < f"{last.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"]
+    await target.erase(old)
 
 
 def _apart(source: str, target: str) -> None:

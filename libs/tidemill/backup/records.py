@@ -34,6 +34,7 @@ class RecordCopy:
     Args:
         known: digests of records that a former copy has read and compared.
         expected: digests that the source's records must have, when they are on a list.
+        erased: records in which personal data was overwritten since, as they are now.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class RecordCopy:
         progress: Progress,
         known: Mapping[str, str] | None = None,
         expected: Mapping[str, str] | None = None,
+        erased: Mapping[str, str] | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._progress = progress
         self._known = known or {}
         self._expected = expected or {}
+        self._erased = erased or {}
         self._copied = CopiedRecords()
         self._there: dict[str, int] = {}
         self._seen = 0
@@ -70,6 +73,9 @@ class RecordCopy:
         return self._copied
 
     async def _record(self, key: str, size: int) -> None:
+        if key in self._erased:
+            await self._write(key, self._erased[key].encode())
+            return
         is_there = self._there.get(key) == size
         if is_there and key in self._known:
             self._copied.digests[key] = self._known[key]
@@ -84,13 +90,16 @@ class RecordCopy:
         if self._expected.get(key, digest) != digest:
             self._damaged(key, f"expected sha256 {self._expected[key]}, found {digest}")
             return
+        await self._write(key, data)
+
+    async def _write(self, key: str, data: bytes) -> None:
         if await self._target.create(key, data):
             self._copied.written += 1
             self._copied.written_bytes += len(data)
         elif await self._target.read(key) != data:
             self._damaged(key, f"another record is in {self._target.url} under this name")
             return
-        self._copied.digests[key] = digest
+        self._copied.digests[key] = hashlib.sha256(data).hexdigest()
 
     def _damaged(self, key: str, problem: str) -> None:
         self._copied.damages.append(Damage(key=key, problem=problem))

@@ -52,6 +52,8 @@ class BackupRecord(Frozen):
     signers: list[str] = Field(default_factory=list)
     """Ids of the public keys whose signatures of models the platform trusts."""
     damages: list[Damage] = Field(default_factory=list)
+    erased: int = 0
+    """Artifacts and records of former backups in the same place that were erased since, and are gone from it."""
 
 
 class RestoreSummary(Frozen):
@@ -69,6 +71,8 @@ class RestoreSummary(Frozen):
     signers: list[str] = Field(default_factory=list)
     """Ids of the public keys whose signatures of models are trusted from now on."""
     damages: list[Damage] = Field(default_factory=list)
+    erased: int = 0
+    """Artifacts and records of the backup that were left out or overwritten, since they were erased."""
 
 
 def summary_key(backup_id: str) -> str:

@@ -20,6 +20,9 @@ ATTEMPTS_BUCKET = "attempts"
 DEPLOYMENTS_BUCKET = "deployments"
 ACCESS_BUCKET = "access"
 
+ERASED = "tidemill.erased.v1"
+"""Core subject: something was erased, and every service drops it at once."""
+
 _LONGEST_IN_NAME = 150
 COMMANDS_DURABLE = "registry-commands"
 """The durable consumer of commands to the registry."""

@@ -17,6 +17,7 @@ from tidemill.cli import (
     dead,
     deploy,
     doctor,
+    erasing,
     garbage,
     keys,
     local,
@@ -91,6 +92,7 @@ app.add_typer(dead.commands, name="dead", rich_help_panel="Looking closer")
 app.add_typer(store.commands, name="store", rich_help_panel="Looking closer")
 app.add_typer(nats.commands, name="nats", rich_help_panel="Looking closer")
 app.command("certs", rich_help_panel="Looking closer")(certs.certs)
+app.command("erase", rich_help_panel="Looking closer")(erasing.erase)
 app.command("gc", rich_help_panel="Looking closer")(garbage.gc)
 app.add_typer(registry.commands, name="registry", rich_help_panel="Looking closer")
 app.add_typer(audit.commands, name="audit", rich_help_panel="Looking closer")

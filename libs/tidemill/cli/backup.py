@@ -61,7 +61,18 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
     _end(console, made.damages)
 
 
-def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+def restore(
+    from_: FromArgument,
+    erased_from: Annotated[
+        str | None,
+        typer.Option(
+            "--erased-from", metavar="STORE", show_default=False,
+            help="The platform's store as it was last, or a later backup: what was erased there is not restored.",
+        ),
+    ] = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
     """Make a platform of a backup, in an empty folder (or an empty bucket that TIDEMILL_STORE_URL names)."""
     from tidemill.artifacts.objects import open_objects
     from tidemill.audit import put_on_record_everywhere
@@ -82,9 +93,10 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
 
     async def do(progress: Progress) -> RestoreSummary:
         store = open_objects(store_url(data))
+        since = open_objects(erased_from) if erased_from is not None else None
         made = await restore_platform(
             open_objects(from_), store, messages=data.kept_messages, progress=progress,
-            signers=signing_folder(data).trusted,
+            signers=signing_folder(data).trusted, erased_from=since,
         )  # fmt: skip
         await put_on_record_everywhere(
             RecordStore(store), actor="local", action="restore-backup", subject=f"backup:{made.backup}",
@@ -146,6 +158,8 @@ def _show_backup(console: Console, made: BackupRecord, to: str) -> None:
     elif made.messages:
         kept = ", ".join(f"{count} of {stream}" for stream, count in sorted(made.messages.items()))
         console.print(f"messages that only the streams held: {kept}")
+    if made.erased:
+        console.print(f"{made.erased} artifacts and records that were erased since are gone from this place")
     console.print(f"restore it with: tidemill restore {shlex.quote(to)} --data-dir NEW")
 
 
@@ -156,6 +170,8 @@ def _show_restored(console: Console, restored: RestoreSummary, data: DataDir) ->
         f"restored backup {restored.backup} to {restored.store}: {restored.runs} runs, {restored.records} records, "
         f"{restored.artifacts} artifacts, {size(restored.bytes)}, every digest verified"
     )
+    if restored.erased:
+        console.print(f"{restored.erased} artifacts and records were erased since the backup, and were left out")
     if restored.messages:
         console.print(f"{restored.messages} messages are published again at the next start")
     if restored.signers:

@@ -27,6 +27,7 @@ from tidemill.client.sources import (
 )
 from tidemill.client.uploads import files_to_upload
 from tidemill.contracts import KeyView, NewKey, RunState, Scope
+from tidemill.contracts.erasures import ErasureView, SubjectKind
 from tidemill.contracts.queries import (
     ArtifactFiles,
     AuditEntryView,
@@ -257,6 +258,24 @@ class Platform:
             InvalidInput: all its runs are still running.
         """
         self._gateway.delete(f"/v1/datasets/{_segment(name)}")
+
+    def erase(self, subject: str, *, kind: SubjectKind = "any", dry_run: bool = False) -> ErasureView:
+        """Have a person's data erased from the project: every dataset, artifact and message with ``subject``. A durable
+        command; ``erasure`` says how far it is. With ``dry_run`` nothing is changed, and the report says what would be.
+
+        Raises:
+            InvalidInput: ``subject`` is not of that ``kind``, or so short that it is found everywhere.
+        """
+        body = {"subject": subject, "kind": kind, "dry_run": dry_run}
+        return ErasureView.model_validate(self._gateway.post("/v1/erasures", body))
+
+    def erasure(self, erasure_id: str) -> ErasureView:
+        """How far an erasure is, or what it did. Raises NotFound when there is none of this id."""
+        return ErasureView.model_validate(self._gateway.get(f"/v1/erasures/{_segment(erasure_id)}"))
+
+    def erasures(self) -> list[ErasureView]:
+        """The erasures that are done, the latest first."""
+        return [ErasureView.model_validate(one) for one in self._gateway.get("/v1/erasures")]
 
     def predict(self, name: str, instances: Iterable[Any] | str) -> Any:
         """What the served model says about ``instances`` (raw texts; one string counts as one), as the gateway answers.

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from tidemill.contracts.access import KeyGrant, KeyId
 from tidemill.contracts.economics import Budget
+from tidemill.contracts.erasures import ErasureId
 from tidemill.contracts.references import Frozen, LetterId, Name, RunId
 
 
@@ -137,6 +138,16 @@ class RevokeKey(Frozen):
     reason: str = "revoked by a person"
 
 
+class EraseSubject(Frozen):
+    """Erase a person's data. The value is no part of the command, since streams keep what they carried: it waits in the
+    store, and is removed from there when the erasure is done."""
+
+    command: Literal["erase-subject"] = "erase-subject"
+    project: Name = "default"
+    actor: str = "local"
+    erasure: ErasureId
+
+
 Command = Annotated[
     CancelRun
     | RetryRun
@@ -148,6 +159,7 @@ Command = Annotated[
     | ReplayDeadLetter
     | IssueKey
     | RotateKey
-    | RevokeKey,
+    | RevokeKey
+    | EraseSubject,
     Field(discriminator="command"),
 ]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from tidemill.contracts.erasures import ErasureId
 from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.references import ArtifactRef, Frozen, Name, RunId, StageName
 from tidemill.contracts.usage import ResourceUsage
@@ -70,6 +71,8 @@ class DatasetPublished(Event):
     """Ingest's own: the number of the dataset version that this run makes."""
     previous: ArtifactRef | None = None
     """Ingest's own: the ingested dataset of the version before, as it was found when the run was planned."""
+    erasure: ErasureId | None = None
+    """The erasure that made the source out of the dataset's last version, without the rows of a person."""
 
     @model_validator(mode="after")
     def _names_a_source(self) -> DatasetPublished:

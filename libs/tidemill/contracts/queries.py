@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from tidemill.contracts.economics import Budget, Cost
+from tidemill.contracts.erasures import ErasureId
 from tidemill.contracts.evaluation import EvaluationSummary, FoldSummary, VariantFigures
 from tidemill.contracts.events import RunState
 from tidemill.contracts.references import ArtifactRef, Frozen, LetterId, Name, RunId, StageName
@@ -177,6 +178,8 @@ class DatasetVersionView(Frozen):
     owner: str | None = None
     append: bool = False
     """Its rows were added to those of the version before."""
+    erasure: ErasureId | None = None
+    """The erasure that made it: it is the version before without the rows of a person."""
     rows: int | None = None
     """None while its run has not taken it in."""
     parts: dict[str, int] = Field(default_factory=dict)

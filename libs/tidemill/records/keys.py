@@ -103,6 +103,16 @@ def audit_folder(project: str) -> str:
     return f"{project_folder(project)}/audit"
 
 
+def erasures_folder(project: str) -> str:
+    """What was erased for people."""
+    return f"{project_folder(project)}/erasures"
+
+
+def erasure_key(project: str, erasure: str) -> str:
+    """What one erasure did."""
+    return f"{erasures_folder(project)}/{_part(erasure, 'erasure')}.json"
+
+
 def letters_folder(project: str) -> str:
     """A project's dead letters."""
     return f"{project_folder(project)}/dead-letters"

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.artifacts.parallel import in_parallel
 from tidemill.contracts import STAGES, StageName
+from tidemill.contracts.erasures import ErasureReport
 from tidemill.errors import CorruptArtifact
 from tidemill.records import keys
 from tidemill.records.audit import Audit
@@ -211,6 +212,19 @@ class RecordStore:
             CorruptArtifact: the chain is broken; names the sequence.
         """
         return await self._chain(project).read()
+
+    async def create_erasure(self, report: ErasureReport) -> bool:
+        """Record what an erasure did; False when that was recorded already."""
+        return await self._documents.create(keys.erasure_key(report.project, report.id), report)
+
+    async def erasure(self, project: str, erasure: str) -> ErasureReport | None:
+        """What an erasure did, None while it is not done."""
+        return await self._documents.read(keys.erasure_key(project, erasure), ErasureReport)
+
+    async def erasures(self, project: str) -> list[ErasureReport]:
+        """What the erasures of a project did, in the order in which they ended."""
+        found = await self._documents.read_all(keys.erasures_folder(project), ErasureReport)
+        return sorted(found, key=lambda one: one.finished_at)
 
     def _chain(self, project: str) -> DecisionChain:
         return self._chains.setdefault(project, DecisionChain(self._objects, project))

@@ -13,6 +13,7 @@
     records/<project>/dead-letters/<id>.json                  DeadLetterRecord: a message that nobody could handle
     records/<project>/dead-letters/listed/<time>-<id>.json    ListedLetter: the same by time
     records/<project>/dead-letters/replayed/<id>.json         ReplayRecord: it was published again
+    records/<project>/erasures/<id>.json                      ErasureReport: what was erased for a person
     records/<project>/decisions/<sequence>.json               DecisionRecord: hash-chained, source of the registry
     records/<project>/audit/<sequence>.json                   AuditRecord: hash-chained, who did what
 
@@ -43,6 +44,7 @@ from tidemill.contracts import (
     StageName,
 )
 from tidemill.contracts.access import Actor, KeyGrant, KeyId
+from tidemill.contracts.erasures import ErasureId
 
 
 class RunRecord(Frozen):
@@ -93,6 +95,8 @@ class DatasetVersionRecord(Frozen):
     uri: str | None = None
     licence: str | None = None
     owner: str | None = None
+    erasure: ErasureId | None = None
+    """Provenance "erasure": it is the version before without the rows of a person."""
     at: datetime
 
 

@@ -31,6 +31,7 @@ from tidemill.settings import PlatformSettings, ServiceSettings, StageSettings, 
 from tidemill.stage.attempts import Attempts
 from tidemill.stage.definition import E, R, S, Stage
 from tidemill.stage.failure import FailurePolicy
+from tidemill.stage.forgetting import forget_erased
 from tidemill.stage.join import Joiner
 from tidemill.stage.ledger import Ledger
 from tidemill.stage.limits import LimitPolicy
@@ -82,6 +83,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings, *, beside: 
         await when_reachable(bus.connect)
         store = open_store(platform.store_url, cache=platform.data_dir / "cache")
         await when_reachable(store.check)
+        await forget_erased(bus, store, platform.data_dir)
         records = store.records()
         runs = Runs(bus, records)
         joiner = Joiner(stage, bus, store, records, runs)

@@ -84,6 +84,7 @@ async def _claim(
             uri=event.uri,
             licence=recipe.data.licence or event.licence,
             owner=recipe.data.owner or event.owner,
+            erasure=event.erasure,
             at=datetime.now(UTC),
         )
         if last is not None and not event.append and await _makes_the_same(version, last, event.project, records):
@@ -136,7 +137,7 @@ async def _before(
         if stage is not None:
             ingested = announced(stage)
             assert isinstance(ingested, DatasetIngested), "ingest announces what it ingested"
-            if await store.adopt(ingested.dataset):
+            if await store.adopt(ingested.dataset) and not await store.erased(ingested.dataset):
                 return ingested.dataset
         elif event.append and not await _ended(event.project, version.run_id, records):
             raise TransientError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.inference.access.caller import project_of
 from services.inference.gateway import gateway_of
 from services.inference.web.operations import Operation, Query, json_response
 from services.inference.web.questions import most, whole_number
@@ -20,7 +21,7 @@ async def list_entries(request: Request) -> Response:
     gateway = gateway_of(request)
     limit = whole_number(request, "limit", most=_MOST) or _DEFAULT
     before = whole_number(request, "before")
-    found = await gateway.records.audit.newest(gateway.project, limit=limit, before=before)
+    found = await gateway.records.audit.newest(project_of(request), limit=limit, before=before)
     return json_response([view(record).model_dump(mode="json") for record in found])
 
 
@@ -35,7 +36,7 @@ def view(record: AuditRecord) -> AuditEntryView:
 OPERATIONS = (
     Operation(
         "GET", "/v1/audit", list_entries, "The audit log: control actions, newest first", "audit",
-        answers=list[AuditEntryView], problems=(400, 503),
+        scopes=("admin",), answers=list[AuditEntryView], problems=(400, 503),
         query=(
             most(_DEFAULT),
             Query("before", {"type": "integer", "minimum": 1}, "Only entries with a lower sequence."),

@@ -69,6 +69,7 @@ async def _view(gateway: Gateway, project: str, version: DatasetVersionRecord) -
         licence=version.licence,
         owner=version.owner,
         append=version.append,
+        erasure=version.erasure,
         rows=ingested.rows if ingested else None,
         parts=ingested.parts if ingested else {},
         dataset=ingested.dataset.digest if ingested else None,

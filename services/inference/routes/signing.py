@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.inference.access.caller import actor_of, project_of
 from services.inference.gateway import gateway_of
 from services.inference.routes.models import model_of, sentences, version_of
 from services.inference.routes.views import Accepted, RevokeRequest, SignRequest
@@ -28,7 +29,11 @@ async def revoke(request: Request) -> Response:
         why = version["revoked_because"]
         raise HttpProblem(409, "revoked", f"version {number} of model {name!r} was revoked already: {why}")
     asked = await _asked(request, RevokeRequest)
-    await gateway.bus.command(RevokeVersion(project=gateway.project, name=name, version=number, reason=asked.reason))
+    await gateway.bus.command(
+        RevokeVersion(
+            project=project_of(request), actor=actor_of(request), name=name, version=number, reason=asked.reason
+        )
+    )
     detail = f"version {number} of {name} goes out of service; its aliases fall back to the last good version"
     return json_response(Accepted(detail=detail), 202)
 
@@ -37,7 +42,9 @@ async def sign(request: Request) -> Response:
     """Have the registry sign versions on record that no trusted signer has signed."""
     gateway = gateway_of(request)
     asked = await _asked(request, SignRequest)
-    await gateway.bus.command(SignVersions(project=gateway.project, name=asked.name, version=asked.version))
+    await gateway.bus.command(
+        SignVersions(project=project_of(request), actor=actor_of(request), name=asked.name, version=asked.version)
+    )
     what = f"model {asked.name}" if asked.name else "all models"
     return json_response(Accepted(detail=f"the registry signs what is on record of {what}"), 202)
 
@@ -54,10 +61,10 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/models/{name:name}/versions/{version:number}:revoke", revoke,
         "Take a version out of service for good", "models",
-        answers=Accepted, takes=RevokeRequest, status=202, problems=(400, 404, 409, 503),
+        scopes=("admin",), answers=Accepted, takes=RevokeRequest, status=202, problems=(400, 404, 409, 503),
     ),
     Operation(
         "POST", "/v1/models:sign", sign, "Sign versions on record that no trusted signer has signed", "models",
-        answers=Accepted, takes=SignRequest, takes_nothing=True, status=202, problems=(400, 503),
+        scopes=("admin",), answers=Accepted, takes=SignRequest, takes_nothing=True, status=202, problems=(400, 503),
     ),
 )  # fmt: skip

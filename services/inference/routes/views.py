@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from tidemill.contracts import Budget, Name, RunId, StageName
 from tidemill.contracts.access import KeyName, Scopes, WrittenRate
 from tidemill.contracts.durations import Duration
+from tidemill.contracts.erasures import SubjectKind
 from tidemill.contracts.references import Frozen
 from tidemill.contracts.section import Section
 from tidemill.contracts.source_uri import check_secrets
@@ -57,6 +58,15 @@ class PublishForm(BaseModel):
     """Licence of the dataset as an SPDX identifier or a name."""
     owner: Provenance | None = None
     file: list[bytes] = Field(json_schema_extra={"items": {"type": "string", "format": "binary"}})
+
+
+class EraseRequest(Section):
+    """Whose data is to go. A ``dry_run`` says what would, and changes nothing."""
+
+    subject: str = Field(min_length=1, max_length=200, repr=False)
+    """An e-mail address, a phone number, a name, an account: whatever stands for the person."""
+    kind: SubjectKind = "any"
+    dry_run: bool = False
 
 
 class PublishLinks(Frozen):

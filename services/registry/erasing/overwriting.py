@@ -1,0 +1,97 @@
+"""Records and messages that hold a value: the records are overwritten without it, the messages removed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import nats.js.errors
+from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg
+
+from tidemill.artifacts.objects import Objects
+from tidemill.bus.connection import UNREACHABLE
+from tidemill.bus.streams import bucket_stream
+from tidemill.bus.subjects import DEAD, EVENTS, FEEDBACK, JOBS, OBSERVATIONS, RUNS_BUCKET
+from tidemill.erasure.documents import holds_value, without_value
+from tidemill.erasure.subject import Matcher
+from tidemill.erasure.texts import found_in
+from tidemill.errors import NotFound, TransientError
+from tidemill.records.documents import canonical
+
+log = logging.getLogger(__name__)
+
+STREAMS = (EVENTS, JOBS, DEAD, FEEDBACK, OBSERVATIONS, bucket_stream(RUNS_BUCKET))
+"""Where messages may say something of a person: an address, an error, a label."""
+
+
+async def cleaned_records(objects: Objects, held: Sequence[str], matcher: Matcher) -> dict[str, str]:
+    """The records of the keys ``held`` as they are without the value; nothing is written."""
+    cleaned = {}
+    for key in held:
+        try:
+            document = json.loads(await objects.read(key))
+        except NotFound:
+            continue
+        new = without_value(document, matcher)
+        if new != document:
+            cleaned[key] = canonical(new).decode()
+    return cleaned
+
+
+async def overwrite(objects: Objects, records: dict[str, str]) -> list[str]:
+    """Put records in the place of those with the value; what the service refused to remove of these."""
+    for key, text in records.items():
+        await objects.write(key, iter([text.encode()]))
+    return await objects.erase_old_versions(list(records))
+
+
+def still_held(records: dict[str, str], matcher: Matcher) -> list[str]:
+    """Keys of cleaned records in which a name holds the value, which could not be changed."""
+    return [key for key, text in records.items() if holds_value(json.loads(text), matcher)]
+
+
+async def remove_messages(js: JetStreamContext, project: str, matcher: Matcher) -> dict[str, int]:
+    """Remove the project's messages that hold the value from all streams; how many there were, by stream.
+
+    The server writes over the bytes of a message that is removed so.
+
+    Raises:
+        TransientError: the server cannot be reached.
+    """
+    removed: Counter[str] = Counter()
+    for stream in STREAMS:
+        try:
+            async for message in _messages(js, stream):
+                if _holds(message, project, matcher) and message.seq is not None:
+                    await js.delete_msg(stream, message.seq)
+                    removed[stream] += 1
+        except UNREACHABLE as error:
+            raise TransientError(f"stream {stream} cannot be searched: {error!r}") from error
+    return dict(removed)
+
+
+async def _messages(js: JetStreamContext, stream: str) -> AsyncIterator[RawStreamMsg]:
+    after = 0
+    while True:
+        try:
+            message = await js.get_msg(stream, after + 1, next=True, subject=">")
+        except nats.js.errors.NotFoundError:
+            return
+        yield message
+        after = message.seq or after + 1
+
+
+def _holds(message: RawStreamMsg, project: str, matcher: Matcher) -> bool:
+    body = bytes(message.data or b"").decode("utf-8", "replace")
+    headers = " ".join(f"{name}: {value}" for name, value in (message.headers or {}).items())
+    if not (found_in(body, matcher) or found_in(headers, matcher) or found_in(message.subject or "", matcher)):
+        return False
+    try:
+        document: Any = json.loads(body)
+    except ValueError:
+        return True
+    return not isinstance(document, dict) or document.get("project", project) == project
