@@ -30,6 +30,7 @@ from services.inference.settings import InferenceSettings
 from services.inference.web.access import AccessMiddleware
 from services.inference.web.metrics import Metrics
 from services.inference.web.problems import answer_error
+from services.inference.workload import Workload
 from tidemill import telemetry
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus
@@ -108,6 +109,7 @@ def _join(settings: InferenceSettings) -> Gateway:
         watch=DeploymentWatch(bus, models, project=settings.project, file=folder / "deployments.json"),
         live=LiveEvents(bus, project=settings.project),
         probes=Probes(bus, records, project=settings.project),
+        workload=Workload(bus),
         metrics=metrics,
     )
 

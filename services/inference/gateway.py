@@ -18,6 +18,7 @@ from services.inference.probes import Probes
 from services.inference.serving.batcher import Batcher
 from services.inference.serving.models import ServedModels
 from services.inference.web.metrics import Metrics
+from services.inference.workload import Workload
 from tidemill.artifacts import ObjectArtifactStore
 from tidemill.bus import Bus
 from tidemill.records import RecordStore
@@ -48,6 +49,7 @@ class Gateway:
     watch: DeploymentWatch
     live: LiveEvents
     probes: Probes
+    workload: Workload
     metrics: Metrics
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the deployments that were known at the start serve or have failed."""

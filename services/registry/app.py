@@ -62,17 +62,17 @@ def create_app(settings: RegistrySettings) -> FastStream:
         parts.append(joined := await _joined(bus, database, settings, instance, fresh=fresh))
         handlers = joined.subscribers
         consuming.append(
-            await subscribe(
+            await when_reachable(lambda: subscribe(
                 bus, records=joined.records, stream=EVENTS, durable=events_durable("register"),
                 filter_subjects=EVENT_SUBJECTS, handler=handlers.on_event, ack_wait=platform.silence, stage="register",
-            )
+            ))
         )  # fmt: skip
         consuming.append(
-            await subscribe(
+            await when_reachable(lambda: subscribe(
                 bus, records=joined.records, stream=JOBS, durable=COMMANDS_DURABLE,
                 filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
                 ack_wait=platform.silence, stage="register",
-            )
+            ))
         )  # fmt: skip
 
     async def ready() -> None:

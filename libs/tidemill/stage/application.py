@@ -89,16 +89,16 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
                 ack_wait=platform.silence,
             )  # fmt: skip
-        events.append(await subscribe(
+        events.append(await when_reachable(lambda: subscribe(
             bus, records=records, stream=EVENTS_STREAM, durable=events_durable(stage.name),
             filter_subjects=[stage.consumes.subject],
             handler=planner.on_event, ack_wait=platform.silence, stage=stage.name,
-        ))  # fmt: skip
+        )))  # fmt: skip
 
     async def ready() -> None:
         for bench in benches:
             assert bench.queue is not None
-            await bench.queue.start()
+            await when_reachable(bench.queue.start)
         announce_ready(platform)
         log.info("%s is ready", stage.name)
         background.append(asyncio.create_task(warm_up()))
@@ -162,6 +162,8 @@ def announce_ready(platform: PlatformSettings) -> None:
 def run(create_app: Callable[[SettingsT], FastStream], settings: SettingsT) -> None:
     """Run a service until SIGTERM or SIGINT; what ``python -m services.<name>`` does."""
     logging.basicConfig(level=settings.platform.log_level)
+    if settings.platform.ready_file is not None:  # of a process before this one, in the same container
+        settings.platform.ready_file.unlink(missing_ok=True)
     app = create_app(settings)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     asyncio.run(app.run(sleep_time=0.05))

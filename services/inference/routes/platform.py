@@ -34,7 +34,9 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Prometheus' text format."""
-    return Response(gateway_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    gateway = gateway_of(request)
+    gateway.metrics.note_waiting(await gateway.workload.latest())
+    return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def status(request: Request) -> Response:
