@@ -63,7 +63,7 @@ def secrets(settings: type[BaseSettings]) -> set[str]:
 
 def set_by_chart() -> set[str]:
     """Variables that the templates set from other values."""
-    templates = "".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").glob("*"))
+    templates = "".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").glob("*.*"))
     known = set().union(*(variables(one) for one in (*SHARED, *SERVICES.values())))
     graces = {f"TIDEMILL_{service.upper()}_SHUTDOWN_GRACE" for service in SERVICES}
     return graces | {name for name in known if f"{name}," in templates or f'"{name}"' in templates}
@@ -137,10 +137,10 @@ def worker(service: str, **more: Schema) -> Schema:
 
 def pool() -> Schema:
     classes: Schema = {
-        "type": "array", "items": {"enum": list(get_args(ResourceClass))}, "minItems": 1, "uniqueItems": True,
+        "type": "array", "items": {"enum": [one for one in get_args(ResourceClass) if one != "io"]}, "minItems": 1, "uniqueItems": True,
     }  # fmt: skip
     gpu = mapping({"count": whole(), "resource": TEXT, "runtimeClass": TEXT})
-    return worker("trainer", enabled=FLAG, resourceClasses=classes, plans=FLAG, sharedMemory=QUANTITY, gpu=gpu)
+    return worker("trainer", enabled=FLAG, image=TEXT, resourceClasses=classes, plans=FLAG, sharedMemory=QUANTITY, gpu=gpu)
 
 
 def inference() -> Schema:
@@ -176,7 +176,7 @@ def schema() -> Schema:
             {"url": store_url, "endpoint": TEXT, "region": TEXT, "credentialsInSecrets": FLAG, "tls": CA}, "url"
         ),
         "database": mapping({"url": database_url, "tls": CA, "sqlite": FLAG}),
-        "secrets": mapping({name: NAME for name in (*SERVICES, "provision")}, *SERVICES, "provision"),
+        "secrets": mapping({name: NAME for name in (*SERVICES, "operator")}, *SERVICES, "operator"),
         "telemetry": mapping(
             {"otlpEndpoint": TEXT, "logLevel": {"enum": ["DEBUG", "INFO", "WARNING", "ERROR"]}}
         ),
@@ -199,7 +199,7 @@ def schema() -> Schema:
         "podAnnotations": TEXTS,
         "networkPolicies": mapping(
             {"enabled": FLAG, "gatewayFrom": PEERS, "kedaNamespace": NAME, "monitoringNamespace": NAME,
-             "ingestTo": PEERS, **{name: OUTSIDE for name in ("bus", "store", "database", "telemetry")}}
+             "outside": mapping({name: PEERS for name in ("ingest", "trainer", "inference")}), **{name: OUTSIDE for name in ("bus", "store", "database", "telemetry")}}
         ),
         "monitoring": mapping(
             {"serviceMonitor": mapping({"enabled": FLAG, "interval": TEXT, "labels": TEXTS}), "annotations": FLAG,

@@ -1,11 +1,11 @@
 {{- /* A service without a port says that it consumes by a file. */ -}}
 {{- define "tidemill.workerProbes" -}}
 startupProbe:
-  exec: {command: [test, -s, /tmp/ready]}
+  exec: {command: [test, -s, /tmp/tidemill.ready]}
   periodSeconds: 2
   failureThreshold: 150
 readinessProbe:
-  exec: {command: [test, -s, /tmp/ready]}
+  exec: {command: [test, -s, /tmp/tidemill.ready]}
   periodSeconds: 10
 {{- end -}}
 

@@ -11,7 +11,7 @@
 - {name: TIDEMILL_ACK_WAIT, value: {{ $values.bus.ackWait | quote }}}
 - {name: TIDEMILL_STORE_URL, value: {{ $values.store.url | quote }}}
 {{- if $values.store.credentialsInSecrets }}
-- {name: TIDEMILL_STORE_CREDENTIALS_FILE, value: /run/tidemill/secrets/store.env}
+- {name: TIDEMILL_STORE_CREDENTIALS_FILE, value: /run/tidemill/secrets/store-credentials}
 {{- end }}
 {{- if $values.store.tls.caSecret }}
 - {name: TIDEMILL_STORE_CA, value: /run/tidemill/ca/store/ca.crt}
@@ -24,11 +24,11 @@
 {{- with $values.telemetry.otlpEndpoint }}
 - {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
 {{- end }}
-{{- if has .service (list "registry" "provision") }}
+{{- if has .service (list "registry" "operator") }}
 - {name: TIDEMILL_STREAM_REPLICAS, value: {{ $values.bus.streamReplicas | quote }}}
 {{- with include "tidemill.databaseUrl" .root }}
 - {name: TIDEMILL_REGISTRY_DATABASE_URL, value: {{ . | quote }}}
-- {name: TIDEMILL_REGISTRY_DATABASE_PASSWORD_FILE, value: /run/tidemill/secrets/database.password}
+- {name: TIDEMILL_REGISTRY_DATABASE_PASSWORD_FILE, value: /run/tidemill/secrets/database-password}
 {{- end }}
 {{- if $values.database.tls.caSecret }}
 - {name: PGSSLROOTCERT, value: /run/tidemill/ca/database/ca.crt}

@@ -52,6 +52,7 @@ topologySpreadConstraints:
 {{- /* The pod template's metadata. */ -}}
 {{- define "tidemill.podMetadata" -}}
 labels: {{ include "tidemill.labels" . | nindent 2 }}
+  tidemill.dev/service: {{ .service }}
 {{- with .root.Values.podAnnotations }}
 annotations: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -93,7 +94,7 @@ annotations: {{ toYaml . | nindent 2 }}
 {{- $found := dict -}}
 {{- with .root.Values.bus.tls.caSecret -}}{{- $_ := set $found "bus" . -}}{{- end -}}
 {{- with .root.Values.store.tls.caSecret -}}{{- $_ := set $found "store" . -}}{{- end -}}
-{{- if has .service (list "registry" "provision") -}}
+{{- if has .service (list "registry" "operator") -}}
 {{- with .root.Values.database.tls.caSecret -}}{{- $_ := set $found "database" . -}}{{- end -}}
 {{- end -}}
 {{- toYaml $found -}}

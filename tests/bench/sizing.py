@@ -1,0 +1,156 @@
+"""What a run costs the platform: processor and memory by stage, and what it leaves in the store, in NATS and in the database.
+
+`make bench-sizing`: a real run or two first (``--data FILE``, a recipe with a tiny model and, with ``--default-model``, the
+default one), then ``--runs`` runs with quick work, so that what is left behind can be counted run by run. docs/sizing.md
+takes its measured figures from here. Counts and bytes travel to other machines; seconds do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.bench.backpressure import publish, settings_of
+from tests.bench.quick_platform import start_quick
+from tests.bench.sampling import memory_of
+from tests.pipeline.conftest import TINY, Whole, start, stop
+from tidemill.bus import Bus
+from tidemill.bus.streams import stream_names
+from tidemill.contracts import Event, RunFinished, StageEvent
+from tidemill.testing.events import event_log
+
+MB = 2**20
+PATIENCE = 3600.0
+
+
+@dataclass(frozen=True)
+class Left:
+    """What lies about at one moment."""
+
+    objects: Counter[str]
+    bytes: Counter[str]
+    messages: dict[str, int]
+    message_bytes: dict[str, int]
+    database: int
+
+    @classmethod
+    async def behind(cls, whole: Whole, bus: Bus) -> Left:
+        """Count it: objects by what they are, messages by stream."""
+        objects: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
+        store = Path(whole.record.store_url.removeprefix("file://"))
+        for path in store.rglob("*"):
+            if path.is_file():
+                kind = _kind(path.relative_to(store))
+                objects[kind] += 1
+                sizes[kind] += path.stat().st_size
+        messages, message_bytes = {}, {}
+        for name in await stream_names(bus.client):
+            state = (await bus.jetstream.stream_info(name)).state
+            messages[name], message_bytes[name] = state.messages, state.bytes
+        database = sum(path.stat().st_size for path in whole.data_dir.glob("registry.db*"))
+        return cls(objects, sizes, messages, message_bytes, database)
+
+
+def _kind(path: Path) -> str:
+    parts = path.parts
+    return f"records/{parts[2]}" if parts[0] == "records" and len(parts) > 3 else parts[0]
+
+
+async def real(whole: Whole, data: Path, recipe: dict[str, Any], title: str) -> None:
+    """One real run, and what its stages used."""
+    begun = time.monotonic()
+    run = await asyncio.to_thread(whole.client.publish, data, name=title, recipe=recipe, use_cache=False)
+    finished = await asyncio.to_thread(run.wait, timeout=PATIENCE)
+    print(f"\n{title}: {data.name}, {data.stat().st_size:,} bytes, {finished.state} after {time.monotonic() - begun:.0f} s")
+    for stage in ("ingest", "preprocess", "train", "compress"):
+        event = whole.announced(run.run_id, stage)
+        assert isinstance(event, StageEvent)
+        used = event.usage
+        print(
+            f"  {stage:11}{used.cpu_seconds:9.1f} s CPU {used.wall_seconds:9.1f} s {used.peak_memory_bytes / MB:8.0f} MB "
+            f"{used.read_bytes / MB:8.1f} MB read {used.written_bytes / MB:8.1f} MB written"
+        )
+
+
+async def left_by(whole: Whole, bus: Bus, count: int, folder: Path) -> None:
+    """Publish ``count`` small datasets and print what each leaves."""
+    async with event_log(bus) as log:
+        await publish(whole, bus, folder, "default", "warm-up")
+        await log.wait_for(RunFinished, "warm-up", seconds=PATIENCE)
+        before, memory = await Left.behind(whole, bus), memory_of(whole.record)
+        cpu = _cpu_seconds(whole)
+        begun = time.monotonic()
+        names = [f"sized-{number:04}" for number in range(count)]
+        for name in names:
+            await publish(whole, bus, folder, "default", name)
+        for name in names:
+            await log.wait_for(RunFinished, name, seconds=PATIENCE)
+        took = time.monotonic() - begun
+        usage = [event.usage.cpu_seconds for event in log.events if isinstance(event, StageEvent) and event.run_id in names]
+        after = await Left.behind(whole, bus)
+        sizes = [len(event.model_dump_json()) for event in log.events if _of(event, names)]
+    print(f"\n{count} runs with quick work: {took:.0f} s, {took / count:.2f} s each")
+    print(f"  jobs used {sum(usage) / count:.2f} s CPU a run, the platform's own processes:")
+    for name, seconds in _cpu_seconds(whole).items():
+        mb = memory_of(whole.record).get(name, 0) / MB
+        print(f"    {name:12} {(seconds - cpu.get(name, 0.0)) / count:7.3f} s CPU a run, {mb:6.0f} MB ({memory.get(name, 0) / MB:.0f} before)")
+    for kind in sorted(after.objects):
+        objects = (after.objects[kind] - before.objects[kind]) / count
+        print(f"  store {kind:24} {objects:8.2f} objects a run {(after.bytes[kind] - before.bytes[kind]) / count:12,.0f} bytes")
+    for stream in sorted(after.messages):
+        messages = (after.messages[stream] - before.messages[stream]) / count
+        held = (after.message_bytes[stream] - before.message_bytes[stream]) / count
+        print(f"  nats  {stream:24} {messages:8.2f} messages a run {held:11,.0f} bytes")
+    print(f"  database {(after.database - before.database) / count:,.0f} bytes a run; events as JSON {sum(sizes) / count:,.0f} bytes a run")
+
+
+def _of(event: Event, names: list[str]) -> bool:
+    return getattr(event, "run_id", None) in names
+
+
+def _cpu_seconds(whole: Whole) -> dict[str, float]:
+    """Of the platform's processes themselves, without their jobs."""
+    found = {}
+    for process in whole.record.processes:
+        if process.identity is not None:
+            times = psutil.Process(process.identity.pid).cpu_times()
+            found[process.name] = times.user + times.system
+    return found
+
+
+async def main(runs: int, data: Path | None, default_model: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        if data is not None:
+            whole = start(Path(name) / "real", ack_wait="PT30S")
+            try:
+                await real(whole, data, TINY, "tiny")
+                if default_model:
+                    await real(whole, data, {}, "default")
+            finally:
+                stop(whole)
+        whole = start_quick(Path(name) / "quick", ack_wait="PT30S")
+        bus = Bus.from_settings(settings_of(whole), "bench")
+        try:
+            await bus.connect()
+            await left_by(whole, bus, runs, Path(name))
+        finally:
+            await bus.broker.stop()
+            stop(whole)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--default-model", action="store_true")
+    given = parser.parse_args()
+    asyncio.run(main(given.runs, given.data, given.default_model))
