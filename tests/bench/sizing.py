@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -72,7 +73,7 @@ async def real(whole: Whole, data: Path, recipe: dict[str, Any], title: str) -> 
     finished = await asyncio.to_thread(run.wait, timeout=PATIENCE)
     print(f"\n{title}: {data.name}, {data.stat().st_size:,} bytes, {finished.state} after {time.monotonic() - begun:.0f} s")
     for stage in ("ingest", "preprocess", "train", "compress"):
-        event = whole.announced(run.run_id, stage)
+        event = await asyncio.to_thread(whole.announced, run.run_id, stage)
         assert isinstance(event, StageEvent)
         used = event.usage
         print(
@@ -153,4 +154,5 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path)
     parser.add_argument("--default-model", action="store_true")
     given = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     asyncio.run(main(given.runs, given.data, given.default_model))

@@ -185,7 +185,7 @@ def test_nothing_goes_in_or_out_but_what_is_listed(name: str) -> None:
         out = ports(ways(found, pod, "egress"))
         store = 9000 if name == "minimal" else 443
         assert {53, 4222, store} <= out, f"{pod.owner} does not reach names, bus or store"
-        needs_database = pod.service in ("registry", "tools") and name != "minimal"
+        needs_database = (pod.service == "registry" or pod.kind == "Job") and name != "minimal"
         assert (5432 in out) is needs_database, pod.owner
         assert (80 in out) is (pod.service in ("ingest", "trainer")), pod.owner
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import helm_python
 import kubernetes_validate
 import pytest
+import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
 from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
 
-from tests.deploy.rendering import CHART, Object, objects, of_kind, render, schema_writer, values
+from tests.deploy.rendering import CHART, ROOT, Object, objects, of_kind, render, schema_writer, values
 
 CUSTOM: dict[str, Any] = {
     "ScaledObject": ScaledObject,
@@ -85,3 +88,48 @@ def test_the_schema_is_up_to_date_with_the_settings() -> None:
     assert writer.SCHEMA.read_text(encoding="utf-8") == writer.text(), (
         "run: PYTHONPATH=libs:. python deploy/helm/write_schema.py"
     )
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart with both dependencies in place. The published ones cannot be fetched here: charts of their names and
+    versions, as Helm makes new ones, stand for them."""
+    folder = tmp_path_factory.mktemp("complete") / "tidemill"
+    shutil.copytree(CHART, folder)
+    declared = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["dependencies"]
+    for dependency in declared:
+        helm_python.Chart.create(dependency["name"], folder / "charts")
+        about = folder / "charts" / dependency["name"] / "Chart.yaml"
+        about.write_text(about.read_text().replace("version: 0.1.0", f"version: {dependency['version']}"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "beside"),
+    [(GIVEN["default"], {"nats", "postgres"}), (GIVEN["minimal"], {"nats"}), (GIVEN["large"], {"nats"})],
+    ids=["default", "minimal", "large"],
+)
+def test_the_charts_beside_this_one_are_switched_by_their_conditions(complete: Path, given: Object, beside: set[str]) -> None:
+    found = render(given, loaded=helm_python.Chart.load(complete))
+    assert {path.split("/")[2] for path in found if path.startswith("tidemill/charts/")} == beside
+
+
+def test_the_complete_chart_is_packaged_with_all_it_needs(complete: Path, tmp_path: Path) -> None:
+    archive = helm_python.package(complete, destination=tmp_path)
+    with tarfile.open(archive) as packed:
+        names = set(packed.getnames())
+    assert {"tidemill/values.schema.json", "tidemill/values-minimal.yaml", "tidemill/values-large.yaml"} <= names
+    assert {"tidemill/charts/nats/Chart.yaml", "tidemill/charts/postgres/Chart.yaml"} <= names
+    dashboards = {path.name for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")}
+    assert {name.rpartition("/")[2] for name in names if "/files/dashboards/" in name and name.endswith(".json")} == dashboards
+
+
+def test_dashboards_become_config_maps_that_grafana_finds(tmp_path: Path) -> None:
+    folder = tmp_path / "tidemill"
+    shutil.copytree(CHART, folder)  # follows the link, as Helm does
+    (folder / "files" / "dashboards" / "probe.json").write_text('{"title": "{{ not a template }}"}')
+    found = of_kind(objects(GIVEN["large"], loaded=helm_python.Chart.load(folder)), "ConfigMap")
+    (probe,) = [one for one in found if "probe.json" in one["data"]]
+    assert probe["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(probe["data"]["probe.json"]) == {"title": "{{ not a template }}"}
+    assert of_kind(objects(GIVEN["default"], loaded=helm_python.Chart.load(folder)), "ConfigMap") == []

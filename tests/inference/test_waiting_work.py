@@ -28,7 +28,7 @@ async def scraped(url: str) -> dict[tuple[str, ...], float]:
     async with httpx.AsyncClient() as http:
         text = (await http.get(f"{url}/metrics")).text
     return {
-        (sample.name, *sample.labels.values()): sample.value
+        (sample.name, sample.labels["stage"], sample.labels.get("resource_class", "")): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name.startswith("tidemill_waiting_")
