@@ -61,10 +61,15 @@ def secrets(settings: type[BaseSettings]) -> set[str]:
     }
 
 
+def readable(settings: type[BaseSettings]) -> set[str]:
+    """All variables that a settings class takes: a secret may be in the file that its name with ``_FILE`` says."""
+    return variables(settings) | {f"{name}_FILE" for name in secrets(settings)}
+
+
 def set_by_chart() -> set[str]:
     """Variables that the templates set from other values."""
     templates = "".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").glob("*.*"))
-    known = set().union(*(variables(one) for one in (*SHARED, *SERVICES.values())))
+    known = set().union(*(readable(one) for one in (*SHARED, *SERVICES.values())))
     graces = {f"TIDEMILL_{service.upper()}_SHUTDOWN_GRACE" for service in SERVICES}
     return graces | {name for name in known if f"{name}," in templates or f'"{name}"' in templates}
 
@@ -177,6 +182,7 @@ def schema() -> Schema:
         ),
         "database": mapping({"url": database_url, "tls": CA, "sqlite": FLAG}),
         "secrets": mapping({name: NAME for name in (*SERVICES, "operator")}, *SERVICES, "operator"),
+        "signing": mapping({"trustedSigners": NAME}, "trustedSigners"),
         "telemetry": mapping(
             {"otlpEndpoint": TEXT, "logLevel": {"enum": ["DEBUG", "INFO", "WARNING", "ERROR"]}}
         ),

@@ -6,22 +6,24 @@ import json
 import re
 from pathlib import Path
 
-import nats
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.inference.web.metrics import Metrics
+from services.inference.workload import Workload
 from tests.deploy.rendering import Object, Pod, named, objects, of_kind, pods, render, schema_writer, selects, values
 from tests.deploy.test_helm_schemas import EVERYTHING, GIVEN
-from tidemill.bus.waiting import CONSUMED, waiting_work
+from tidemill.bus import Bus
+from tidemill.bus.waiting import CONSUMED
 from tidemill.settings import PlatformSettings
 from tidemill.stage.application import PLANNED_WITHIN
-from tidemill.testing.nats import running_nats
+from tidemill.testing.nats import running_nats, settings_for
 
 FOREIGN = {
     "AWS_REGION", "AWS_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "PGSSLROOTCERT",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 }  # fmt: skip
+STORE = {"TIDEMILL_STORE_CREDENTIALS_FILE", "TIDEMILL_STORE_CA"}
+"""Read where the store is opened (``tidemill.artifacts.s3``)."""
 CLIENT = {"TIDEMILL_URL", "TIDEMILL_API_KEY", "TIDEMILL_CA"}
 """Read by the command, not by settings (``tidemill.client``)."""
 WORKS = {"ingest": "ingest", "preprocess": "preprocess", "trainer": "train", "compressor": "compress"}
@@ -77,13 +79,13 @@ def test_each_service_sees_its_own_secrets_and_no_value_is_in_the_chart(name: st
 @every
 def test_every_variable_is_one_that_the_service_reads(name: str) -> None:
     writer = schema_writer()
-    shared = set().union(*(writer.variables(one) for one in writer.SHARED))
+    shared = set().union(*(writer.readable(one) for one in writer.SHARED))
     for pod in pods(rendered(name)):
         (container,) = pod.containers
         given = [variable["name"] for variable in container["env"]]
         assert len(given) == len(set(given)), f"{pod.owner} sets a variable twice"
         own = writer.SERVICES.get(pod.service) or writer.SERVICES["registry"]  # provisioning prepares its database
-        known = shared | writer.variables(own) | FOREIGN | (CLIENT if pod.kind == "Pod" else set())
+        known = shared | writer.readable(own) | STORE | FOREIGN | (CLIENT if pod.kind == "Pod" else set())
         assert set(given) <= known, f"{pod.owner}: nobody reads {set(given) - known}"
 
 
@@ -91,7 +93,7 @@ def test_every_variable_is_one_that_the_service_reads(name: str) -> None:
 def test_the_settings_take_what_the_chart_gives_them(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     files = tmp_path / "run"
     for path in ("secrets/nats.nk", "secrets/store-credentials", "secrets/database-password", "secrets/api-key",
-                 "tls/tls.crt", "tls/tls.key", "ca/bus/ca.crt", "ca/store/ca.crt", "ca/database/ca.crt"):  # fmt: skip
+                 "tls/tls.crt", "tls/tls.key", "trusted-signers/a.pem", "secrets/signing-key.pem", "ca/bus/ca.crt", "ca/store/ca.crt", "ca/database/ca.crt"):  # fmt: skip
         (files / path).parent.mkdir(parents=True, exist_ok=True)
         (files / path).write_text("kept-in-a-file\n")
     for pod in pods(rendered(name)):
@@ -230,12 +232,11 @@ def series(location: str) -> tuple[str, dict[str, str]]:
 async def told_by_the_gateway(folder: Path) -> list[tuple[str, dict[str, str]]]:
     """What the gateway's metrics tell of waiting work, asked of real streams on which nothing has ever been."""
     async with running_nats(folder) as server:
-        client = await nats.connect(server.config.url, user=server.config.user, password=server.config.password)
-        metrics = Metrics()
-        metrics.note_waiting(await waiting_work(client.jetstream()))
-        await client.close()
-    families = text_string_to_metric_families(metrics.render().decode())
-    return [(sample.name, sample.labels) for family in families for sample in family.samples]
+        bus = Bus.from_settings(settings_for(server, folder), "inference")
+        await bus.connect()
+        text = await Workload(bus).render()
+        await bus.broker.stop()
+    return [(one.name, one.labels) for family in text_string_to_metric_families(text.decode()) for one in family.samples]
 
 
 async def test_every_figure_that_scales_is_one_that_the_gateway_tells(tmp_path: Path) -> None:

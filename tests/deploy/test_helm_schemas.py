@@ -98,6 +98,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(CHART, folder)
     declared = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["dependencies"]
     for dependency in declared:
+        (folder / "charts").mkdir(exist_ok=True)
         helm_python.Chart.create(dependency["name"], folder / "charts")
         about = folder / "charts" / dependency["name"] / "Chart.yaml"
         about.write_text(about.read_text().replace("version: 0.1.0", f"version: {dependency['version']}"))

@@ -35,8 +35,8 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus' text format."""
     gateway = gateway_of(request)
-    gateway.metrics.note_waiting(await gateway.workload.latest())
-    return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    text = gateway.metrics.render() + await gateway.workload.render()
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def status(request: Request) -> Response:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from tidemill.bus.waiting import WaitingWork
-
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -51,18 +49,6 @@ class Metrics:
             ["model"],
             registry=self._registry,
         )
-        self.waiting_events = Gauge(
-            "tidemill_waiting_events",
-            "Events that a stage has not planned yet.",
-            ["stage"],
-            registry=self._registry,
-        )
-        self.waiting_jobs = Gauge(
-            "tidemill_waiting_jobs",
-            "Jobs of all projects that are queued or in hand.",
-            ["stage", "resource_class"],
-            registry=self._registry,
-        )
 
     def watch(self, *, queued_rows: Callable[[], int], loaded_versions: Callable[[], int]) -> None:
         """Read these when somebody asks."""
@@ -72,17 +58,6 @@ class Metrics:
         Gauge("tidemill_model_versions_loaded", "Model versions in memory.", registry=self._registry).set_function(
             loaded_versions
         )
-
-    def note_waiting(self, work: WaitingWork | None) -> None:
-        """Tell what waits for the stages; nothing at all when it is not known, so that nobody scales by an old figure."""
-        self.waiting_events.clear()
-        self.waiting_jobs.clear()
-        if work is None:
-            return
-        for stage, count in work.events.items():
-            self.waiting_events.labels(stage).set(count)
-        for (stage, resource_class), count in work.jobs.items():
-            self.waiting_jobs.labels(stage, resource_class).set(count)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

@@ -24,6 +24,12 @@
 {{- with $values.telemetry.otlpEndpoint }}
 - {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
 {{- end }}
+{{- if has .service (list "registry" "inference") }}
+- {name: TIDEMILL_TRUSTED_SIGNERS, value: /run/tidemill/trusted-signers}
+{{- end }}
+{{- if eq .service "registry" }}
+- {name: TIDEMILL_REGISTRY_SIGNING_KEY_FILE, value: /run/tidemill/secrets/signing-key.pem}
+{{- end }}
 {{- if has .service (list "registry" "operator") }}
 - {name: TIDEMILL_STREAM_REPLICAS, value: {{ $values.bus.streamReplicas | quote }}}
 {{- with include "tidemill.databaseUrl" .root }}

@@ -62,6 +62,9 @@ annotations: {{ toYaml . | nindent 2 }}
 - {name: data, mountPath: /var/lib/tidemill}
 - {name: tmp, mountPath: /tmp}
 - {name: secrets, mountPath: /run/tidemill/secrets, readOnly: true}
+{{- if has .service (list "registry" "inference") }}
+- {name: trusted-signers, mountPath: /run/tidemill/trusted-signers, readOnly: true}
+{{- end }}
 {{- range $name, $secret := fromYaml (include "tidemill.authorities" .) }}
 - {name: ca-{{ $name }}, mountPath: /run/tidemill/ca/{{ $name }}, readOnly: true}
 {{- end }}
@@ -83,6 +86,10 @@ annotations: {{ toYaml . | nindent 2 }}
   emptyDir: {sizeLimit: 2Gi}
 - name: secrets
   secret: {secretName: {{ index .root.Values.secrets .service }}, defaultMode: 0440}
+{{- if has .service (list "registry" "inference") }}
+- name: trusted-signers
+  configMap: {name: {{ .root.Values.signing.trustedSigners }}}
+{{- end }}
 {{- range $name, $secret := fromYaml (include "tidemill.authorities" .) }}
 - name: ca-{{ $name }}
   secret: {secretName: {{ $secret }}, items: [{key: ca.crt, path: ca.crt}]}
