@@ -1,7 +1,7 @@
 """Write values.schema.json: what may stand in the chart's values. Names of settings come from the settings classes.
 
-    PYTHONPATH=libs:. python deploy/helm/write_schema.py          # after a setting was added or removed
-    PYTHONPATH=libs:. python deploy/helm/write_schema.py --check  # ends with 1 when the file is not up to date
+PYTHONPATH=libs:. python deploy/helm/write_schema.py          # after a setting was added or removed
+PYTHONPATH=libs:. python deploy/helm/write_schema.py --check  # ends with 1 when the file is not up to date
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def named(*settings: type[BaseSettings]) -> Schema:
     value = {"type": ["string", "number", "boolean"]}
     return {
         "type": "object",
-        "description": "environment variables of docs/settings.md; what the chart sets itself and secrets are not among them",
-        "properties": {name: value for name in names},
+        "description": "variables of docs/settings.md, without secrets and what the chart sets itself",
+        "properties": dict.fromkeys(names, value),
         "patternProperties": {FOREIGN: value},
         "additionalProperties": False,
     }
@@ -97,6 +97,7 @@ def mapping(properties: Schema, *required: str) -> Schema:
 
 
 def whole(least: int = 0) -> Schema:
+    """A whole number."""
     return {"type": "integer", "minimum": least}
 
 
@@ -134,21 +135,23 @@ def placed(settings: Schema, **more: Schema) -> Schema:
 
 
 def worker(service: str, **more: Schema) -> Schema:
+    """The values of a service that works in jobs."""
     scaling = mapping({"min": whole(), "max": whole(1), "workPerReplica": whole(1)})
-    return placed(
-        named(SERVICES[service]), replicas=whole(), autoscaling=scaling, secretEnvironment=NAME, **more
-    )
+    return placed(named(SERVICES[service]), replicas=whole(), autoscaling=scaling, secretEnvironment=NAME, **more)
 
 
 def pool() -> Schema:
-    classes: Schema = {
-        "type": "array", "items": {"enum": [one for one in get_args(ResourceClass) if one != "io"]}, "minItems": 1, "uniqueItems": True,
-    }  # fmt: skip
+    """The values of a pool of trainers."""
+    taken = [one for one in get_args(ResourceClass) if one != "io"]
+    classes: Schema = {"type": "array", "items": {"enum": taken}, "minItems": 1, "uniqueItems": True}
     gpu = mapping({"count": whole(), "resource": TEXT, "runtimeClass": TEXT})
-    return worker("trainer", enabled=FLAG, image=TEXT, resourceClasses=classes, plans=FLAG, sharedMemory=QUANTITY, gpu=gpu)
+    return worker(
+        "trainer", enabled=FLAG, image=TEXT, resourceClasses=classes, plans=FLAG, sharedMemory=QUANTITY, gpu=gpu
+    )
 
 
 def inference() -> Schema:
+    """The values of the gateway."""
     ingress = {"enabled": FLAG, "className": TEXT, "host": TEXT, "tlsSecret": NAME, "annotations": TEXTS}
     service_type = {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}
     return placed(
@@ -181,7 +184,7 @@ def schema() -> Schema:
             {"url": store_url, "endpoint": TEXT, "region": TEXT, "credentialsInSecrets": FLAG, "tls": CA}, "url"
         ),
         "database": mapping({"url": database_url, "tls": CA, "sqlite": FLAG}),
-        "secrets": mapping({name: NAME for name in (*SERVICES, "operator")}, *SERVICES, "operator"),
+        "secrets": mapping(dict.fromkeys((*SERVICES, "operator"), NAME), *SERVICES, "operator"),
         "signing": mapping({"trustedSigners": NAME}, "trustedSigners"),
         "telemetry": mapping(
             {"otlpEndpoint": TEXT, "logLevel": {"enum": ["DEBUG", "INFO", "WARNING", "ERROR"]}}
@@ -198,14 +201,16 @@ def schema() -> Schema:
         ),
         "disruptionBudgets": FLAG,
         "topologySpread": mapping(
-            {"keys": {"type": "array", "items": TEXT}, "whenUnsatisfiable": {"enum": ["ScheduleAnyway", "DoNotSchedule"]}}
+            {"keys": {"type": "array", "items": TEXT},
+             "whenUnsatisfiable": {"enum": ["ScheduleAnyway", "DoNotSchedule"]}}
         ),
         "priorityClassName": NAME,
         "serviceAccounts": mapping({"annotations": TEXTS}),
         "podAnnotations": TEXTS,
         "networkPolicies": mapping(
             {"enabled": FLAG, "gatewayFrom": PEERS, "kedaNamespace": NAME, "monitoringNamespace": NAME,
-             "outside": mapping({name: PEERS for name in ("ingest", "trainer", "inference")}), **{name: OUTSIDE for name in ("bus", "store", "database", "telemetry")}}
+             "outside": mapping(dict.fromkeys(("ingest", "trainer", "inference"), PEERS)),
+             **dict.fromkeys(("bus", "store", "database", "telemetry"), OUTSIDE)}
         ),
         "monitoring": mapping(
             {"serviceMonitor": mapping({"enabled": FLAG, "interval": TEXT, "labels": TEXTS}), "annotations": FLAG,

@@ -51,9 +51,7 @@ class Workload:
 
 def _text(work: WaitingWork) -> bytes:
     registry = CollectorRegistry()
-    events = Gauge(
-        "tidemill_waiting_events", "Events that a stage has not planned yet.", ["stage"], registry=registry
-    )
+    events = Gauge("tidemill_waiting_events", "Events that a stage has not planned yet.", ["stage"], registry=registry)
     jobs = Gauge(
         "tidemill_waiting_jobs", "Jobs of all projects that are queued or in hand.", ["stage", "resource_class"],
         registry=registry,

@@ -48,7 +48,9 @@ def link(number: int, labels: int) -> str:
         original=figures, compressed=figures, variants=[figures, figures],
     )  # fmt: skip
     decision = VersionRegistered(name=event.name, version=number // MODELS + 1, run_id=event.run_id, event=event)
-    record = DecisionRecord(sequence=number + 1, previous="0" * 64, digest="0" * 64, decision=decision, at=datetime.now(UTC))
+    record = DecisionRecord(
+        sequence=number + 1, previous="0" * 64, digest="0" * 64, decision=decision, at=datetime.now(UTC)
+    )
     return record.model_dump_json()
 
 
@@ -58,12 +60,14 @@ def moved(number: int) -> str:
         name=f"model-{number % MODELS:04}", alias=decided.CHAMPION, version=number // MODELS + 1,
         previous=number // MODELS or None, reason="better by 1.2 points than the champion", run_id=f"run-{number:08}",
     )  # fmt: skip
-    record = DecisionRecord(sequence=number + 1, previous="0" * 64, digest="0" * 64, decision=decision, at=datetime.now(UTC))
+    record = DecisionRecord(
+        sequence=number + 1, previous="0" * 64, digest="0" * 64, decision=decision, at=datetime.now(UTC)
+    )
     return record.model_dump_json()
 
 
 def registration(chain: list[DecisionRecord], number: int) -> None:
-    """The look-ups of one registration with promotion (``services.registry.registration``, ``serving``), on the whole chain."""
+    """The look-ups of one registration with promotion, as ``services.registry`` makes them, on the whole chain."""
     name, run_id = f"model-{number % MODELS:04}", "run-new"
     decided.version_of(list(chain), name, run_id=run_id, digest="sha256:" + "f" * 64)
     decided.next_number(chain, name)
@@ -76,7 +80,8 @@ def registration(chain: list[DecisionRecord], number: int) -> None:
 
 
 def main(sizes: list[int], labels: int) -> None:
-    print(f"one registration: {len(link(1, labels)):,} bytes of JSON with {labels} labels, its promotion {len(moved(1)):,}")
+    registered, promoted = len(link(1, labels)), len(moved(1))
+    print(f"a registration with {labels} labels: {registered:,} bytes of JSON, its promotion {promoted:,}")
     print(f"{'decisions':>10} {'resident MB':>12} {'KB each':>8} {'parsing, s CPU':>15} {'a registration, ms CPU':>23}")
     chain: list[DecisionRecord] = []
     process = psutil.Process()

@@ -1,8 +1,8 @@
-"""What a run costs the platform: processor and memory by stage, and what it leaves in the store, in NATS and in the database.
+"""What a run costs the platform: processor and memory by stage, and what it leaves in the store, NATS and the database.
 
-`make bench-sizing`: a real run or two first (``--data FILE``, a recipe with a tiny model and, with ``--default-model``, the
-default one), then ``--runs`` runs with quick work, so that what is left behind can be counted run by run. docs/sizing.md
-takes its measured figures from here. Counts and bytes travel to other machines; seconds do not.
+`make bench-sizing`: with ``--data FILE`` a real run with a tiny model first and, with ``--default-model``, one with the
+default model; then ``--runs`` runs with quick work, so that what is left behind can be counted run by run.
+docs/sizing.md takes its measured figures from here. Counts and bytes travel to other machines; seconds do not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.bench.sampling import memory_of
 from tests.pipeline.conftest import TINY, Whole, start, stop
 from tidemill.bus import Bus
 from tidemill.bus.streams import stream_names
-from tidemill.contracts import Event, RunFinished, StageEvent
+from tidemill.contracts import RunFinished, StageEvent
 from tidemill.testing.events import event_log
 
 MB = 2**20
@@ -71,15 +72,15 @@ async def real(whole: Whole, data: Path, recipe: dict[str, Any], title: str) -> 
     begun = time.monotonic()
     run = await asyncio.to_thread(whole.client.publish, data, name=title, recipe=recipe, use_cache=False)
     finished = await asyncio.to_thread(run.wait, timeout=PATIENCE)
-    print(f"\n{title}: {data.name}, {data.stat().st_size:,} bytes, {finished.state} after {time.monotonic() - begun:.0f} s")
+    took = time.monotonic() - begun
+    print(f"\n{title}: {data.name}, {data.stat().st_size:,} bytes, {finished.state} after {took:.0f} s")
     for stage in ("ingest", "preprocess", "train", "compress"):
         event = await asyncio.to_thread(whole.announced, run.run_id, stage)
         assert isinstance(event, StageEvent)
         used = event.usage
-        print(
-            f"  {stage:11}{used.cpu_seconds:9.1f} s CPU {used.wall_seconds:9.1f} s {used.peak_memory_bytes / MB:8.0f} MB "
-            f"{used.read_bytes / MB:8.1f} MB read {used.written_bytes / MB:8.1f} MB written"
-        )
+        moved = f"{used.read_bytes / MB:8.1f} MB read {used.written_bytes / MB:8.1f} MB written"
+        cost = f"{used.cpu_seconds:9.1f} s CPU {used.wall_seconds:9.1f} s {used.peak_memory_bytes / MB:8.0f} MB"
+        print(f"  {stage:11}{cost} {moved}")
 
 
 async def left_by(whole: Whole, bus: Bus, count: int, folder: Path) -> None:
@@ -87,8 +88,7 @@ async def left_by(whole: Whole, bus: Bus, count: int, folder: Path) -> None:
     async with event_log(bus) as log:
         await publish(whole, bus, folder, "default", "warm-up")
         await log.wait_for(RunFinished, "warm-up", seconds=PATIENCE)
-        before, memory = await Left.behind(whole, bus), memory_of(whole.record)
-        cpu = _cpu_seconds(whole)
+        before, cpu_before = await Left.behind(whole, bus), _cpu_seconds(whole)
         begun = time.monotonic()
         names = [f"sized-{number:04}" for number in range(count)]
         for name in names:
@@ -96,26 +96,35 @@ async def left_by(whole: Whole, bus: Bus, count: int, folder: Path) -> None:
         for name in names:
             await log.wait_for(RunFinished, name, seconds=PATIENCE)
         took = time.monotonic() - begun
-        usage = [event.usage.cpu_seconds for event in log.events if isinstance(event, StageEvent) and event.run_id in names]
-        after = await Left.behind(whole, bus)
-        sizes = [len(event.model_dump_json()) for event in log.events if _of(event, names)]
+        after, cpu = await Left.behind(whole, bus), _cpu_seconds(whole)
+    said = [event for event in log.events if event.run_id in names]
+    used = sum(event.usage.cpu_seconds for event in said if isinstance(event, StageEvent))
     print(f"\n{count} runs with quick work: {took:.0f} s, {took / count:.2f} s each")
-    print(f"  jobs used {sum(usage) / count:.2f} s CPU a run, the platform's own processes:")
-    for name, seconds in _cpu_seconds(whole).items():
-        mb = memory_of(whole.record).get(name, 0) / MB
-        print(f"    {name:12} {(seconds - cpu.get(name, 0.0)) / count:7.3f} s CPU a run, {mb:6.0f} MB ({memory.get(name, 0) / MB:.0f} before)")
+    print(f"  their jobs used {used / count:.2f} s CPU a run, beside them")
+    memory = memory_of(whole.record)
+    for name, seconds in cpu.items():
+        print(
+            f"    {name:12} {(seconds - cpu_before[name]) / count:7.3f} s CPU a run, {memory.get(name, 0) / MB:6.0f} MB"
+        )
+    report_left(before, after, count)
+    as_json = sum(len(event.model_dump_json()) for event in said)
+    print(f"  events  {len(said) / count:.2f} a run, {as_json / count:,.0f} bytes of JSON")
+
+
+def report_left(before: Left, after: Left, count: int) -> None:
+    """Print what one of ``count`` runs left, by kind and by stream."""
+
+    def each(grown: Mapping[str, int], grew_from: Mapping[str, int], kind: str) -> float:
+        return (grown[kind] - grew_from[kind]) / count
+
     for kind in sorted(after.objects):
-        objects = (after.objects[kind] - before.objects[kind]) / count
-        print(f"  store {kind:24} {objects:8.2f} objects a run {(after.bytes[kind] - before.bytes[kind]) / count:12,.0f} bytes")
-    for stream in sorted(after.messages):
-        messages = (after.messages[stream] - before.messages[stream]) / count
-        held = (after.message_bytes[stream] - before.message_bytes[stream]) / count
-        print(f"  nats  {stream:24} {messages:8.2f} messages a run {held:11,.0f} bytes")
-    print(f"  database {(after.database - before.database) / count:,.0f} bytes a run; events as JSON {sum(sizes) / count:,.0f} bytes a run")
-
-
-def _of(event: Event, names: list[str]) -> bool:
-    return getattr(event, "run_id", None) in names
+        objects, size = each(after.objects, before.objects, kind), each(after.bytes, before.bytes, kind)
+        print(f"  store   {kind:24} {objects:8.2f} objects a run {size:12,.0f} bytes")
+    for name in sorted(after.messages):
+        messages = each(after.messages, before.messages, name)
+        size = each(after.message_bytes, before.message_bytes, name)
+        print(f"  nats    {name:24} {messages:8.2f} messages a run {size:11,.0f} bytes")
+    print(f"  database {(after.database - before.database) / count:,.0f} bytes a run")
 
 
 def _cpu_seconds(whole: Whole) -> dict[str, float]:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import helm_python
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,12 @@ def chart() -> helm_python.Chart:
 def render(given: Object, *, install: bool = True, loaded: helm_python.Chart | None = None) -> dict[str, str]:
     """The text of every template, by its path."""
     texts: dict[str, str] = (loaded or chart()).render(
-        copy.deepcopy(given), name="tidemill", namespace=NAMESPACE, revision=1, is_install=install, is_upgrade=not install
+        copy.deepcopy(given),
+        name="tidemill",
+        namespace=NAMESPACE,
+        revision=1,
+        is_install=install,
+        is_upgrade=not install,
     )
     return texts
 
@@ -103,16 +109,19 @@ def pods(found: Sequence[Object]) -> list[Pod]:
         for one in of_kind(found, "Deployment", "Job")
         if (template := one["spec"]["template"])
     ]
-    alone = [Pod(one["metadata"]["name"], "Pod", one["metadata"]["labels"], one["spec"]) for one in of_kind(found, "Pod")]
+    alone = [
+        Pod(one["metadata"]["name"], "Pod", one["metadata"]["labels"], one["spec"]) for one in of_kind(found, "Pod")
+    ]
     return made + alone
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether a label selector takes what has these labels."""
     wanted = selector.get("matchLabels", {})
-    operators = {"In": lambda value, among: value in among, "Exists": lambda value, _: value is not None}
+    conditions = selector.get("matchExpressions", [])
+    assert all(condition["operator"] == "In" for condition in conditions)
     return all(labels.get(name) == value for name, value in wanted.items()) and all(
-        operators[one["operator"]](labels.get(one["key"]), one.get("values")) for one in selector.get("matchExpressions", [])
+        labels.get(condition["key"]) in condition["values"] for condition in conditions
     )
 
 
@@ -125,3 +134,26 @@ def schema_writer() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+EVERYTHING: Object = values(
+    "large",
+    inference__httpRoute={"enabled": True, "host": "tidemill.example.com", "parentRefs": [{"name": "public"}]},
+    inference__tls={"secret": "tidemill-gateway-tls"},
+    store__endpoint="https://s3.example.com",
+    store__tls={"caSecret": "tidemill-store-ca"},
+    store__credentialsInSecrets=True,
+    monitoring__annotations=True,
+)
+GIVEN = {name: values(name) for name in ("default", "minimal", "large")} | {"everything": EVERYTHING}
+"""The values that tests are about, by name."""
+WORKS = {"ingest": "ingest", "preprocess": "preprocess", "trainer": "train", "compressor": "compress"}
+"""The stage that each working service does."""
+
+every = pytest.mark.parametrize("name", GIVEN)
+
+
+@functools.cache
+def rendered(name: str) -> list[Object]:
+    """What one of ``GIVEN`` makes. The same for everybody: not to be changed."""
+    return objects(GIVEN[name])

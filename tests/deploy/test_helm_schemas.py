@@ -1,4 +1,4 @@
-"""What the chart renders is what Kubernetes and the operators take: every object against its published schema, strictly."""
+"""What the chart renders is what Kubernetes and the operators take: every object, strictly, against its schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
 from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
 
-from tests.deploy.rendering import CHART, ROOT, Object, objects, of_kind, render, schema_writer, values
+from tests.deploy.rendering import (
+    CHART,
+    EVERYTHING,
+    GIVEN,
+    ROOT,
+    Object,
+    objects,
+    of_kind,
+    render,
+    rendered,
+    schema_writer,
+)
 
 CUSTOM: dict[str, Any] = {
     "ScaledObject": ScaledObject,
@@ -25,21 +36,10 @@ CUSTOM: dict[str, Any] = {
 """Models made from the operators' own definitions (KEDA 2.16, Prometheus operator 0.80)."""
 WITHOUT_SCHEMA = {"HTTPRoute"}
 
-EVERYTHING: Object = values(
-    "large",
-    inference__httpRoute={"enabled": True, "host": "tidemill.example.com", "parentRefs": [{"name": "public"}]},
-    inference__tls={"secret": "tidemill-gateway-tls"},
-    store__endpoint="https://s3.example.com",
-    store__tls={"caSecret": "tidemill-store-ca"},
-    store__credentialsInSecrets=True,
-    monitoring__annotations=True,
-)
-GIVEN = {name: values(name) for name in ("default", "minimal", "large")} | {"everything": EVERYTHING}
-
 
 @pytest.mark.parametrize("version", ["1.29", "1.33", "1.37"])
 def test_kubernetes_takes_every_object(version: str) -> None:
-    different = {json.dumps(one, sort_keys=True): one for given in GIVEN.values() for one in objects(given)}
+    different = {json.dumps(one, sort_keys=True): one for name in GIVEN for one in rendered(name)}
     found = [one for one in different.values() if one["kind"] not in {*CUSTOM, *WITHOUT_SCHEMA}]
     assert len({one["kind"] for one in found}) == 9
     for one in found:
@@ -70,7 +70,7 @@ def test_the_operators_know_every_field_of_their_objects() -> None:
     assert in_definition(one) != one
 
 
-def test_helm_finds_nothing_to_complain_about(tmp_path: Path) -> None:
+def test_helm_finds_nothing_to_complain_about() -> None:
     for name, given in GIVEN.items():
         report = helm_python.lint(CHART, values=given)
         errors = [message for message in report["messages"] if message["severity"] == "ERROR"]
@@ -110,7 +110,9 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [(GIVEN["default"], {"nats", "postgres"}), (GIVEN["minimal"], {"nats"}), (GIVEN["large"], {"nats"})],
     ids=["default", "minimal", "large"],
 )
-def test_the_charts_beside_this_one_are_switched_by_their_conditions(complete: Path, given: Object, beside: set[str]) -> None:
+def test_the_charts_beside_this_one_are_switched_by_their_conditions(
+    complete: Path, given: Object, beside: set[str]
+) -> None:
     found = render(given, loaded=helm_python.Chart.load(complete))
     assert {path.split("/")[2] for path in found if path.startswith("tidemill/charts/")} == beside
 
@@ -122,7 +124,9 @@ def test_the_complete_chart_is_packaged_with_all_it_needs(complete: Path, tmp_pa
     assert {"tidemill/values.schema.json", "tidemill/values-minimal.yaml", "tidemill/values-large.yaml"} <= names
     assert {"tidemill/charts/nats/Chart.yaml", "tidemill/charts/postgres/Chart.yaml"} <= names
     dashboards = {path.name for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")}
-    assert {name.rpartition("/")[2] for name in names if "/files/dashboards/" in name and name.endswith(".json")} == dashboards
+    assert {
+        name.rpartition("/")[2] for name in names if "/files/dashboards/" in name and name.endswith(".json")
+    } == dashboards
 
 
 def test_dashboards_become_config_maps_that_grafana_finds(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """How much work waits for each stage: what its workers are scaled by.
 
-Counted by subject, not by consumer. Every project has a durable consumer of its own (``job_queue``), which is there only
-once a worker has been: of jobs that wait for the first worker, no consumer tells.
+Counted by subject, not by consumer. Every project has a durable consumer of its own (``job_queue``), which is there
+only once a worker has been: of jobs that wait for the first worker, no consumer tells.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ async def waiting_work(js: JetStreamContext) -> WaitingWork:
     for subject, count in (info.state.subjects or {}).items():
         _, _, stage, resource_class, *_ = subject.split(".")
         counted[stage, resource_class] += count
-    return WaitingWork(
-        events, {(stage, kind): counted[stage, kind] for stage in CONSUMED for kind in RESOURCE_CLASSES}
-    )
+    return WaitingWork(events, {(stage, kind): counted[stage, kind] for stage in CONSUMED for kind in RESOURCE_CLASSES})
 
 
 async def _waiting_events(js: JetStreamContext, stage: StageName) -> int:
