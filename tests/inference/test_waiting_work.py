@@ -67,6 +67,20 @@ async def test_a_job_counts_until_it_is_done(platform: Platform) -> None:
     assert (await waiting_work(js)).jobs["train", "cpu"] == 0
 
 
+async def test_jobs_with_a_consumer_and_jobs_without_one_count_alike(platform: Platform) -> None:
+    js = platform.bus.jetstream
+    lane = job_lane("compress", "cpu", token("one"))
+    await js.add_consumer(JOBS, ConsumerConfig(durable_name=job_consumer("compress", lane), filter_subject=f"{lane}.*"))
+    for number in range(3):
+        await js.publish(job_subject("compress", "cpu", "one", f"run-{number}"), b"{}")
+    assert (await waiting_work(js)).jobs["compress", "cpu"] == 3
+    await js.publish(job_subject("compress", "cpu", "another", "run"), b"{}")
+    await js.publish(job_subject("ingest", "io", "another", "run"), b"{}")
+    counted = (await waiting_work(js)).jobs
+    assert (counted["compress", "cpu"], counted["ingest", "io"]) == (4, 1)
+    await js.purge_stream(JOBS)
+
+
 async def test_events_count_before_their_stage_has_run_and_after(platform: Platform) -> None:
     js = platform.bus.jetstream
     for _ in range(2):
