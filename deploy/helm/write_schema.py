@@ -106,6 +106,7 @@ FLAG: Schema = {"type": "boolean"}
 FREE: Schema = {"type": "object"}
 TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
 QUANTITY: Schema = {"type": ["string", "number"], "pattern": r"^[0-9.]+(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"}
+BYTES: Schema = {"type": "string", "pattern": r"^[0-9.]+ ?(KiB|MiB|GiB|TiB)$"}
 NAME: Schema = {"type": "string", "pattern": r"^$|^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$", "maxLength": 253}
 PEERS: Schema = {"type": "array", "items": FREE}
 OUTSIDE: Schema = mapping({"to": PEERS, "port": whole(1)})
@@ -125,7 +126,7 @@ def placed(settings: Schema, **more: Schema) -> Schema:
             "shutdownGraceSeconds": whole(1),
             "settings": settings,
             "resources": RESOURCES,
-            "scratch": mapping({"size": QUANTITY, "storageClass": TEXT}, "size"),
+            "scratch": mapping({"size": QUANTITY, "cache": BYTES, "storageClass": TEXT}, "size", "cache"),
             "nodeSelector": TEXTS,
             "tolerations": {"type": "array", "items": FREE},
             "affinity": FREE,

@@ -76,7 +76,7 @@ def _join(settings: InferenceSettings) -> Gateway:
     folder = platform.data_dir / SERVICE
     metrics = Metrics()
     bus = Bus.from_settings(platform, SERVICE)
-    store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+    store = open_store(platform.store_url, cache=platform.data_dir / "cache", cache_bytes=platform.cache_bytes)
     records = store.records()
     traced = _Traced(folder / "traced.json")
     models = ServedModels(

@@ -169,7 +169,7 @@ class _Parts:
 
 async def _joined(bus: Bus, database: Database, settings: RegistrySettings, instance: str, *, fresh: bool) -> _Parts:
     platform = settings.platform
-    store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+    store = open_store(platform.store_url, cache=platform.data_dir / "cache", cache_bytes=platform.cache_bytes)
     await when_reachable(store.check)
     records = store.records()
     runs = Runs(bus, records)

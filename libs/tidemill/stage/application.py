@@ -67,7 +67,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings) -> FastStre
     async def join_parts() -> None:
         configure(stage.name, platform.data_dir, instance, log_level=platform.log_level)
         await when_reachable(bus.connect)
-        store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+        store = open_store(platform.store_url, cache=platform.data_dir / "cache", cache_bytes=platform.cache_bytes)
         await when_reachable(store.check)
         records = store.records()
         runs = Runs(bus, records)

@@ -3,6 +3,7 @@
 {{- define "tidemill.environment" -}}
 {{- $values := .root.Values -}}
 - {name: TIDEMILL_DATA_DIR, value: /var/lib/tidemill}
+- {name: TIDEMILL_CACHE_BYTES, value: {{ .values.scratch.cache | quote }}}
 - {name: TIDEMILL_NATS_URL, value: {{ include "tidemill.busUrl" .root | quote }}}
 - {name: TIDEMILL_NATS_NKEY_FILE, value: /run/tidemill/secrets/nats.nk}
 {{- if $values.bus.tls.caSecret }}
