@@ -17,7 +17,7 @@ STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
 .PHONY: help setup demo test lint test-full faults audit contracts pins bench-access bench-audit bench-bus bench-stage bench-resume \
-  bench-backpressure bench-serving bench-data bench-pii try-containers clean
+  bench-backpressure bench-serving bench-data bench-pii bench-sizing bench-decisions try-containers clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,9 +70,10 @@ bench-audit: $(STAMP) ## the audit log at 100,000 entries: one more, the newest,
 pins: $(STAMP) ## constraints.txt anew from what is installed, after `make test-full`
 	$(BIN)/pip freeze --exclude-editable > constraints.txt
 
-contracts: $(STAMP) ## proto/: AsyncAPI, the recipe's JSON Schema, OpenAPI
+contracts: $(STAMP) ## proto/: AsyncAPI, the recipe's JSON Schema, OpenAPI; the schema of the Helm chart's values
 	$(BIN)/python -m tidemill.cli.contracts --to proto
 	$(BIN)/python -c 'import json; from services.inference.openapi import document; print(json.dumps(document(), indent=2, ensure_ascii=False))' > proto/openapi.json
+	$(BIN)/python deploy/helm/write_schema.py
 
 bench-bus: $(STAMP) ## one hop over the bus beside FastStream alone and bare nats-py
 	$(BIN)/python tests/bench/bus.py
@@ -85,6 +86,12 @@ bench-resume: $(STAMP) ## a training killed in mid-epoch beside an uninterrupted
 
 bench-backpressure: $(STAMP) ## 500 datasets of two projects published at once; RUNS=20 for fewer, WORK=real to train them
 	$(BIN)/python -m tests.bench.backpressure --work $(or $(WORK),quick) $(if $(RUNS),--runs $(RUNS))
+
+bench-sizing: $(STAMP) ## what a run costs and what it leaves behind, run by run; RUNS=20 DATA=reviews.csv for a real one first
+	$(BIN)/python -m tests.bench.sizing $(if $(RUNS),--runs $(RUNS)) $(if $(DATA),--data $(DATA) --default-model)
+
+bench-decisions: $(STAMP) ## how a project's chain of decisions weighs on the registry as it grows
+	$(BIN)/python -m tests.bench.decisions
 
 bench-serving: $(STAMP) ## requests a second of the gateway
 	$(BIN)/python tests/bench/serving.py

@@ -89,6 +89,8 @@ class PlatformSettings(EnvironmentSettings):
     """A folder, ``file://``, or ``s3://bucket/prefix``; S3 credentials and endpoint come from ``AWS_…`` variables."""
     data_dir: Path = Path(".tidemill")
     """Local folder of this machine: artifact cache, scratch, telemetry. Nothing in it is needed elsewhere."""
+    cache_bytes: ByteSize | None = Field(default=None, ge=1 << 20)
+    """About how much the artifact cache may hold; what was asked for longest ago goes first. No bound when absent."""
     ack_wait: timedelta = timedelta(seconds=30)
     """How long a worker may be silent: by then another one, if one is free, has its job. See ``silence``."""
     log_level: str = "INFO"

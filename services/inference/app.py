@@ -34,6 +34,7 @@ from services.inference.settings import InferenceSettings, OidcSettings
 from services.inference.web.access import AccessMiddleware
 from services.inference.web.metrics import Metrics
 from services.inference.web.problems import answer_error
+from services.inference.workload import Workload
 from tidemill import telemetry
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus
@@ -105,7 +106,7 @@ def _join(settings: InferenceSettings) -> Gateway:
     metrics = Metrics()
     bus = Bus.from_settings(platform, SERVICE)
     connected = asyncio.Event()
-    store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+    store = open_store(platform.store_url, cache=platform.data_dir / "cache", cache_bytes=platform.cache_bytes)
     records = store.records()
     signing = SigningFolder.below(platform.data_dir, trusted_signers=platform.trusted_signers)
     traced = _Traced(folder / "traced.json")
@@ -144,6 +145,7 @@ def _join(settings: InferenceSettings) -> Gateway:
         keys=KnownKeys(bus, connected=connected, file=folder / "access.json"),
         live=LiveEvents(bus),
         probes=Probes(bus, records, project=settings.project),
+        workload=Workload(bus),
         metrics=metrics,
         connected=connected,
     )

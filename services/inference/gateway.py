@@ -19,6 +19,7 @@ from services.inference.probes import Probes
 from services.inference.serving.batcher import Batcher
 from services.inference.serving.models import ServedModels
 from services.inference.web.metrics import Metrics
+from services.inference.workload import Workload
 from tidemill.artifacts import ObjectArtifactStore
 from tidemill.bus import Bus
 from tidemill.records import RecordStore
@@ -49,6 +50,7 @@ class Gateway:
     keys: KnownKeys
     live: LiveEvents
     probes: Probes
+    workload: Workload
     metrics: Metrics
     connected: asyncio.Event
     """Set once the bus was reached for the first time."""

@@ -80,17 +80,17 @@ def create_app(settings: RegistrySettings) -> FastStream:
         parts.append(joined := await _joined(bus, database, settings, instance, signer, fresh=fresh))
         handlers = joined.subscribers
         consuming.append(
-            await subscribe(
+            await when_reachable(lambda: subscribe(
                 bus, records=joined.records, stream=EVENTS, durable=events_durable("register"),
                 filter_subjects=EVENT_SUBJECTS, handler=handlers.on_event, ack_wait=platform.silence, stage="register",
-            )
+            ))
         )  # fmt: skip
         consuming.append(
-            await subscribe(
+            await when_reachable(lambda: subscribe(
                 bus, records=joined.records, stream=JOBS, durable=COMMANDS_DURABLE,
                 filter_subjects=[job_filter("register", "cpu")], handler=handlers.on_command,
                 ack_wait=platform.silence, stage="register",
-            )
+            ))
         )  # fmt: skip
 
     async def ready() -> None:
@@ -194,7 +194,7 @@ async def _joined(
     bus: Bus, database: Database, settings: RegistrySettings, instance: str, signer: Signer, *, fresh: bool
 ) -> _Parts:
     platform = settings.platform
-    store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+    store = open_store(platform.store_url, cache=platform.data_dir / "cache", cache_bytes=platform.cache_bytes)
     await when_reachable(store.check)
     await forget_erased(bus, store, platform.data_dir)
     records = store.records()

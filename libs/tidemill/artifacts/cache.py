@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from tidemill.artifacts.cache_bound import touch, trim
 from tidemill.artifacts.local_files import READ_ONLY, digests_of, place, remove, writable
 from tidemill.artifacts.manifest import FileEntry, Shard, object_key
 from tidemill.artifacts.objects import PART_SIZE, Objects
@@ -25,11 +26,17 @@ _TRIES = 5
 
 
 class Cache:
-    """Contents below ``root``: ``objects/<first2>/<name>``, and ``temporary/`` for what is on its way."""
+    """Contents below ``root``: ``objects/<first2>/<name>``, and ``temporary/`` for what is on its way.
 
-    def __init__(self, root: Path, objects: Objects) -> None:
+    With ``most``, it is kept at about so many bytes; see ``cache_bound``.
+    """
+
+    def __init__(self, root: Path, objects: Objects, *, most: int | None = None) -> None:
         self._root = root.absolute()
         self._objects = objects
+        self._most = most
+        self._unbounded = most or 0
+        """Bytes brought since the cache was last held against ``most``; the first look is at what was here before."""
         self._swept = False
 
     async def ensure(self, entry: FileEntry) -> Path:
@@ -45,6 +52,8 @@ class Cache:
         content = self._path(entry)
         if not await asyncio.to_thread(_verified, content, entry.shards):
             await self._bring(entry, content)
+        elif self._most is not None:
+            await asyncio.to_thread(touch, content)
         return content
 
     async def place(self, entry: FileEntry, targets: Sequence[Path], placed: list[Path]) -> None:
@@ -89,10 +98,17 @@ class Cache:
                 finally:
                     os.close(descriptor)
                 await asyncio.to_thread(_finish, temporary, content)
+                await self._bound(entry.size, content)
         except FileNotFoundError as error:
             raise TransientError(f"{error.filename} vanished: something else is deleting in the cache") from error
         finally:
             await asyncio.to_thread(remove, [temporary])
+
+    async def _bound(self, brought: int, content: Path) -> None:
+        self._unbounded += brought
+        if self._most is not None and self._unbounded >= self._most // 50:
+            self._unbounded = 0
+            await asyncio.to_thread(trim, self._root / "objects", self._most, keep=content)
 
     async def _copy(self, entry: FileEntry, shard: Shard, descriptor: int) -> None:
         """Append a shard's bytes. What came in damaged is read once more: a network can do it as well as a disk."""

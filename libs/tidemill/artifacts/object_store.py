@@ -53,9 +53,11 @@ class ObjectArtifactStore:
     Memory does not grow with the files: at most eight parts of ``PART_SIZE`` are on their way at once.
     """
 
-    def __init__(self, objects: Objects, *, cache: Path, shard_size: int = SHARD_SIZE) -> None:
+    def __init__(
+        self, objects: Objects, *, cache: Path, cache_bytes: int | None = None, shard_size: int = SHARD_SIZE
+    ) -> None:
         self.objects = objects
-        self._cache = Cache(cache, objects)
+        self._cache = Cache(cache, objects, most=cache_bytes)
         self._shard_size = shard_size
         self._condemned = Condemned(objects)
         self._tombstones = Tombstones(objects)
@@ -322,7 +324,9 @@ class ObjectArtifactStore:
         return read_manifest(data, ref.digest.removeprefix("sha256:"))
 
 
-def open_store(url: str, *, cache: Path, shard_size: int = SHARD_SIZE) -> ObjectArtifactStore:
+def open_store(
+    url: str, *, cache: Path, cache_bytes: int | None = None, shard_size: int = SHARD_SIZE
+) -> ObjectArtifactStore:
     """The artifact store at ``url``, with its local cache in the folder ``cache``. Call ``check`` before use.
 
     Args:
@@ -330,13 +334,14 @@ def open_store(url: str, *, cache: Path, shard_size: int = SHARD_SIZE) -> Object
             credentials come from the ``AWS_…`` environment variables.
         cache: a folder of this machine, which several processes may share; best on the file system that artifacts are
             fetched to, since files are hard-linked there.
+        cache_bytes: about how much the cache may hold; what was asked for longest ago goes first. No bound when None.
         shard_size: largest object in bytes. It is part of what digests are made of: all writers must agree on it.
 
     Raises:
         InvalidInput: the URL is of another form.
         PermanentError: the folder cannot be made.
     """
-    return ObjectArtifactStore(open_objects(url), cache=cache, shard_size=shard_size)
+    return ObjectArtifactStore(open_objects(url), cache=cache, cache_bytes=cache_bytes, shard_size=shard_size)
 
 
 @contextmanager

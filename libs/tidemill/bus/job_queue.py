@@ -72,6 +72,7 @@ class JobQueue:
             await self._look()
             await self._puller.start()
         except UNREACHABLE as error:
+            await self._unhang()
             raise TransientError(
                 f"the jobs of {self._stage} cannot be consumed: {error!r}; is stream {JOBS} provisioned?"
             ) from error
@@ -87,9 +88,12 @@ class JobQueue:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait({self._looking}, timeout=0.5)
-        for doorbell in self._doorbells:
+        await self._unhang()
+
+    async def _unhang(self) -> None:
+        while self._doorbells:
             with contextlib.suppress(*UNREACHABLE):
-                await doorbell.unsubscribe()
+                await self._doorbells.pop().unsubscribe()
 
     async def _ring(self, message: Msg) -> None:
         with contextlib.suppress(*UNREACHABLE, OSError):

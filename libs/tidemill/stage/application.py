@@ -81,7 +81,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings, *, beside: 
     async def join_parts() -> None:
         configure(stage.name, platform.data_dir, instance, log_level=platform.log_level)
         await when_reachable(bus.connect)
-        store = open_store(platform.store_url, cache=platform.data_dir / "cache")
+        store = open_store(platform.store_url, cache=platform.data_dir / "cache", cache_bytes=platform.cache_bytes)
         await when_reachable(store.check)
         await forget_erased(bus, store, platform.data_dir)
         records = store.records()
@@ -118,7 +118,7 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings, *, beside: 
     async def ready() -> None:
         for bench in benches:
             assert bench.queue is not None
-            await bench.queue.start()
+            await when_reachable(bench.queue.start)
         begin_counting(stage.name)
         announce_ready(platform)
         log.info("%s is ready", stage.name)
@@ -200,6 +200,8 @@ def run(create_app: Callable[[SettingsT], FastStream], settings: SettingsT) -> N
         SystemExit: with status 2, after a sentence on stderr: it cannot be joined with these settings.
     """
     logging.basicConfig(level=settings.platform.log_level)
+    if settings.platform.ready_file is not None:  # of a process before this one, in the same container
+        settings.platform.ready_file.unlink(missing_ok=True)
     try:
         app = create_app(settings)
     except TidemillError as error:

@@ -35,7 +35,9 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Prometheus' text format."""
-    return Response(gateway_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    gateway = gateway_of(request)
+    text = gateway.metrics.render() + await gateway.workload.render()
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def status(request: Request) -> Response:
