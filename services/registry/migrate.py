@@ -8,7 +8,7 @@ import os
 import sys
 
 from services.registry.database import Database
-from services.registry.settings import RegistrySettings, default_database_url
+from services.registry.settings import RegistrySettings
 from tidemill.errors import TidemillError, TransientError
 from tidemill.settings import read_settings
 
@@ -20,7 +20,7 @@ async def migrate(settings: RegistrySettings) -> str:
         PermanentError: a newer version made the schema such that this one cannot work with it.
         TransientError: the database cannot be reached.
     """
-    database = Database(settings.database_url or default_database_url(settings.platform))
+    database = Database(settings.database)
     try:
         await database.prepare()
     finally:

@@ -3,9 +3,7 @@ restored from an older backup."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -26,7 +24,6 @@ from tidemill.bus.subjects import ERASED
 from tidemill.contracts import ArtifactRef, DatasetPublished
 from tidemill.erasure.jobs import FoundFile
 from tidemill.erasure.requests import ErasureRequest, PendingErasures
-from tidemill.errors import InvalidInput
 from tidemill.platform.nats_server import NatsServer
 from tidemill.progress import silent
 from tidemill.records.schema import RunRecord

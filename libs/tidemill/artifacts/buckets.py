@@ -159,8 +159,8 @@ def bucket_errors(bucket: str, verb: str = "prepare") -> Iterator[None]:
             raise TransientError(f"cannot {verb} bucket {bucket!r}: {error.code}: {error.message}") from error
         raise PermanentError(
             f"cannot {verb} bucket {bucket!r}: {error.code}: {error.message}; check that the AWS_… credentials may "
-            "create buckets, see and set their versioning, lifecycle, encryption and notifications, and list and delete "
-            "versions of objects"
+            "create buckets, see and set their versioning, lifecycle, encryption and notifications, and list and "
+            "delete versions of objects"
         ) from error
     except ValueError as error:
         raise InvalidInput(f"bucket {bucket!r}: {error}") from error

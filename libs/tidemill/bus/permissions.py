@@ -14,11 +14,13 @@ from typing import get_args
 from tidemill.bus import js_api
 from tidemill.bus.streams import StreamLimits, bucket_configs, bucket_stream, stream_configs
 from tidemill.bus.subjects import (
+    ACCESS_BUCKET,
     ANSWERS,
     ATTEMPTS_BUCKET,
     BUCKET_NOTIFIED,
     COMMANDS_DURABLE,
     DEPLOYMENTS_BUCKET,
+    ERASED,
     EVENTS,
     JOBS,
     LEASES_BUCKET,
@@ -87,8 +89,8 @@ ANNOUNCED_BY: Mapping[type[Event], tuple[str, ...]] = {
     DriftDetected: ("inference", "registry"),
     AlertRaised: ("inference", "registry"),
 }
-"""The registry is named where it announces again or replays; ``provision`` where it publishes what a backup held; ingest
-where a bucket's notification becomes a run."""
+"""The registry is named where it announces again or replays; ``provision`` where it publishes what a backup held;
+ingest where a bucket's notification becomes a run."""
 ANYBODYS_ANSWERS = f"{ANSWERS}.>"
 """Where a client listens that was not told its own prefix: an operator's tools. No service does."""
 _COMMANDS = job_lane("register", "cpu", "*")
@@ -131,7 +133,7 @@ def _worker(service: str, stage: StageName) -> Permissions:
     ]  # fmt: skip
     if service == "ingest":
         publish += js_api.consume(EVENTS, NOTIFICATIONS_DURABLE)
-    return Permissions(tuple(publish), (_answers(stage), jobs), (*_not_a_workers(stage),))
+    return Permissions(tuple(publish), (_answers(stage), jobs, ERASED), (*_not_a_workers(stage),))
 
 
 def _not_a_workers(stage: StageName) -> Iterator[str]:
@@ -151,9 +153,9 @@ def _registry() -> Permissions:
         *js_api.consume(EVENTS, events_durable("register")), *js_api.consume(JOBS, COMMANDS_DURABLE),
         *_make(), js_api.STREAM_LIST, js_api.stream_info("*"), js_api.consumer_info(EVENTS),
         js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS), js_api.purge(EVENTS),
-        js_api.purge(bucket_stream(ATTEMPTS_BUCKET)),
+        js_api.purge(bucket_stream(ATTEMPTS_BUCKET)), ERASED,
     ]  # fmt: skip
-    for bucket in (RUNS_BUCKET, LEASES_BUCKET, ATTEMPTS_BUCKET, DEPLOYMENTS_BUCKET):
+    for bucket in (RUNS_BUCKET, LEASES_BUCKET, ATTEMPTS_BUCKET, DEPLOYMENTS_BUCKET, ACCESS_BUCKET):
         publish += [*js_api.read(bucket), *js_api.watch(bucket), kv_subject(bucket)]
     return Permissions(tuple(dict.fromkeys(publish)), (_answers("registry"), QUERIES, RunProgressed.subject))
 
@@ -162,9 +164,10 @@ def _inference() -> Permissions:
     publish = [
         *_announced("inference"), _COMMANDS, QUERIES,
         *js_api.read(DEPLOYMENTS_BUCKET), *js_api.watch(DEPLOYMENTS_BUCKET),
+        *js_api.read(ACCESS_BUCKET), *js_api.watch(ACCESS_BUCKET),
         js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS),
     ]  # fmt: skip
-    return Permissions(tuple(publish), (_answers("inference"), LIVE_EVENTS))
+    return Permissions(tuple(publish), (_answers("inference"), LIVE_EVENTS, ERASED))
 
 
 def _provision() -> Permissions:

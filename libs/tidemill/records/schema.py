@@ -326,7 +326,14 @@ class KeyRevoked(Frozen):
 
 
 Decision = Annotated[
-    VersionRegistered | VersionSigned | VersionRevoked | AliasMoved | ModelDeleted | DatasetDeleted | KeyIssued | KeyRevoked,
+    VersionRegistered
+    | VersionSigned
+    | VersionRevoked
+    | AliasMoved
+    | ModelDeleted
+    | DatasetDeleted
+    | KeyIssued
+    | KeyRevoked,
     Field(discriminator="kind"),
 ]
 
