@@ -60,7 +60,7 @@ class Client(NatsClient):
         self._met = False
         self._asking: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)
 
-    async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
+    async def connect(self, *servers: Any, **options: Any) -> None:
         """As nats-py's.
 
         Raises:
@@ -83,7 +83,7 @@ class Client(NatsClient):
             elif told is not None:
                 await told(error)
 
-        await super().connect(servers, **{**options, "error_cb": noticed})
+        await super().connect(*servers, **{**options, "error_cb": noticed})
         self._met = True
 
     async def request(
