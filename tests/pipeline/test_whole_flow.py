@@ -86,6 +86,7 @@ def test_a_worse_model_does_not_take_the_champions_place(whole: Whole, tmp_path:
 
 async def test_any_nats_client_starts_a_run(whole: Whole, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "评论.csv", reviews(seed=3))
+    assert Path(whole.document("env")["NATS_NKEY"]) == DataDir(whole.data_dir).nkey_file("operator")
     seed = DataDir(whole.data_dir).nkey_file("publisher")
     client = await nats.connect(whole.record.nats_url, nkeys_seed=str(seed), inbox_prefix="_INBOX_publisher")
     event = {"name": "评论", "uri": path.as_uri(), "recipe": TINY}

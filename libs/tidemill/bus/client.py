@@ -11,6 +11,7 @@ import asyncio
 import logging
 import re
 import ssl
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
 from tidemill.bus.nkeys import public_key, read_seed
+from tidemill.errors import PermanentError
 
 log = logging.getLogger(__name__)
 
+SAID_EVERY = 60.0
+"""Seconds after which the same trouble with a connection is logged again."""
 _VIOLATION = re.compile(r"permissions violation for (publish|subscription) to \"(.*?)\"")
 """As nats-py hands it on: in small letters."""
 
@@ -58,9 +62,11 @@ class Client(NatsClient):
         self._called = name
         self._certified = certified
         self._met = False
+        self._said = ""
+        self._said_at = 0.0
         self._asking: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)
 
-    async def connect(self, servers: str | list[str] = "nats://localhost:4222", **options: Any) -> None:
+    async def connect(self, *servers: Any, **options: Any) -> None:
         """As nats-py's.
 
         Raises:
@@ -71,7 +77,7 @@ class Client(NatsClient):
 
         async def noticed(error: Exception) -> None:
             if (mismatch := tls_mismatch(error)) is not None:
-                log.error("%s", mismatch)
+                self._say(str(mismatch))
                 if not self._met:  # a server that was there before may get its certificate back
                     raise mismatch
             violation = _VIOLATION.search(str(error))
@@ -79,11 +85,11 @@ class Client(NatsClient):
                 self._refused(violation[1], violation[2])
             elif self._met and "authorization violation" in str(error).lower():
                 # FastStream gives up here, in the midst of reconnecting. A seed that was rotated is in its file soon.
-                log.error("%s: the NATS server does not accept the credentials any more; trying again", self._called)
+                self._say(f"the NATS server does not accept the credentials of {self._called} any more; trying again")
             elif told is not None:
                 await told(error)
 
-        await super().connect(servers, **{**options, "error_cb": noticed})
+        await super().connect(*servers, **{**options, "error_cb": noticed})
         self._met = True
 
     async def request(
@@ -127,7 +133,11 @@ class Client(NatsClient):
             )
         if self._nkeys_seed is not None:  # signatures are by what is in the file now, so it says whose
             path = Path(self._nkeys_seed)
-            self._public_nkey = public_key(read_seed(path), path)
+            try:
+                self._public_nkey = public_key(read_seed(path), path)
+            except PermanentError as error:  # as the client's own, so that it goes on trying to reconnect
+                self._say(str(error))
+                raise nats.errors.Error(str(error)) from error
         command: bytes = super()._connect_command()
         return command
 
@@ -139,7 +149,15 @@ class Client(NatsClient):
         log.error("%s", NotPermitted(self._called, what, subject))
         if what == "publish":
             for asked in self._asking.get(subject, set()):
-                asked.reschedule(asyncio.get_running_loop().time())
+                if not asked.expired():
+                    asked.reschedule(asyncio.get_running_loop().time())
+
+    def _say(self, words: str) -> None:
+        """Log what is wrong with the connection: it is tried every second, and said once a minute."""
+        now = time.monotonic()
+        if words != self._said or now - self._said_at > SAID_EVERY:
+            self._said, self._said_at = words, now
+            log.error("%s", words)
 
 
 class Broker(NatsBroker):

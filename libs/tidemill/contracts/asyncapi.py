@@ -68,7 +68,12 @@ def asyncapi_document() -> dict[str, Any]:
         "components": {
             "messages": {kind.__name__: _message(kind) for kind in kinds},
             "schemas": _as_read(definitions["$defs"]),
-            "securitySchemes": {"account": {"type": "userPassword"}},
+            "securitySchemes": {
+                "account": {
+                    "type": "asymmetricEncryption",
+                    "description": "An nkey: `tidemill nats accounts` makes one for each user of a server.",
+                }
+            },
         },
     }
 
