@@ -150,7 +150,7 @@ async def test_tls_is_verified_with_an_authority_of_ones_own(
         f"{verified}{another.file}": "certificate verify failed",
         f"{verified}{tmp_path / 'nowhere.pem'}": 'root certificate file ".*nowhere.pem" does not exist',
         f"{server.url('registry').replace('127.0.0.1', 'localhost')}?sslmode=verify-full&sslrootcert={authority.file}":
-            'server certificate for "127.0.0.1" does not match host name "localhost"',
+            'does not match host name "localhost"',
         f"{server.url('registry')}?sslmode=disable": "no pg_hba.conf entry",
     }  # fmt: skip
     for url, words in refused.items():
