@@ -21,7 +21,7 @@ class RegistrySettings(RunSettings):
     """``postgresql://user@host/name`` or ``sqlite:///folder/x.db``; ``registry.db`` in the data folder when absent."""
     database_password: SecretStr | None = None
     database_password_file: Path | None = None
-    """A file with the password in it, read for every new connection."""
+    """A file with the password in it, read for every new connection; goes before ``database_password``."""
     signing_key_file: Path | None = None
     """The private key that versions are signed with (PEM); ``signing/key.pem`` in the data folder when absent. Read
     whenever a version is registered, so that a rotation needs no restart."""
@@ -48,7 +48,7 @@ class RegistrySettings(RunSettings):
         """
         if self.database_url is None:
             return DatabaseAddress.parse(f"sqlite:///{self.platform.data_dir.absolute() / 'registry.db'}")
-        return DatabaseAddress.parse(
-            self.database_url.get_secret_value(), password=self.database_password,
-            password_file=self.database_password_file,
-        )  # fmt: skip
+        given, file = self.database_url.get_secret_value(), self.database_password_file
+        # What is in the file may change while the process runs.
+        password = self.database_password if file is None else None
+        return DatabaseAddress.parse(given, password=password, password_file=file)

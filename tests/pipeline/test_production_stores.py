@@ -14,7 +14,7 @@ import pytest
 
 from tests.pipeline.conftest import TINY, Whole, reviews, start, stop, write_csv
 from tests.pipeline.test_faults import when_back
-from tidemill.testing.certificates import issued
+from tidemill.testing.certificates import Authority
 from tidemill.testing.postgresql import PostgresServer
 from tidemill.testing.s3 import troubled_s3
 
@@ -26,10 +26,10 @@ SECRET = "topsecret-of-the-store"
 def stores(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], None]]:
     """Lets the environment name an empty bucket and an empty database whenever it is called."""
     folder = tmp_path_factory.mktemp("access")
-    files = issued(folder / "tls", "127.0.0.1")
+    authority = Authority(folder)
     (folder / "store.env").write_text(f"AWS_ACCESS_KEY_ID=tidemill-test\nAWS_SECRET_ACCESS_KEY={SECRET}\n")
     (folder / "password").write_text(postgres_server.password)
-    with troubled_s3(files) as s3, pytest.MonkeyPatch.context() as environment:
+    with troubled_s3(authority.issue("store")) as s3, pytest.MonkeyPatch.context() as environment:
 
         def name_empty_ones() -> None:
             environment.setenv("TIDEMILL_STORE_URL", f"s3://tidemill-{uuid4().hex[:12]}/platform")
@@ -40,7 +40,7 @@ def stores(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
             environment.delenv(name, raising=False)
         environment.setenv("AWS_ENDPOINT_URL", s3.url)
         environment.setenv("AWS_REGION", "us-east-1")
-        environment.setenv("TIDEMILL_STORE_CA", str(files.authority))
+        environment.setenv("TIDEMILL_STORE_CA", str(authority.file))
         environment.setenv("TIDEMILL_STORE_CREDENTIALS_FILE", str(folder / "store.env"))
         environment.setenv("TIDEMILL_REGISTRY_DATABASE_PASSWORD_FILE", str(folder / "password"))
         yield name_empty_ones

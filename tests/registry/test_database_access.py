@@ -14,7 +14,7 @@ from services.registry.database_address import DatabaseAddress
 from services.registry.settings import RegistrySettings
 from tidemill.errors import InvalidInput, TransientError
 from tidemill.settings import PlatformSettings
-from tidemill.testing.certificates import ServerFiles, issued
+from tidemill.testing.certificates import Authority
 from tidemill.testing.postgresql import OWNER, PostgresServer, running_postgres
 
 SECRET = "topsecret"
@@ -115,26 +115,29 @@ async def test_a_wrong_password_is_said_and_not_shown(
 
 
 @pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresServer, ServerFiles]]:
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresServer, Authority]]:
     """A server that takes TLS alone, with a certificate for 127.0.0.1."""
     with running_postgres() as server:
         if not server.can_tls:
             pytest.skip("this PostgreSQL was built without TLS; apt-get install postgresql brings one with it")
         server.stop()
-        files = issued(server.folder / "tls", "127.0.0.1")
-        server.hand_over(files.certificate.parent, files.certificate, files.key)
+        authority = Authority(tmp_path_factory.mktemp("tls"))
+        certificate, key = authority.issue(
+            "database", into=(server.folder / "server.pem", server.folder / "server.key")
+        )
+        server.hand_over(certificate, key)
         data = server.folder / "data"
         (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
-        server.start(ssl="on", ssl_cert_file=str(files.certificate), ssl_key_file=str(files.key))
-        yield server, files
+        server.start(ssl="on", ssl_cert_file=str(certificate), ssl_key_file=str(key))
+        yield server, authority
 
 
 async def test_tls_is_verified_with_an_authority_of_ones_own(
-    tls: tuple[PostgresServer, ServerFiles], tmp_path: Path
+    tls: tuple[PostgresServer, Authority], tmp_path: Path
 ) -> None:
-    server, files = tls
+    server, authority = tls
     verified = f"{server.url('registry')}?sslmode=verify-full&sslrootcert="
-    database = Database(DatabaseAddress.parse(f"{verified}{files.authority}"))
+    database = Database(DatabaseAddress.parse(f"{verified}{authority.file}"))
     assert await database.prepare()
     async with database.reading() as session:
         query = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -142,12 +145,12 @@ async def test_tls_is_verified_with_an_authority_of_ones_own(
     assert encrypted
     assert version in ("TLSv1.2", "TLSv1.3")
     await database.close()
-    another = issued(tmp_path, "127.0.0.1")
+    another = Authority(tmp_path, "others")
     refused = {
-        f"{verified}{another.authority}": "certificate verify failed",
+        f"{verified}{another.file}": "certificate verify failed",
         f"{verified}{tmp_path / 'nowhere.pem'}": 'root certificate file ".*nowhere.pem" does not exist',
-        f"{server.url('registry').replace('127.0.0.1', 'localhost')}?sslmode=verify-full&sslrootcert={files.authority}":
-            'server certificate for "127.0.0.1" does not match host name "localhost"',
+        f"{server.url('registry').replace('127.0.0.1', 'localhost')}?sslmode=verify-full&sslrootcert={authority.file}":
+            'does not match host name "localhost"',
         f"{server.url('registry')}?sslmode=disable": "no pg_hba.conf entry",
     }  # fmt: skip
     for url, words in refused.items():

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED, Filter
-from minio.credentials import Credentials
+from minio.credentials.credentials import Credentials
 from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider, Provider
 from minio.error import MinioException, S3Error
 from minio.lifecycleconfig import (
@@ -103,7 +103,7 @@ def bucket_client() -> Minio:
     )
 
 
-class _FileProvider(Provider):  # type: ignore[misc]
+class _FileProvider(Provider):
     """Those of a file, as they are when a request is signed."""
 
     def __init__(self, file: CredentialsFile) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
-import ssl
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 
 class Authority:
@@ -15,43 +18,60 @@ class Authority:
 
     def __init__(self, folder: Path, name: str = "tests") -> None:
         self._folder = folder
-        self._authority = trustme.CA()
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _named(f"authority of the {name}")
+        now = datetime.now(UTC)
+        self._certificate = (
+            x509.CertificateBuilder()
+            .subject_name(self._name)
+            .issuer_name(self._name)
+            .public_key(self._key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
         self.file = folder / f"{name}-ca.pem"
-        self._authority.cert_pem.write_to_path(str(self.file))
+        self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, *, host: str = "127.0.0.1", into: tuple[Path, Path] | None = None) -> tuple[Path, Path]:
         """A certificate for ``host`` with its key: their files, ``name.pem`` and ``name.key`` unless ``into`` says."""
-        chain, key = into or (self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        _write(self._authority.issue_cert(host), chain, key)
-        return chain, key
+        chain, key_file = into or (self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        try:
+            names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(host))]
+        except ValueError:
+            names = [x509.DNSName(host)]
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_named(name))
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+            opened.write(private)
+        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return chain, key_file
 
 
-@dataclass(frozen=True)
-class ServerFiles:
-    """PEM files of a server: ``certificate`` with its chain, ``key``, and the ``authority`` that clients trust."""
-
-    certificate: Path
-    key: Path
-    authority: Path
-
-    def context(self) -> ssl.SSLContext:
-        """A server's context with them."""
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.load_cert_chain(self.certificate, self.key)
-        return made
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def issued(folder: Path, *hosts: str) -> ServerFiles:
-    """A certificate for ``hosts`` (names or addresses), by an authority that exists only for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = ServerFiles(folder / "server.pem", folder / "server.key", folder / "authority.pem")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(files.authority))
-    _write(authority.issue_cert(*hosts), files.certificate, files.key)
-    return files
-
-
-def _write(certificate: trustme.LeafCert, chain: Path, key: Path) -> None:
-    with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
-        opened.write(certificate.private_key_pem.bytes())
-    chain.write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=signs, crl_sign=signs, encipher_only=False, decipher_only=False,
+    )  # fmt: skip

@@ -8,10 +8,12 @@ Knows nothing of Tidemill. What it cannot show is said in ``docs/artifacts.md``.
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,8 +21,6 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import ThreadedMotoServer
 from werkzeug.serving import WSGIRequestHandler, make_server
-
-from tidemill.testing.certificates import ServerFiles
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -91,8 +91,13 @@ class TroubledS3:
 
 
 @contextmanager
-def troubled_s3(files: ServerFiles | None = None, *, ignoring_conditions: bool = False) -> Iterator[TroubledS3]:
-    """A server on a free port of 127.0.0.1, with TLS if it is given ``files``; one may ignore conditional writes."""
+def troubled_s3(
+    certificate: tuple[Path, Path] | None = None, *, ignoring_conditions: bool = False
+) -> Iterator[TroubledS3]:
+    """A server on a free port of 127.0.0.1, with TLS if it is given a certificate and its key (PEM files).
+
+    ``ignoring_conditions``: it does as if conditional writes were plain ones.
+    """
     moto = DomainDispatcherApplication(create_backend_app)
 
     def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
@@ -100,9 +105,12 @@ def troubled_s3(files: ServerFiles | None = None, *, ignoring_conditions: bool =
             environ.pop("HTTP_IF_NONE_MATCH", None)
         return troubled.answer(environ, start, moto)
 
-    context = files.context() if files is not None else None
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
     server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=_Quiet, ssl_context=context)
-    troubled = TroubledS3(f"{'https' if files else 'http'}://127.0.0.1:{server.server_port}")
+    troubled = TroubledS3(f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

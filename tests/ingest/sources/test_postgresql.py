@@ -1,31 +1,24 @@
-"""Queries of a real PostgreSQL server, started here on 127.0.0.1; skipped where none is installed."""
+"""Queries of a real PostgreSQL server."""
 
 from __future__ import annotations
 
 import datetime
-import os
-import shutil
 import socket
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from psycopg import sql
 
 from services.ingest.sources.policy import SourcePolicy
 from tests.ingest.sources.conftest import Take
 from tidemill.errors import InvalidInput, TransientError
-from tidemill.platform.nats_server import free_port
+from tidemill.testing.postgresql import PostgresServer
 
-psycopg = pytest.importorskip("psycopg")
 PASSWORD = "it's a ;secret= %41"
-INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 TABLE = """
 CREATE TABLE reviews (id int PRIMARY KEY, text varchar(50), stars smallint, price numeric(8,2), score real,
   share numeric, good boolean, day date, at timestamptz, plain timestamp, hour time, tags text[], more jsonb,
@@ -47,40 +40,13 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    if not INSTALLED:
-        pytest.skip("PostgreSQL is not installed")
-    programs, port = INSTALLED[-1], free_port()
-    # The server refuses to run as root.
-    user: Any = {"user": "postgres"} if os.getuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    (folder / "password").write_text(PASSWORD, encoding="utf-8")
-    for path in (folder, folder / "password") if user else ():
-        shutil.chown(path, "postgres")
-    data = folder / "data"
-    try:
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "owner", "-A", "scram-sha-256", f"--pwfile={folder}/password", "-N",
-             "-E", "UTF8"],
-            check=True, capture_output=True, cwd=folder, **user,
-        )  # fmt: skip
-        options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        control = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-        subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True, cwd=folder, **user)
-        try:
-            connect = {"host": "127.0.0.1", "port": port, "user": "owner", "password": PASSWORD, "autocommit": True}
-            with psycopg.connect(dbname="postgres", **connect) as connection:
-                connection.execute("CREATE DATABASE shop")
-                connection.execute(psycopg.sql.SQL("CREATE ROLE reader LOGIN PASSWORD {}").format(PASSWORD))
-            with psycopg.connect(dbname="shop", **connect) as connection:
-                connection.execute(TABLE)
-                for what in ("TABLES", "SEQUENCES"):
-                    connection.execute(f"GRANT ALL ON ALL {what} IN SCHEMA public TO reader")
-            yield Server(port)
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder, **user)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def server(postgres_server: PostgresServer) -> Server:
+    postgres_server.create("shop")
+    postgres_server.execute(sql.SQL("CREATE ROLE reader LOGIN PASSWORD {}").format(PASSWORD))
+    postgres_server.execute(TABLE, "shop")
+    for what in ("TABLES", "SEQUENCES"):
+        postgres_server.execute(f"GRANT ALL ON ALL {what} IN SCHEMA public TO reader", "shop")
+    return Server(postgres_server.port)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.doctor.clock import http_skew
 from tidemill.errors import CorruptArtifact, InvalidInput, NotFound, PermanentError, TransientError
 from tidemill.testing.artifact_store import contents, fill
-from tidemill.testing.certificates import ServerFiles, issued
+from tidemill.testing.certificates import Authority
 from tidemill.testing.proxy import TcpProxy, proxied
 from tidemill.testing.s3 import TroubledS3, troubled_s3
 
@@ -268,28 +268,28 @@ def test_a_credentials_file_of_no_use_is_named(
 
 
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TroubledS3, ServerFiles]]:
-    files = issued(tmp_path_factory.mktemp("tls"), "127.0.0.1")
-    with troubled_s3(files) as server:
-        yield server, files
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TroubledS3, Authority]]:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    with troubled_s3(authority.issue("store")) as server:
+        yield server, authority
 
 
 @pytest.mark.parametrize("variable", ["TIDEMILL_STORE_CA", "SSL_CERT_FILE"])
 async def test_tls_with_an_authority_of_ones_own(
-    secure: tuple[TroubledS3, ServerFiles], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    secure: tuple[TroubledS3, Authority], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    server, files = secure
+    server, authority = secure
     reach(server.url, monkeypatch)
     monkeypatch.setitem(_retries(), "max_retries", 0)
     url = f"s3://{bucket}"
-    for path in ("", str(issued(tmp_path, "127.0.0.1").authority)):
+    for path in ("", str(Authority(tmp_path).file)):
         if path:
             monkeypatch.setenv(variable, path)
         with pytest.raises(TransientError, match=r"certificate is not trusted.*TIDEMILL_STORE_CA"):
             await open_objects(url).check()
         with pytest.raises(TransientError, match=r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
             await prepare_bucket(url)
-    monkeypatch.setenv(variable, str(files.authority))
+    monkeypatch.setenv(variable, str(authority.file))
     await prepare_bucket(url)
     await open_objects(url).check()
     assert abs(http_skew(server.url)) < 60
