@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from tidemill.artifacts.objects import Objects
 from tidemill.records.hash_chain import ChainKind, HashChain
@@ -21,8 +22,8 @@ AUDIT = ChainKind("audit entry", "entry", AuditRecord, audit_folder)
 
 CLOCKS = timedelta(minutes=5)
 """How far the clocks of those who append and of whoever stored a command may differ."""
-_REMEMBERED = 4096
-"""Entries whose commands are remembered, unless a command is older than these."""
+_REMEMBERED = 1024
+"""Entries that are remembered at least; older ones are read again for the sake of a command that is as old."""
 _LOOK_BACK = 64
 _FAR = 1024
 """Entries of others that are read one by one before the end is looked for again."""
@@ -74,10 +75,10 @@ class _Log:
         self._lock = asyncio.Lock()
         self._opened = False
         self._head: AuditRecord | None = None
-        self._recent: deque[AuditRecord] = deque()
+        self._recent: deque[_Seen] = deque()
         """The last entries without a gap, up to the head."""
-        self._commands: dict[str, AuditRecord] = {}
-        """Of these, by command."""
+        self._commands: dict[str, int] = {}
+        """Of these, the sequences by command."""
 
     async def append(self, entry: AuditEntry, commanded_at: datetime | None) -> AuditRecord:
         async with self._lock:
@@ -112,7 +113,13 @@ class _Log:
     async def _recorded(self, command: str, since: datetime) -> AuditRecord | None:
         while self._recent and self._recent[0].sequence > 1 and self._recent[0].at >= since:
             await self._look_back()
-        return self._commands.get(command)
+        sequence = self._commands.get(command)
+        if sequence is None:
+            return None
+        (document,) = await self._chain.documents([sequence])
+        if document is None:
+            raise self._chain.missing(sequence, self._next - 1)
+        return self._chain.verified(sequence, document, None)
 
     async def _look_back(self) -> None:
         oldest = self._recent[0].sequence
@@ -121,10 +128,10 @@ class _Log:
         for number, document in reversed(list(zip(numbers, documents, strict=True))):
             if document is None:
                 raise self._chain.missing(number, oldest)
-            record = self._chain.verified(number, document, None)
-            self._recent.appendleft(record)
-            if record.entry.command is not None:
-                self._commands[record.entry.command] = record
+            seen = _Seen.of(self._chain.verified(number, document, None))
+            self._recent.appendleft(seen)
+            if seen.command is not None:
+                self._commands[seen.command] = number
 
     async def _open(self) -> None:
         if not self._opened:
@@ -171,10 +178,24 @@ class _Log:
 
     def _take(self, record: AuditRecord) -> None:
         self._head = record
-        self._recent.append(record)
+        self._recent.append(_Seen.of(record))
         if record.entry.command is not None:
-            self._commands[record.entry.command] = record
-        while len(self._recent) > _REMEMBERED:
+            self._commands[record.entry.command] = record.sequence
+        # What a command that comes now could have to be compared with stays, however much it is.
+        before = record.at - 2 * CLOCKS
+        while len(self._recent) > _REMEMBERED and self._recent[0].at < before:
             old = self._recent.popleft()
-            if old.entry.command is not None:
-                self._commands.pop(old.entry.command, None)
+            if old.command is not None:
+                self._commands.pop(old.command, None)
+
+
+class _Seen(NamedTuple):
+    """What is remembered of an entry."""
+
+    sequence: int
+    at: datetime
+    command: str | None
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> _Seen:
+        return cls(record.sequence, record.at, record.entry.command)

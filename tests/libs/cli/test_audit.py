@@ -1,4 +1,4 @@
-"""`tidemill audit` and `signing` on a platform's folder: exit codes, sentences, documents, and what they leave behind."""
+"""`tidemill audit` and `signing` on a platform's folder: exit codes, sentences, and what they leave behind."""
 
 from __future__ import annotations
 

@@ -55,6 +55,19 @@ async def all_of(objects: Objects) -> list[AuditRecord]:
     return [record async for record in RecordStore(objects).audit.entries("default")]
 
 
+def counting_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that are read from now on."""
+    read: list[str] = []
+    reading = Objects.read
+
+    async def counted(self: Objects, key: str, **options: int) -> bytes:
+        read.append(key)
+        return await reading(self, key, **options)
+
+    monkeypatch.setattr(Objects, "read", counted)
+    return read
+
+
 async def test_entries_come_in_their_order_and_the_newest_first_by_pages(objects: Objects) -> None:
     made = await filled(objects, 11)
     assert [record.sequence for record in made] == list(range(1, 12))
@@ -114,26 +127,34 @@ async def test_a_redelivery_after_very_many_others_finds_its_entry(
 ) -> None:
     """By a process that has seen none of them, and by the one that has forgotten it."""
     monkeypatch.setattr("tidemill.records.audit._REMEMBERED", 50)
+    monkeypatch.setattr("tidemill.records.audit.CLOCKS", timedelta(0))
     audit = RecordStore(folder).audit
     before = datetime.now(UTC)
     made = await audit.append("default", entry(1, "c"), commanded_at=before)
     for number in range(300):
         await audit.append("default", entry(number))
+    read = counting_reads(monkeypatch)
     assert await audit.append("default", entry(1, "c"), commanded_at=before) == made
+    assert len(read) > 200, "it had forgotten"
     assert await RecordStore(folder).audit.append("default", entry(1, "c"), commanded_at=before) == made
+
+
+async def test_many_commands_in_a_short_time_read_nothing_again(
+    folder: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidemill.records.audit._REMEMBERED", 20)
+    audit = RecordStore(folder).audit
+    read = counting_reads(monkeypatch)
+    for number in range(200):
+        await audit.append("default", entry(number, f"c{number}"), commanded_at=datetime.now(UTC))
+    assert read == []
+    assert (await audit.append("default", entry(7, "c7"), commanded_at=datetime.now(UTC))).sequence == 8
 
 
 async def test_entries_of_long_ago_are_not_looked_through(folder: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     await filled(folder, 300)
     audit = RecordStore(folder).audit
-    read: list[str] = []
-    reading = Objects.read
-
-    async def counted(self: Objects, key: str, **options: int) -> bytes:
-        read.append(key)
-        return await reading(self, key, **options)
-
-    monkeypatch.setattr(Objects, "read", counted)
+    read = counting_reads(monkeypatch)
     listed = Objects.entries
     listings: list[str] = []
 
