@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import httpx
@@ -12,9 +13,11 @@ import pytest
 
 from services.inference.openapi import OPERATIONS
 from services.inference.web.operations import PUBLIC, Operation
-from tests.access.conftest import OPERATOR, Bench, Things, bearer
+from tests.access.conftest import OPERATOR, Bench, Things, bearer, eventually
 from tests.access.test_keys import issue
-from tidemill.contracts import RunProgressed, Scope
+from tests.inference.conftest import write_package
+from tidemill.bus import Deployments
+from tidemill.contracts import DeployedVersion, Deployment, RunProgressed, Scope
 
 OF_NOBODY = frozenset({"/v2", "/openapi.json", "/docs"})
 """What is the same for everybody."""
@@ -179,6 +182,41 @@ async def test_live_events_are_of_ones_own_project(bench: Bench, http: httpx.Asy
                 if "hello" in line:
                     break
         assert "secret" not in seen
+
+
+async def test_models_of_one_name_serve_beside_each_other(
+    bench: Bench, http: httpx.AsyncClient, admin: str, their_key: dict[str, Any], tmp_path: Path
+) -> None:
+    callers = {"ours": admin, "theirs": their_key["key"]}
+    for project in callers:
+        package = await asyncio.to_thread(write_package, tmp_path / project, (f"good-{project}", "bad"))
+        model = await bench.store.put(package, kind="model")
+        version = DeployedVersion(version=1, model=model, run_id="run-1")
+        await Deployments(bench.bus).put(
+            Deployment(project=project, name="同名", task="text-classification", versions=[version])
+        )
+
+    async def labels() -> dict[str, str] | None:
+        found = {}
+        for project, key in callers.items():
+            answer = await http.post("/v1/models/同名:predict", json={"instances": ["好"]}, headers=bearer(key))
+            if not answer.is_success:
+                return None
+            found[project] = answer.json()["predictions"][0]["label"]
+        return found
+
+    assert await eventually(labels, "both to serve") == {"ours": "good-ours", "theirs": "good-theirs"}
+    await Deployments(bench.bus).remove("theirs", "同名")
+
+    async def gone() -> bool:
+        body = {"instances": ["好"]}
+        return (
+            await http.post("/v1/models/同名:predict", json=body, headers=bearer(callers["theirs"]))
+        ).status_code == 404
+
+    await eventually(gone, "theirs to be gone")
+    ours = await http.post("/v1/models/同名:predict", json={"instances": ["好"]}, headers=bearer(admin))
+    assert ours.json()["predictions"][0]["label"] == "good-ours"
 
 
 async def test_what_is_of_all_projects_is_the_platforms(http: httpx.AsyncClient, admin: str) -> None:

@@ -115,16 +115,18 @@ async def test_a_client_takes_the_authority_it_is_given_and_no_other(
             await asyncio.to_thread(models, ca=broken)
 
 
-async def test_a_renewed_certificate_serves_new_connections(served: Served, authority: Authority) -> None:
+async def test_a_renewed_certificate_serves_new_connections(
+    served: Served, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
     before = served.serial(authority)
     chain, key = served.chain.read_bytes(), served.key.read_bytes()
     served.key.write_text("half of a renewal")
 
-    async def reported() -> bool:  # a look at the files has passed, and nothing broke
-        await asyncio.sleep(1.2)
-        return served.serial(authority) == before
+    async def said() -> bool:
+        return "the certificate before it stays in use" in caplog.text
 
-    assert await reported()
+    await eventually(said, "the gateway to have looked at it")
+    assert await asyncio.to_thread(served.serial, authority) == before
     served.key.write_bytes(key)
     served.chain.write_bytes(chain)
     authority.issue("gateway", into=(served.chain, served.key))
