@@ -9,6 +9,8 @@
     publish     the rewritten datasets
     overwrite   records and messages
     report      then the request goes, and with it the value
+
+Knows the order of things; each thing itself is in the other modules.
 """
 
 from __future__ import annotations

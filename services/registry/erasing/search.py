@@ -21,7 +21,7 @@ from tidemill.contracts import ArtifactRef
 from tidemill.erasure.jobs import FoundFile, Subject, search
 from tidemill.erasure.requests import ErasureRequest, PendingErasures, Searched
 from tidemill.erasure.subject import Matcher
-from tidemill.erasure.texts import found_in_name
+from tidemill.erasure.texts import found_in
 from tidemill.errors import CorruptArtifact, NotFound
 from tidemill.jobs import JobRunner
 
@@ -125,7 +125,7 @@ class Search:
 
     def _of(self, entry: FileEntry) -> FoundFile:
         found = self._known.get(entry.content, FoundFile())
-        named = found_in_name(entry.path, self._matcher)
+        named = found_in(entry.path, self._matcher)
         return found.model_copy(update={"held": True}) if named else found
 
     async def _manifest(self, digest: str) -> Manifest | None:
