@@ -69,6 +69,7 @@ async def erase(store: ObjectArtifactStore, ref: ArtifactRef, *held: str) -> Rem
     found = await searched(store, ref, *held)
     await removal.bury(found)
     await removal.remove(found)
+    await removal.complete()
     return removal
 
 
