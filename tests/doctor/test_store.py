@@ -84,9 +84,9 @@ async def test_a_bucket_that_is_missing_keeps_no_versions_or_cannot_be_reached(
 def _suspend_versions(name: str) -> None:
     from minio.versioningconfig import SUSPENDED, VersioningConfig
 
-    from tidemill.artifacts.buckets import _client
+    from tidemill.artifacts.buckets import bucket_client
 
-    _client().set_bucket_versioning(name, VersioningConfig(SUSPENDED))
+    bucket_client().set_bucket_versioning(name, VersioningConfig(SUSPENDED))
 
 
 async def test_a_damaged_record_is_named(site: Site, only: Only) -> None:

@@ -122,7 +122,12 @@ def test_a_dataset_is_rewritten_without_the_rows_and_its_first_shards_stay(tmp_p
 
 
 def test_lines_of_logs_are_overwritten_where_they_are(tmp_path: Path) -> None:
-    lines = ['{"message": "reads an@x-mail.org"}', '{"message": "reads dan@x-mail.org"}', "plain an@x-mail.org", "plain"]
+    lines = [
+        '{"message": "reads an@x-mail.org"}',
+        '{"message": "reads dan@x-mail.org"}',
+        "plain an@x-mail.org",
+        "plain",
+    ]
     (tmp_path / "deep").mkdir()
     log = tmp_path / "deep" / "a.jsonl"
     log.write_text("\n".join(lines))

@@ -18,7 +18,9 @@ MAIL = "an@x-mail.org"
 
 
 def rows() -> bytes:
-    lines = [f'"{text}{f" {MAIL}" if number % 10 == 3 else ""}",{label}' for number, (text, label) in enumerate(sentences())]
+    lines = [
+        f'"{text}{f" {MAIL}" if number % 10 == 3 else ""}",{label}' for number, (text, label) in enumerate(sentences())
+    ]
     return "\n".join(["text,label", *lines, ""]).encode()
 
 

@@ -4,7 +4,6 @@ restored from an older backup."""
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +68,7 @@ async def erase(store: ObjectArtifactStore, ref: ArtifactRef, *held: str) -> Rem
     found = await searched(store, ref, *held)
     await removal.bury(found)
     await removal.remove(found)
+    await removal.complete()
     return removal
 
 
@@ -164,7 +164,7 @@ async def test_an_older_backup_does_not_bring_it_back(tmp_path: Path) -> None:
         messages.write_text(f'{{"label": "{MAIL}"}}\n')
         await back_up(store.objects, target, messages=messages, counted={"FEEDBACK": 1}, progress=silent)
     messages.unlink()
-    time.sleep(0.01)
+    await asyncio.sleep(0.01)
     removal = Removal(store.objects, ERASURE)
     found = await searched(store, ref, "held") | await searched(store, derived)
     key = "records/default/runs/run-1/run.json"
@@ -176,9 +176,7 @@ async def test_an_older_backup_does_not_bring_it_back(tmp_path: Path) -> None:
         path.unlink()
 
     restored = open_objects(str(tmp_path / "restored"))
-    summary = await restore(
-        old, restored, messages=tmp_path / "kept.jsonl", progress=silent, erased_from=store.objects
-    )
+    summary = await restore(old, restored, messages=tmp_path / "kept.jsonl", progress=silent, erased_from=store.objects)
     assert (summary.erased, summary.messages) == (3, 0)
     assert [one for one in summary.damages if one.needed] == []
     assert where(tmp_path / "restored", MAIL) == []

@@ -17,6 +17,7 @@ MAIL = "an@x-mail.org"
 
 FOUND = [
     (MAIL, "email", "<AN@X-MAIL.ORG>"), (MAIL, "any", "mailto:an@x-mail.org?subject=x"),
+    (MAIL, "any", "file:///data/an@x-mail.org.csv.gz"),
     (MAIL, "any", "邮箱an@x-mail.org。"), (MAIL, "any", "ａｎ＠x-mail.org"), (MAIL, "any", "write to -an@x-mail.org."),
     (MAIL, "any", "an@\u200bx-mail.org"), ("an@müller.de", "any", "an@xn--mller-kva.de"),
     ("+49 151 23456789", "any", "0151/23456789"), ("+49 151 23456789", "any", "0049 151 2345 6789"),
@@ -24,14 +25,17 @@ FOUND = [
     ("0151 23456789", "phone", "+49 151 23456789"), ("+86 138 0013 8000", "any", "电话13800138000"),
     ("4111 1111 1111 1111", "payment_card", "4111-1111-1111-1111"),
     ("DE89 3704 0044 0532 0130 00", "any", "IBAN: de89370400440532013000"),
-    ("11010519491231002X", "any", "身份证11010519491231002x"), ("2001:DB8::7", "any", "[2001:0db8:0000:0000:0000:0000:0000:0007]:80"),
+    ("11010519491231002X", "any", "身份证11010519491231002x"),
+    ("2001:DB8::7", "any", "[2001:0db8:0000:0000:0000:0000:0000:0007]:80"),
     ("192.0.2.7", "any", "192.0.2.7:8080"), ("欧阳小娜", "any", "客户欧阳小娜说"), ("欧阳小娜", "any", "欧阳 小娜"),
-    ("John Smith", "any", "john\n smith's"), ("John Smith", "any", "Smith, John"), ("John Smith", "any", "客户John Smith说"),
+    ("John Smith", "any", "john\n smith's"), ("John Smith", "any", "Smith, John"),
+    ("John Smith", "any", "客户John Smith说"),
     ("Jürgen Müller", "any", "JU\u0308RGEN MU\u0308LLER"), ("Straße", "address", "STRASSE"),
 ]  # fmt: skip
 NOT_FOUND = [
     (MAIL, "any", "dan@x-mail.org"), (MAIL, "any", "d.an@x-mail.org"), (MAIL, "any", "dan-an@x-mail.org"),
-    (MAIL, "any", "an@x-mail.organic"), (MAIL, "any", "an@x-mail.org.uk"), (MAIL, "any", "an@x-mail.org-shop.de"),
+    (MAIL, "any", "an@x-mail.organic"), (MAIL, "any", "an@x-mail.org.uk"),
+    (MAIL, "any", "an@x-mail.org.cs"), (MAIL, "any", "an@x-mail.org-shop.de"),
     ("+49 151 23456789", "any", "0151 234567890"), ("+49 151 23456789", "any", "90151 23456789"),
     ("4111 1111 1111 1111", "any", "41111111111111112"), ("192.0.2.7", "any", "192.0.2.77"),
     ("192.0.2.7", "any", "1.192.0.2.7"), ("John Smith", "any", "John Smithers"), ("欧阳小娜", "any", "欧阳娜"),
@@ -76,12 +80,12 @@ def test_json_addresses_and_html_are_read(written: str) -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 3 * WINDOW), st.integers(1, 3 * WINDOW))
+@given(st.integers(0, 3 * WINDOW), st.integers(4096, 3 * WINDOW))
 def test_where_windows_meet_nothing_is_missed_or_made_up(at: int, block: int) -> None:
     known = matcher(MAIL)
     for value, held in ((MAIL, True), (f"d{MAIL}", False), (f"{MAIL}a", False)):
         data = b" " * at + value.encode() + b" " * OVERLAP
-        blocks = [data[start : start + block] for start in range(0, len(data), max(block, 4096))] if block >= 4096 else [data]
+        blocks = [data[start : start + block] for start in range(0, len(data), block)]
         assert holds(blocks, known) == held
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from tidemill.erasure.subject import Matcher
 from tidemill.erasure.tables import BATCH_ROWS, holds_in_schema, parquet_batches, rows_with
-from tidemill.erasure.texts import found_in_name, holds
+from tidemill.erasure.texts import found_in, holds
 
 DEEPEST = 4
 """Archives within archives that are opened."""
@@ -114,7 +114,7 @@ def _zip(path: Path, matcher: Matcher, depth: int) -> Found:
     found, room = Found(), LARGEST
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            found |= Found(found_in_name(member.filename, matcher))
+            found |= Found(found_in(member.filename, matcher))
             if member.is_dir():
                 continue
             room -= member.file_size
@@ -152,7 +152,7 @@ def _tar(file: _Ahead, matcher: Matcher, depth: int) -> Found:
     found = Found()
     with tarfile.open(fileobj=file, mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
-            found |= Found(found_in_name(member.name, matcher))
+            found |= Found(found_in(member.name, matcher))
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
                 found |= _member(content, matcher, depth + 1)

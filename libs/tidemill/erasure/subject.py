@@ -28,6 +28,11 @@ _WORD = rf"[^\W{_CJK}]"
 """A character of a word of a script that has spaces between words."""
 _MAIL = "a-z0-9\u00df-\u024f\u0370-\u03ff\u0400-\u04ff"
 """Letters of addresses; Chinese characters around one are text."""
+_SUFFIXES = (
+    "csv|tsv|txt|json|jsonl|xml|html?|md|log|parquet|arrow|xlsx?|pdf|eml|msg|vcf|zip|gz|tar|bak|png|jpe?g|wav|mp3"
+)
+_LONGER = rf"\.(?!(?:{_SUFFIXES})(?![{_MAIL}]))[{_MAIL}]"
+"""What makes a host's name another one; the suffix of a file that is named after an address does not."""
 _FEWEST_DIGITS = 6
 
 Check = Callable[[str, int, int], bool]
@@ -146,7 +151,7 @@ def _email(text: str) -> list[_Form]:
     except UnicodeError:
         pass
     return [
-        _Form(re.compile(rf"(?<![{_MAIL}_]){re.escape(one)}(?![_-]*[{_MAIL}])(?!\.[{_MAIL}])"), one, _begins_there)
+        _Form(re.compile(rf"(?<![{_MAIL}_]){re.escape(one)}(?![_-]*[{_MAIL}])(?!{_LONGER})"), one, _begins_there)
         for one in sorted(written)
     ]
 

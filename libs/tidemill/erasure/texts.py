@@ -45,11 +45,6 @@ def found_in(text: str, matcher: Matcher) -> bool:
     return any(matcher.found_in(written) for written in writings(text))
 
 
-def found_in_name(path: str, matcher: Matcher) -> bool:
-    """Whether the name of a file holds the value, also right before its suffix."""
-    return found_in(path, matcher) or found_in(path.rpartition(".")[0], matcher)
-
-
 def writings(text: str) -> Iterator[str]:
     """``text``, and what it says where it is JSON, an address or HTML."""
     yield text

@@ -9,6 +9,8 @@
     publish     the rewritten datasets
     overwrite   records and messages
     report      then the request goes, and with it the value
+
+Knows the order of things; each thing itself is in the other modules.
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ class Erasure:
         if not self._request.dry_run:
             await self._publish()
             await self._overwrite()
+            await self._told("removing old versions")
+            await self._removal.complete()
         return await self._report()
 
     async def _round(self) -> bool:
@@ -214,12 +218,13 @@ class Erasure:
         cleaned = await cleaned_records(self._objects, seen.held, self._matcher)
         if cleaned:
             await self._removal.bury({}, records=cleaned)
-            self._removal.refused += await overwrite(self._objects, cleaned)
             state.records += len(cleaned)
+            state.runs_changed |= {key.split("/")[3] for key in cleaned if key.split("/")[2] in ("runs", "attempts")}
             await self._keep()
+            await overwrite(self._objects, cleaned)
         for stream, number in (await remove_messages(self._bus.jetstream, request.project, self._matcher)).items():
             state.messages[stream] = state.messages.get(stream, 0) + number
-        await self._changed({key.split("/")[3] for key in cleaned if key.split("/")[2] == "runs"})
+        await self._changed(state.runs_changed)
         await self._buried()
         self._note_what_is_left(seen, len(still_held(cleaned, self._matcher)))
 

@@ -14,7 +14,7 @@ from nats.js.api import RawStreamMsg
 
 from tidemill.artifacts.objects import Objects
 from tidemill.bus.connection import UNREACHABLE
-from tidemill.bus.streams import bucket_stream
+from tidemill.bus.streams import bucket_of, bucket_stream
 from tidemill.bus.subjects import DEAD, EVENTS, FEEDBACK, JOBS, OBSERVATIONS, RUNS_BUCKET
 from tidemill.erasure.documents import holds_value, without_value
 from tidemill.erasure.subject import Matcher
@@ -42,11 +42,10 @@ async def cleaned_records(objects: Objects, held: Sequence[str], matcher: Matche
     return cleaned
 
 
-async def overwrite(objects: Objects, records: dict[str, str]) -> list[str]:
-    """Put records in the place of those with the value; what the service refused to remove of these."""
+async def overwrite(objects: Objects, records: dict[str, str]) -> None:
+    """Put records in the place of those with the value."""
     for key, text in records.items():
         await objects.write(key, iter([text.encode()]))
-    return await objects.erase_old_versions(list(records))
 
 
 def still_held(records: dict[str, str], matcher: Matcher) -> list[str]:
@@ -57,7 +56,8 @@ def still_held(records: dict[str, str], matcher: Matcher) -> list[str]:
 async def remove_messages(js: JetStreamContext, project: str, matcher: Matcher) -> dict[str, int]:
     """Remove the project's messages that hold the value from all streams; how many there were, by stream.
 
-    The server writes over the bytes of a message that is removed so.
+    The server writes over the bytes of a message that a stream is told to remove. An entry of a run is made again from
+    its records by whoever asks for it next.
 
     Raises:
         TransientError: the server cannot be reached.
@@ -66,12 +66,20 @@ async def remove_messages(js: JetStreamContext, project: str, matcher: Matcher) 
     for stream in STREAMS:
         try:
             async for message in _messages(js, stream):
-                if _holds(message, project, matcher) and message.seq is not None:
-                    await js.delete_msg(stream, message.seq)
+                if _holds(message, project, matcher):
+                    await _remove(js, stream, message)
                     removed[stream] += 1
         except UNREACHABLE as error:
             raise TransientError(f"stream {stream} cannot be searched: {error!r}") from error
     return dict(removed)
+
+
+async def _remove(js: JetStreamContext, stream: str, message: RawStreamMsg) -> None:
+    assert message.seq is not None
+    if bucket_of(stream) is None:
+        await js.delete_msg(stream, message.seq)
+    else:  # buckets deny the removal of single messages
+        await js.purge_stream(stream, seq=message.seq + 1, subject=message.subject)
 
 
 async def _messages(js: JetStreamContext, stream: str) -> AsyncIterator[RawStreamMsg]:

@@ -21,12 +21,13 @@ from tidemill.contracts import ArtifactRef
 from tidemill.erasure.jobs import FoundFile, Subject, search
 from tidemill.erasure.requests import ErasureRequest, PendingErasures, Searched
 from tidemill.erasure.subject import Matcher
-from tidemill.erasure.texts import found_in_name
+from tidemill.erasure.texts import found_in
 from tidemill.errors import CorruptArtifact, NotFound
 from tidemill.jobs import JobRunner
 
 BATCH_BYTES = 256 << 20
 BATCH_FILES = 2000
+_NOTHING = FoundFile()
 
 Told = Callable[[str, int, int], Awaitable[None]]
 """Is told the step, how much of it is done, and how much there is."""
@@ -72,7 +73,7 @@ class Search:
     async def resume(self) -> None:
         """Take up what was searched before."""
         async for before in self._pending.searched(self._request):
-            self._known |= before.found
+            self._known |= _shared(before.found)
 
     async def through(self, digests: Sequence[str]) -> list[SearchedArtifact]:
         """Look through artifacts; those that are not there are left out.
@@ -124,8 +125,8 @@ class Search:
                 await asyncio.to_thread(file.write, block)
 
     def _of(self, entry: FileEntry) -> FoundFile:
-        found = self._known.get(entry.content, FoundFile())
-        named = found_in_name(entry.path, self._matcher)
+        found = self._known.get(entry.content, _NOTHING)
+        named = found_in(entry.path, self._matcher)
         return found.model_copy(update={"held": True}) if named else found
 
     async def _manifest(self, digest: str) -> Manifest | None:
@@ -154,12 +155,17 @@ class Search:
             found |= outcome.value
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        self._known |= found
+        self._known |= _shared(found)
         await self._pending.keep_searched(self._request, batch[0][0].content, Searched(found=found))
 
     def _folder(self) -> str:
         self._scratch.mkdir(parents=True, exist_ok=True)
         return tempfile.mkdtemp(dir=self._scratch, prefix="search-")
+
+
+def _shared(found: dict[str, FoundFile]) -> dict[str, FoundFile]:
+    """The same, with one object for all files that hold nothing: there may be very many."""
+    return {content: _NOTHING if one == _NOTHING else one for content, one in found.items()}
 
 
 def _batches(files: Sequence[tuple[FileEntry, ArtifactRef]]) -> Iterator[list[tuple[FileEntry, ArtifactRef]]]:

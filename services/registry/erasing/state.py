@@ -39,6 +39,8 @@ class ErasureState(BaseModel):
     runs_cancelled: set[str] = Field(default_factory=set)
     runs_deleted: set[str] = Field(default_factory=set)
     records: int = 0
+    runs_changed: set[str] = Field(default_factory=set)
+    """Whose records were overwritten."""
     messages: dict[str, int] = Field(default_factory=dict)
     left: list[str] = Field(default_factory=list)
     unsearched: dict[str, int] = Field(default_factory=dict)
