@@ -23,9 +23,7 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    "tutorial", ["first-model.md", "backup.md", "data.md", "privacy.md", "erasure.md", "trust.md"]
-)
+@pytest.mark.parametrize("tutorial", ["first-model.md", "backup.md", "data.md", "privacy.md", "erasure.md", "trust.md"])
 def test_a_tutorial_runs_as_it_is_written(tmp_path: Path, tutorial: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_")}
     write_recipes(tutorial, tmp_path)
