@@ -45,6 +45,11 @@ def stream_info(stream: str) -> str:
     return f"$JS.API.STREAM.INFO.{stream}"
 
 
+def search(stream: str) -> list[str]:
+    """Read a stream's messages one by one, and remove some of them for good."""
+    return [f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.STREAM.MSG.DELETE.{stream}", purge(stream)]
+
+
 def consumer_info(stream: str) -> str:
     """Ask how any consumer of a stream is."""
     return f"$JS.API.CONSUMER.INFO.{stream}.*"

@@ -29,6 +29,7 @@ from tidemill.bus.subjects import (
     QUERIES,
     RECONCILER_LEASE,
     RUNS_BUCKET,
+    SAYING,
     dead_subject,
     events_durable,
     inbox,
@@ -152,9 +153,10 @@ def _registry() -> Permissions:
         *(_answers(asker) for asker in ("inference", OPERATOR)), ANYBODYS_ANSWERS,
         *js_api.consume(EVENTS, events_durable("register")), *js_api.consume(JOBS, COMMANDS_DURABLE),
         *_make(), js_api.STREAM_LIST, js_api.stream_info("*"), js_api.consumer_info(EVENTS),
-        js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS), js_api.purge(EVENTS),
-        js_api.purge(bucket_stream(ATTEMPTS_BUCKET)), ERASED,
+        js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS), js_api.purge(bucket_stream(ATTEMPTS_BUCKET)), ERASED,
     ]  # fmt: skip
+    for stream in SAYING:  # a person's data is erased from there
+        publish += js_api.search(stream)
     for bucket in (RUNS_BUCKET, LEASES_BUCKET, ATTEMPTS_BUCKET, DEPLOYMENTS_BUCKET, ACCESS_BUCKET):
         publish += [*js_api.read(bucket), *js_api.watch(bucket), kv_subject(bucket)]
     return Permissions(tuple(dict.fromkeys(publish)), (_answers("registry"), QUERIES, RunProgressed.subject))

@@ -37,6 +37,9 @@ BUCKET_NOTIFIED = "tidemill.bucket.notified"
 NOTIFICATIONS_DURABLE = "ingest-notifications"
 """The durable consumer of what an object store tells."""
 
+SAYING = (EVENTS, JOBS, DEAD, FEEDBACK, OBSERVATIONS, f"KV_{RUNS_BUCKET}")
+"""Streams whose messages may say something of a person: an address, an error, a label."""
+
 _PLAIN = re.compile(r"^[A-Za-z0-9_\-]+$")
 
 

@@ -14,8 +14,8 @@ from nats.js.api import RawStreamMsg
 
 from tidemill.artifacts.objects import Objects
 from tidemill.bus.connection import UNREACHABLE
-from tidemill.bus.streams import bucket_of, bucket_stream
-from tidemill.bus.subjects import DEAD, EVENTS, FEEDBACK, JOBS, OBSERVATIONS, RUNS_BUCKET
+from tidemill.bus.streams import bucket_of
+from tidemill.bus.subjects import SAYING
 from tidemill.erasure.documents import holds_value, without_value
 from tidemill.erasure.subject import Matcher
 from tidemill.erasure.texts import found_in
@@ -23,9 +23,6 @@ from tidemill.errors import NotFound, TransientError
 from tidemill.records.documents import canonical
 
 log = logging.getLogger(__name__)
-
-STREAMS = (EVENTS, JOBS, DEAD, FEEDBACK, OBSERVATIONS, bucket_stream(RUNS_BUCKET))
-"""Where messages may say something of a person: an address, an error, a label."""
 
 
 async def cleaned_records(objects: Objects, held: Sequence[str], matcher: Matcher) -> dict[str, str]:
@@ -63,7 +60,7 @@ async def remove_messages(js: JetStreamContext, project: str, matcher: Matcher) 
         TransientError: the server cannot be reached.
     """
     removed: Counter[str] = Counter()
-    for stream in STREAMS:
+    for stream in SAYING:
         try:
             async for message in _messages(js, stream):
                 if _holds(message, project, matcher):
