@@ -168,6 +168,7 @@ def _inference() -> Permissions:
         *js_api.read(DEPLOYMENTS_BUCKET), *js_api.watch(DEPLOYMENTS_BUCKET),
         *js_api.read(ACCESS_BUCKET), *js_api.watch(ACCESS_BUCKET),
         js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS),
+        js_api.stream_info(EVENTS), js_api.stream_info(JOBS),
     ]  # fmt: skip
     return Permissions(tuple(publish), (_answers("inference"), LIVE_EVENTS, ERASED))
 

@@ -87,8 +87,8 @@ PUBLISH: dict[str, set[str]] = {
     "$JS.API.STREAM.SNAPSHOT.EVENTS": set(),
     "$JS.API.STREAM.RESTORE.EVENTS": set(),
     "$JS.API.STREAM.LIST": {"registry", "operator"},
-    "$JS.API.STREAM.INFO.JOBS": {*WORKERS, "registry", "provision", "operator"},
-    "$JS.API.STREAM.INFO.EVENTS": {"registry", "provision", "operator"},
+    "$JS.API.STREAM.INFO.JOBS": {*WORKERS, "registry", "inference", "provision", "operator"},
+    "$JS.API.STREAM.INFO.EVENTS": {"registry", "inference", "provision", "operator"},
     "$JS.API.INFO": {"operator"},
     # events by durable consumers
     "$JS.API.CONSUMER.CREATE.EVENTS.ingest-events": {"ingest"},
