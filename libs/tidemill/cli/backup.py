@@ -62,7 +62,7 @@ def backup(to: ToArgument, data_dir: DataDirOption = None, as_json: JsonOption =
 
 def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Make a platform of a backup, in an empty folder (or an empty bucket that TIDEMILL_STORE_URL names)."""
-    from tidemill.artifacts.objects import open_objects
+    from tidemill.artifacts.objects import open_objects, open_source
     from tidemill.backup import restore as restore_platform
     from tidemill.errors import InvalidInput
     from tidemill.platform.data_dir import DataDir
@@ -79,7 +79,8 @@ def restore(from_: FromArgument, data_dir: DataDirOption = None, as_json: JsonOp
 
     async def do(progress: Progress) -> RestoreSummary:
         store = open_objects(store_url(data))
-        return await restore_platform(open_objects(from_), store, messages=data.kept_messages, progress=progress)
+        source = await open_source(from_)
+        return await restore_platform(source, store, messages=data.kept_messages, progress=progress)
 
     data.create()
     with progress_bar(console) as progress:
