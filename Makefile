@@ -16,7 +16,7 @@ STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
 .PHONY: help setup demo test lint test-full faults contracts pins bench-bus bench-stage bench-resume bench-backpressure \
-  bench-serving bench-data bench-pii clean
+  bench-serving bench-data bench-pii bench-encryption clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -85,6 +85,9 @@ bench-data: $(STAMP) ## a million rows read, cleaned, deduplicated, masked and w
 
 bench-pii: $(STAMP) ## personal data found in labelled texts beside Presidio's patterns, and rows a second of masking
 	$(BIN)/python -m tests.bench.pii
+
+bench-encryption: $(STAMP) ## an artifact put and fetched, encrypted and plain, in MB a second; SIZE=1000 for another size
+	$(BIN)/python -m tests.bench.encryption --megabytes $(or $(SIZE),500)
 
 clean: ## what tools left behind; neither the virtual environment nor any platform's data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -66,8 +66,8 @@ def rotate(
         return
     variable = FILE if master is not None else COMMAND
     screen().print(
-        f"{count} store keys are wrapped by master key {new.name} now; set {variable} to it and restart all services, and "
-        "keep the old one as long as there are backups that need it"
+        f"{count} store keys are wrapped by master key {new.name} now; set {variable} to it and restart all services, "
+        "and keep the old one as long as there are backups that need it"
     )
 
 

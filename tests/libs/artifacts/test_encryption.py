@@ -39,9 +39,9 @@ ID, STORE_KEY = b"i" * 16, b"k" * 32
 
 
 @pytest.fixture
-def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def master(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A master key, named by the environment."""
-    path = tmp_path / "master.key"
+    path = tmp_path_factory.mktemp("master") / "master.key"
     write_master_key(path)
     monkeypatch.setenv(FILE, str(path))
     return path
@@ -180,9 +180,9 @@ async def test_what_was_done_to_an_object_in_the_store_is_refused(objects: Objec
     changed = HARMS[harm](await raw.read("artifacts/one"), await raw.read("artifacts/other"))
     await raw.write("artifacts/one", iter([changed]))
     for reader in (objects, open_objects(objects.url)):
-        with pytest.raises(CorruptArtifact, match="artifacts/one.*cannot be decrypted"):
+        with pytest.raises(CorruptArtifact, match=r"artifacts/one.*cannot be decrypted"):
             await reader.read("artifacts/one")
-        with pytest.raises(CorruptArtifact, match="artifacts/one.*cannot be decrypted"):
+        with pytest.raises(CorruptArtifact, match=r"artifacts/one.*cannot be decrypted"):
             async for _ in reader.blocks("artifacts/one"):
                 pass
 
@@ -289,7 +289,7 @@ async def test_plain_and_encrypted_are_never_mixed(
     with pytest.raises(PermanentError, match=rf"is encrypted \(it has keys/00000001.json\).*{FILE}"):
         await open_objects(encrypted.url).check()
     monkeypatch.setenv(VARIABLE, base64.b64encode(b"w" * 32).decode())
-    with pytest.raises(PermanentError, match="store key 1 .*was wrapped by master key"):
+    with pytest.raises(PermanentError, match=r"store key 1 .*was wrapped by master key"):
         await open_objects(encrypted.url).check()
 
 

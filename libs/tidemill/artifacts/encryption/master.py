@@ -1,9 +1,11 @@
 """The master key: it wraps the store keys, and never lies in the store. A file, a variable, or a command (a KMS).
 
-TIDEMILL_ENCRYPTION_KEY_FILE     a file with 32 bytes in base64 (`tidemill store keys new-master FILE` makes one)
-TIDEMILL_ENCRYPTION_KEY          the same in a variable
-TIDEMILL_ENCRYPTION_KEY_COMMAND  a program and its arguments, called with `wrap` or `unwrap` behind them: reads a key
-                                 in base64 from its input and writes one to its output
+One of these variables names it:
+
+    TIDEMILL_ENCRYPTION_KEY_FILE     a file with 32 bytes in base64 (`tidemill store keys new-master FILE` makes one)
+    TIDEMILL_ENCRYPTION_KEY          the same in a variable
+    TIDEMILL_ENCRYPTION_KEY_COMMAND  a program and its arguments, called with `wrap` or `unwrap` behind them: reads a
+                                     key in base64 from its input and writes one to its output
 """
 
 from __future__ import annotations

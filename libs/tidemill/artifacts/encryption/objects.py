@@ -1,4 +1,4 @@
-"""``Objects`` that encrypt what they write and decrypt what they read. Sizes and ranges are those of the plain bytes."""
+"""``Objects`` that encrypt what they write and decrypt what they read. Sizes and ranges are of the plain bytes."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ class EncryptedObjects(Objects):
 
     async def _range(self, key: str, start: int, length: int | None) -> bytes:
         first = start // CHUNK
-        seal = self._seals.get(key)
-        if seal is None and first == 0 and length is None:
+        if first == 0 and length is None:
             data = await super().read(key)
             seal = await self._seal(key, data[:HEADER])
             if len(data) == HEADER:
                 raise Tampered("it is cut off")
             return (await asyncio.to_thread(seal.open_range, data[HEADER:], 0, to_the_end=True))[start:]
+        seal = self._seals.get(key)
         if seal is None:
             seal = await self._seal(key, await super().read(key, start=0, length=HEADER))
         chunks = None if length is None else (start + length - 1) // CHUNK - first + 1

@@ -4,8 +4,9 @@
     chunks   65,536 bytes each, the last one 0 to 65,536; every one with its tag of 16 bytes behind it
 
 It is the STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizar, "Online Authenticated-Encryption and its
-Nonce-Reuse Misuse-Resistance", CRYPTO 2015): a chunk's nonce is its number and whether it is the last, so that none can be
-swapped, left out or cut off. The header and the object's key are authenticated with each, so that none can be moved.
+Nonce-Reuse Misuse-Resistance", CRYPTO 2015): a chunk's nonce is its number and whether it is the last, so that none
+can be swapped, left out or cut off. The header and the object's key are authenticated with each, so that none can be
+moved.
 Nonces need not be random, for a data key is used for one object alone.
 """
 
