@@ -17,7 +17,7 @@ STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
 .PHONY: help setup demo test lint test-full faults audit contracts pins bench-access bench-audit bench-bus bench-stage bench-resume \
-  bench-backpressure bench-serving bench-data bench-pii bench-sizing bench-decisions try-containers clean
+  bench-backpressure bench-serving bench-data bench-pii bench-encryption bench-sizing bench-decisions try-containers clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -104,6 +104,9 @@ bench-data: $(STAMP) ## a million rows read, cleaned, deduplicated, masked and w
 
 bench-pii: $(STAMP) ## personal data found in labelled texts beside Presidio's patterns, and rows a second of masking
 	$(BIN)/python -m tests.bench.pii
+
+bench-encryption: $(STAMP) ## an artifact put and fetched, encrypted and plain, in MB a second; SIZE=1000 for another size
+	$(BIN)/python -m tests.bench.encryption --megabytes $(or $(SIZE),500)
 
 try-containers: ## build the images, run the whole flow in them, kill one, print sizes and times; STAND_INS=1 where none can be pulled
 	bash deploy/docker/try.sh build

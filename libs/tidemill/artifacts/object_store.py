@@ -152,7 +152,7 @@ class ObjectArtifactStore:
             return True
         try:
             same = await self.objects.read(key) == data
-        except NotFound:  # a collection has deleted it in between
+        except (NotFound, CorruptArtifact):  # a collection has deleted it in between, or it cannot be decrypted
             same = False
         if not same:
             await self.objects.write(key, iter([data]))  # heals one that was damaged
@@ -275,6 +275,8 @@ class ObjectArtifactStore:
                 digest.update(await self.objects.read(key, start=start, length=PART_SIZE))
         except NotFound:
             return key
+        except CorruptArtifact:  # it cannot be decrypted
+            digest = hashlib.sha256()
         if digest.hexdigest() == shard.sha256 and await self.objects.size(key) == shard.size:
             return None
         await self.objects.move(key, f"{QUARANTINE}/{shard.sha256}")

@@ -120,7 +120,7 @@ class Objects:
                 try:
                     await obstore.put_async(self._store, key, data, mode="create")
                 except AlreadyExistsError:
-                    return number > 0 and await self.read(key) == data
+                    return number > 0 and await Objects.read(self, key) == data
                 except GenericError as error:
                     if number == _CREATES - 1 or not _was_cut_off(error):
                         raise
@@ -228,12 +228,14 @@ class Objects:
             await asyncio.to_thread(remove, [self._folder / one.key for one in left])
 
     async def check(self) -> None:
-        """Make sure that create-only writes work here, by writing a probe twice.
+        """Make sure that create-only writes work here, by writing a probe twice, and that we can read what is there.
 
         Raises:
-            PermanentError: they do not, or the storage refuses us; says what to do.
+            PermanentError: they do not, the storage refuses us, or it is encrypted and there is no master key that
+                opens it; says what to do.
             TransientError: the storage cannot be reached.
         """
+        await self._check_encryption()
         key = f"artifacts/probes/{uuid4().hex}"
         try:
             first = await self.create_own(key, b"1")
@@ -248,6 +250,13 @@ class Objects:
         if not first or second:
             raise PermanentError(
                 f"the store at {self.url} overwrote an object in spite of a create-only write; {_NEEDS}"
+            )
+
+    async def _check_encryption(self) -> None:
+        async for key in self.keys("keys"):
+            raise PermanentError(
+                f"the store at {self.url} is encrypted (it has {key}), and no master key is given; set "
+                "TIDEMILL_ENCRYPTION_KEY_FILE"
             )
 
     async def _make_durable(self, key: str) -> None:
@@ -295,11 +304,33 @@ def open_objects(url: str) -> Objects:
     S3's endpoint, region and credentials come from the ``AWS_…`` environment variables, or from what ``artifacts.s3``
     names; an ``AWS_ENDPOINT_URL`` that begins with ``http://`` is used without TLS.
 
+    Where the environment names a master key (``artifacts.encryption.master``) everything in it is encrypted.
+
     Raises:
-        InvalidInput: the URL is none of these, or a file that the environment names for S3 cannot be used.
+        InvalidInput: the URL is none of these, or a file or key that the environment names cannot be used.
         PermanentError: the folder cannot be made.
     """
-    return Objects(parse_location(url))
+    location = parse_location(url)
+    if any(name.startswith("TIDEMILL_ENCRYPTION_KEY") for name in os.environ):
+        from tidemill.artifacts.encryption.master import master_key
+        from tidemill.artifacts.encryption.objects import EncryptedObjects
+
+        master = master_key()
+        if master is not None:
+            return EncryptedObjects(location, master)
+    return Objects(location)
+
+
+async def open_source(url: str) -> Objects:
+    """The object storage at ``url`` for reading alone: one that was written without a master key is read without it.
+
+    Raises:
+        InvalidInput, PermanentError, TransientError: as ``open_objects``, and when it cannot be listed.
+    """
+    plain = Objects(parse_location(url))
+    async for _ in plain.keys("keys"):
+        return open_objects(url)
+    return plain
 
 
 _NEEDS = (

@@ -74,7 +74,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Make a platform of a backup, in an empty folder (or an empty bucket that TIDEMILL_STORE_URL names)."""
-    from tidemill.artifacts.objects import open_objects
+    from tidemill.artifacts.objects import open_source
     from tidemill.audit import put_on_record_everywhere
     from tidemill.backup import restore as restore_platform
     from tidemill.errors import InvalidInput
@@ -93,9 +93,9 @@ def restore(
 
     async def do(progress: Progress) -> RestoreSummary:
         store = open_objects(store_url(data))
-        since = open_objects(erased_from) if erased_from is not None else None
+        since = await open_source(erased_from) if erased_from is not None else None
         made = await restore_platform(
-            open_objects(from_), store, messages=data.kept_messages, progress=progress,
+            await open_source(from_), store, messages=data.kept_messages, progress=progress,
             signers=signing_folder(data).trusted, erased_from=since,
         )  # fmt: skip
         await put_on_record_everywhere(

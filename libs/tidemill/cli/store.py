@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from tidemill.cli import store_keys
 from tidemill.cli.screen import DataDirOption, JsonOption, print_document, screen
 
 commands = typer.Typer(help="Where artifacts and records are kept.", no_args_is_help=True)
+commands.add_typer(store_keys.commands, name="keys")
 
 
 @commands.callback()
