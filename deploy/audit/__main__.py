@@ -29,15 +29,15 @@ def main() -> int:
     parser.add_argument("--to", type=Path, required=True, help="folder for what is found")
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
-    verdicts: list[Verdict] = [
-        write_bills(ROOT, arguments.tools, arguments.to),
-        find_secrets(ROOT, arguments.tools),
-        look_up(ROOT, arguments.tools, arguments.to),
-    ]
-    for verdict in verdicts:
+    verdicts: list[Verdict] = []
+    for look in (
+        lambda: find_secrets(ROOT, arguments.tools),
+        lambda: write_bills(ROOT, arguments.tools, arguments.to),
+        lambda: look_up(ROOT, arguments.tools, arguments.to),
+    ):
+        verdicts.append(verdict := look())
         print(f"\n{verdict.title}: {verdict.state}")
-        for line in verdict.lines:
-            print(f"  {line}")
+        print("\n".join(f"  {line}" for line in verdict.lines), flush=True)
     if any(verdict.state == "found" for verdict in verdicts):
         return 1
     return 3 if any(verdict.state == "unknown" for verdict in verdicts) else 0

@@ -203,6 +203,10 @@ async def test_bare_json_from_any_client_starts_a_run(bench: Bench) -> None:
     record = await bench.records.run("default", found[0].run_id)
     assert record is not None
     assert record.event.uri == "test:ok"
+    assert record.actor == "nats"
+    entries = [one.entry for one in await bench.records.audit.newest("default", limit=1000)]
+    (entry,) = [one for one in entries if one.subject == f"run:{record.event.run_id}"]
+    assert (entry.actor, entry.action, entry.outcome) == ("nats", "publish-dataset", "done")
 
 
 async def test_malformed_json_is_kept_and_harms_nobody(bench: Bench) -> None:
