@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator
-from datetime import datetime
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,13 +21,12 @@ from services.inference.leftovers import PARTIAL, UPLOAD, leftovers, remove
 from services.inference.live import LiveEvents
 from services.inference.openapi import OPERATIONS
 from services.inference.probes import Probes
-from services.inference.routes.prediction import record_span
 from services.inference.serving.batcher import Batcher
 from services.inference.serving.loading import VersionLoader
 from services.inference.serving.models import ServedModels
 from services.inference.serving.permission import LoadingPermission
-from services.inference.serving.version import ServedVersion
 from services.inference.settings import InferenceSettings, OidcSettings
+from services.inference.traced import Traced
 from services.inference.web.access import AccessMiddleware
 from services.inference.web.metrics import Metrics
 from services.inference.web.problems import answer_error
@@ -109,7 +105,7 @@ def _join(settings: InferenceSettings) -> Gateway:
     store = open_store(platform.store_url, cache=platform.data_dir / "cache", cache_bytes=platform.cache_bytes)
     records = store.records()
     signing = SigningFolder.below(platform.data_dir, trusted_signers=platform.trusted_signers)
-    traced = _Traced(folder / "traced.json")
+    traced = Traced(folder / "traced.json")
     models = ServedModels(
         VersionLoader(
             store,
@@ -188,27 +184,3 @@ async def _become_ready(gateway: Gateway) -> None:
     await gateway.models.settled()
     gateway.ready.set()
     log.info("the gateway is ready with %d model versions", gateway.models.versions_loaded)
-
-
-class _Traced:
-    """Which versions' way into service is in their run's trace already: a restart is no part of the run."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._seen: list[str] = []
-        with contextlib.suppress(OSError, ValueError):
-            self._seen = [str(one) for one in json.loads(file.read_bytes())]
-
-    def loaded(self, served: ServedVersion, begun: datetime, ended: datetime) -> None:
-        """Record the loading and warm-up of a version, and expect its first prediction, once."""
-        identity = f"{served.name}/{served.number}/{served.deployed.run_id}"
-        if identity in self._seen:
-            served.first_prediction_seen = True
-            return
-        record_span("deploy", served, int(begun.timestamp() * 1e9), int(ended.timestamp() * 1e9))
-        self._seen = [*self._seen, identity][-1000:]
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(self._seen, ensure_ascii=False), encoding="utf-8")
-        except OSError as error:
-            log.warning("%s cannot be written: %s", self._file, error)

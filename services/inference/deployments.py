@@ -46,7 +46,7 @@ class DeploymentWatch(Following[DeploymentChange]):
 
     def use_last_known(self) -> None:
         """Serve what was served last."""
-        last = read_kept(self._file, Deployment)
+        last = read_kept(self._file, Deployment) or []
         for deployment in last:
             self._models.apply(deployment)
         log.warning("NATS does not answer; serving the last known deployments (%d)", len(last))

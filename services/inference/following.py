@@ -112,15 +112,15 @@ class Following(ABC, Generic[Change]):
                     await coming
 
 
-def read_kept(file: Path, kind: type[Kept]) -> list[Kept]:
-    """What ``write_kept`` wrote; nothing where it cannot be read, which the log says."""
+def read_kept(file: Path, kind: type[Kept]) -> list[Kept] | None:
+    """What ``write_kept`` wrote; None where nothing was written or it cannot be read, which the log says."""
     try:
         return TypeAdapter(list[kind]).validate_json(file.read_bytes())  # type: ignore[valid-type]
     except FileNotFoundError:
-        return []
+        return None
     except (OSError, ValidationError) as error:
         log.error("%s cannot be read: %s; it is written again when NATS is back", file, error)
-        return []
+        return None
 
 
 def write_kept(file: Path, values: Sequence[BaseModel]) -> None:

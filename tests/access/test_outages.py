@@ -41,8 +41,14 @@ async def test_a_gateway_that_starts_without_nats_takes_the_last_known_keys(
         assert answer.status_code == 403
 
 
-async def test_a_gateway_that_never_heard_of_any_key_does_not_guess(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [None, "[{", "[{}]"], ids=["nothing", "half a file", "another file"])
+async def test_a_gateway_that_never_heard_of_any_key_does_not_guess(
+    bench: Bench, tmp_path: Path, kept: str | None
+) -> None:
     settings = bench.settings(tmp_path)
+    if kept is not None:
+        (tmp_path / "inference").mkdir()
+        (tmp_path / "inference" / "access.json").write_text(kept)
     platform = settings_for(away(bench, tmp_path), tmp_path, store_url=bench.platform.store_url)
     async with gateway(settings.model_copy(update={"platform": platform})) as http:
         answer = await http.get("/v1/models", headers=bearer(f"tm_{'0' * 16}_{'a' * 43}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +18,8 @@ from tests.access.conftest import OPERATOR, Bench, Things, bearer, eventually
 from tests.access.test_keys import issue
 from tests.inference.conftest import write_package
 from tidemill.bus import Deployments
-from tidemill.contracts import DeployedVersion, Deployment, RunProgressed, Scope
+from tidemill.contracts import DatasetPublished, DeployedVersion, Deployment, RunProgressed, Scope
+from tidemill.records.schema import RunRecord
 
 OF_NOBODY = frozenset({"/v2", "/openapi.json", "/docs"})
 """What is the same for everybody."""
@@ -160,14 +162,7 @@ async def test_commands_carry_who_gave_them(bench: Bench, http: httpx.AsyncClien
 
 async def test_live_events_are_of_ones_own_project(bench: Bench, http: httpx.AsyncClient, admin: str) -> None:
     """Both projects have a run of the same id; each hears of its own."""
-    from datetime import UTC, datetime
-
-    from tidemill.contracts import DatasetPublished
-    from tidemill.records.schema import RunRecord
-
-    for project in ("ours", "theirs"):
-        event = DatasetPublished(project=project, run_id="run-twin", name="twin", uri="https://example.org/t.csv")
-        await bench.records.create_run(RunRecord(event=event, created_at=datetime.now(UTC)))
+    await running(bench, "run-twin", "ours", "theirs")
     async with http.stream("GET", "/v1/runs/run-twin/events", headers=bearer(admin)) as answer:
         assert answer.status_code == 200
         lines = answer.aiter_lines()
@@ -182,6 +177,25 @@ async def test_live_events_are_of_ones_own_project(bench: Bench, http: httpx.Asy
                 if "hello" in line:
                     break
         assert "secret" not in seen
+
+
+async def running(bench: Bench, run_id: str, *projects: str) -> None:
+    """A run that goes on, on record."""
+    for project in projects:
+        event = DatasetPublished(project=project, run_id=run_id, name="twin", uri="https://example.org/t.csv")
+        await bench.records.create_run(RunRecord(event=event, created_at=datetime.now(UTC)))
+
+
+async def test_a_stream_ends_with_its_key(bench: Bench, http: httpx.AsyncClient) -> None:
+    await running(bench, "run-watched", "ours")
+    made = await issue(http, "ours", scopes=["read"])
+    async with http.stream("GET", "/v1/runs/run-watched/events", headers=bearer(made["key"])) as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "event: run"
+        await http.delete(f"/v1/keys/{made['key_id']}", headers=bearer(OPERATOR, "ours"))
+        await bench.bus.report(RunProgressed(project="ours", run_id="run-watched", stage="ingest", message="secret"))
+        async with asyncio.timeout(10):
+            assert "secret" not in "".join([line async for line in lines])
 
 
 async def test_models_of_one_name_serve_beside_each_other(

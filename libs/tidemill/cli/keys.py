@@ -54,7 +54,7 @@ def create(
         raise Misused(f"--scope {unknown[0]}: there is no such scope; there are {', '.join(SCOPES)}")
     scopes = [one for one in SCOPES if one in scope]
     with connect(url, data_dir) as platform:
-        key = platform.create_key(name, scopes, rate=rate, body_bytes=max_body, expires_in=expires)
+        key = platform.keys.create(name, scopes, rate=rate, body_bytes=max_body, expires_in=expires)
     _show_once(key, as_json)
 
 
@@ -67,7 +67,7 @@ def list_keys(data_dir: DataDirOption = None, url: UrlOption = None, as_json: Js
     from tidemill.client import connect
 
     with connect(url, data_dir) as platform:
-        keys = platform.keys()
+        keys = platform.keys.list()
     if as_json:
         print_document([key.model_dump(mode="json") for key in keys])
         return
@@ -100,7 +100,7 @@ def rotate(
     from tidemill.client import connect
 
     with connect(url, data_dir) as platform:
-        key = platform.rotate_key(key_id, grace=grace)
+        key = platform.keys.rotate(key_id, grace=grace)
     _show_once(key, as_json)
 
 
@@ -117,7 +117,7 @@ def revoke(
 
     agreed(f"Revoke key {key_id}? Whoever uses it is locked out at once.", yes=yes)
     with connect(url, data_dir) as platform:
-        platform.revoke_key(key_id)
+        platform.keys.revoke(key_id)
     if as_json:
         print_document({"key_id": key_id, "revoked": True})
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 from tidemill.client.address import Address
 from tidemill.client.gateway import Gateway, Unavailable
+from tidemill.client.keys import Keys
 from tidemill.client.multipart import Sent
 from tidemill.client.run import Run
 from tidemill.client.sources import (
@@ -26,7 +26,7 @@ from tidemill.client.sources import (
     read_recipe,
 )
 from tidemill.client.uploads import files_to_upload
-from tidemill.contracts import KeyView, NewKey, RunState, Scope
+from tidemill.contracts import RunState
 from tidemill.contracts.erasures import ErasureView, SubjectKind
 from tidemill.contracts.queries import (
     ArtifactFiles,
@@ -309,59 +309,14 @@ class Platform:
         params = {"limit": limit} | ({"before": before} if before is not None else {})
         return [AuditEntryView.model_validate(one) for one in self._gateway.get("/v1/audit", params=params)]
 
-    def keys(self) -> list[KeyView]:
-        """The API keys of the project, the last issued first, without their secrets."""
-        return [KeyView.model_validate(key) for key in self._gateway.get("/v1/keys")]
-
-    def create_key(
-        self,
-        name: str,
-        scopes: Iterable[Scope],
-        *,
-        rate: str | None = None,
-        body_bytes: int | None = None,
-        expires_in: timedelta | str | None = None,
-    ) -> NewKey:
-        """Issue an API key of the project; the only time that it is shown.
-
-        ``rate`` as ``10/s``, ``600/m``, ``1000/h``, at each gateway; ``expires_in`` a duration (``90d``).
-
-        Raises:
-            InvalidInput: something of it cannot be read.
-            TransientError: NATS is away; nothing was issued.
-        """
-        document = {
-            "name": name, "scopes": list(scopes), "rate": rate, "body_bytes": body_bytes,
-            "expires_in": _seconds(expires_in),
-        }  # fmt: skip
-        wanted = {field: value for field, value in document.items() if value is not None}
-        return NewKey.model_validate(self._gateway.post("/v1/keys", wanted))
-
-    def rotate_key(self, key_id: str, *, grace: timedelta | str | None = None) -> NewKey:
-        """Issue a key that may do what another one may, which is taken for ``grace`` (a day) longer.
-
-        Raises:
-            NotFound: there is no such key.
-            InvalidInput: it was revoked or has ended.
-        """
-        wanted = {"grace": _seconds(grace)} if grace is not None else None
-        return NewKey.model_validate(self._gateway.post(f"/v1/keys/{_segment(key_id)}:rotate", wanted))
-
-    def revoke_key(self, key_id: str) -> None:
-        """Take a key no longer.
-
-        Raises:
-            NotFound: there is no such key.
-        """
-        self._gateway.delete(f"/v1/keys/{_segment(key_id)}")
+    @property
+    def keys(self) -> Keys:
+        """The API keys of the project."""
+        return Keys(self._gateway)
 
     def status(self) -> Any:
         """What the gateway says about itself, the registry and the models that it serves."""
         return self._gateway.get("/v1/status")
-
-
-def _seconds(duration: timedelta | str | None) -> float | str | None:
-    return duration.total_seconds() if isinstance(duration, timedelta) else duration
 
 
 def _segment(text: str) -> str:

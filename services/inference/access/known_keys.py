@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from services.inference.following import Following, read_kept, write_kept
@@ -31,6 +32,14 @@ class KnownKeys(Following[AccessKey | None]):
         """The key of that id, None when there is none."""
         return self._keys.get(key_id)
 
+    def still_takes(self, actor: str) -> bool:
+        """Whether ``actor``, who was let in before, would be let in now, as far as keys go."""
+        kind, _, key_id = actor.partition(":")
+        if kind != "key":
+            return True
+        key = self._keys.get(key_id)
+        return key is not None and key.refusal(datetime.now(UTC)) is None
+
     def of_project(self, project: str) -> list[AccessKey]:
         """All keys of a project, the last issued first."""
         found = [key for key in self._keys.values() if key.project == project]
@@ -54,7 +63,8 @@ class KnownKeys(Following[AccessKey | None]):
 
     def use_last_known(self) -> None:
         """Take the keys that were taken last."""
-        self.heard = self._file.exists()
-        for key in read_kept(self._file, AccessKey):
+        last = read_kept(self._file, AccessKey)
+        self.heard = self.heard or last is not None
+        for key in last or ():
             self._keys.setdefault(key.key_id, key)
         log.warning("NATS does not answer; taking the last known API keys (%d)", len(self._keys))

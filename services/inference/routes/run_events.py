@@ -66,8 +66,10 @@ async def show_run(gateway: Gateway, project: str, run_id: str) -> dict[str, Any
         return _begun(record).model_dump(mode="json")
 
 
-async def follow(gateway: Gateway, project: str, run_id: str, first: dict[str, Any]) -> AsyncIterator[bytes]:
-    """The run's messages until it has ended, its client leaves, or the gateway does."""
+async def follow(
+    gateway: Gateway, project: str, run_id: str, first: dict[str, Any], *, actor: str
+) -> AsyncIterator[bytes]:
+    """The run's messages until it has ended, its client leaves or has its key revoked, or the gateway leaves."""
     with gateway.live.listening(project, run_id) as listener:
         # Asked again, now that nothing can happen between the answer and the first event.
         view = await _ask(gateway, project, run_id) or first
@@ -76,12 +78,14 @@ async def follow(gateway: Gateway, project: str, run_id: str, first: dict[str, A
             try:
                 event = await asyncio.wait_for(listener.get(), HEARTBEAT_SECONDS)
             except asyncio.TimeoutError:
+                if not gateway.keys.still_takes(actor):
+                    return
                 yield b": still here\n\n"
                 view = await _ask(gateway, project, run_id) or view
                 if view["state"] != "running":
                     yield _message("run", view)
                 continue
-            if event is None:
+            if event is None or not gateway.keys.still_takes(actor):
                 return
             if isinstance(event, RunProgressed):
                 yield _message("progress", event.model_dump(mode="json"))

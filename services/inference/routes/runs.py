@@ -41,9 +41,8 @@ async def events(request: Request) -> Response:
     run_id = request.path_params["run_id"]
     first = await _run(gateway, request)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        follow(gateway, project_of(request), run_id, first), headers=headers, media_type="text/event-stream"
-    )
+    messages = follow(gateway, project_of(request), run_id, first, actor=actor_of(request))
+    return StreamingResponse(messages, headers=headers, media_type="text/event-stream")
 
 
 async def cancel(request: Request) -> Response:
