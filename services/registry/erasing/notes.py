@@ -1,4 +1,4 @@
-"""What an erasure could not do, in words: what was not searched, what still holds the value, and what to do about it."""
+"""What an erasure could not do: what was not searched, what still holds the value, and what to do about it."""
 
 from __future__ import annotations
 
