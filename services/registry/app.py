@@ -216,6 +216,7 @@ async def _joined(
     erasures = Erasures(
         bus=bus, objects=store.objects, records=records, commands=commands, projection=projection, database=database,
         scratch=await asyncio.to_thread(own_scratch, platform.data_dir, SERVICE), silence=platform.silence,
+        owner=f"registry@{instance}",
     )  # fmt: skip
     subscribers = Subscribers(
         bus=bus, projection=projection, registrar=registrar, commands=commands, erasures=erasures,

@@ -65,6 +65,8 @@ class Platform:
     store: ObjectArtifactStore
     records: RecordStore
     folder: Path
+    streams: Path
+    """Where NATS keeps what it carried."""
 
     async def put(self, files: dict[str, bytes]) -> ArtifactRef:
         """Files as somebody uploads them."""
@@ -179,7 +181,7 @@ async def platform_at(server: NatsServer, folder: Path, **changes: Any) -> Async
     store = open_store(settings.store_url, cache=folder / "cache")
     bus = Bus.from_settings(settings, "test")
     await bus.connect()
-    yield Platform(settings, bus, store, store.records(), folder)
+    yield Platform(settings, bus, store, store.records(), folder, server.config.data_dir)
     await bus.broker.stop()
 
 

@@ -41,7 +41,7 @@ def registry(platform: Platform) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("moment", ["searched", "artifacts/erased"])
+@pytest.mark.parametrize("moment", [pytest.param("searched", marks=pytest.mark.full), "artifacts/erased"])
 async def test_it_goes_on_where_it_was(moment: str, nats_server: NatsServer, tmp_path: Path) -> None:
     name = f"killed-{moment.rpartition('/')[2]}"
     async with platform_at(nats_server, tmp_path) as platform, running(platform.settings, "ingest", "preprocess"):

@@ -74,7 +74,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Make a platform of a backup, in an empty folder (or an empty bucket that TIDEMILL_STORE_URL names)."""
-    from tidemill.artifacts.objects import open_source
+    from tidemill.artifacts.objects import open_objects, open_source
     from tidemill.audit import put_on_record_everywhere
     from tidemill.backup import restore as restore_platform
     from tidemill.errors import InvalidInput

@@ -57,6 +57,11 @@ def finished_view(**changes: Any) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def erasure_view(**changes: Any) -> dict[str, Any]:
+    """An ``ErasureView`` as the gateway sends it."""
+    return {"id": "0123456789abcdef", "state": "waiting", "asked_at": "2026-11-01T12:00:00Z"} | changes
+
+
 def progress(stage: str, fraction: float, **more: Any) -> Sent:
     """A ``RunProgressed`` of the run."""
     return "progress", {"run_id": "run-1", "stage": stage, "fraction": fraction, **more}
@@ -76,6 +81,10 @@ class ScriptedGateway:
     """What came with the commands."""
     deleted: list[str] = field(default_factory=list)
     """Paths of DELETE requests."""
+    erasures: list[dict[str, Any]] = field(default_factory=list)
+    """What was asked to be erased."""
+    erasure_views: list[dict[str, Any]] = field(default_factory=list)
+    """What an erasure looks like, one answer after the other."""
     publish_problem: tuple[int, dict[str, Any]] | None = None
     port: int = field(default_factory=free_port)
     stopping: bool = False
@@ -120,6 +129,8 @@ class ScriptedGateway:
                 Route("/v1/models/{name}/versions/{version}", self._delete, methods=["DELETE"]),
                 Route("/v1/models/{action:path}", self._predict, methods=["POST"]),
                 Route("/v1/dead-letters", self._dead_letters),
+                Route("/v1/erasures", self._erase, methods=["POST"]),
+                Route("/v1/erasures/{id}", self._erasure),
                 Route("/v1/status", self._status),
             ]
         )
@@ -216,6 +227,15 @@ class ScriptedGateway:
 
     async def _dead_letters(self, _: Request) -> Response:
         return JSONResponse([])
+
+    async def _erase(self, request: Request) -> Response:
+        self.erasures.append(await request.json())
+        return JSONResponse(erasure_view(), 202)
+
+    async def _erasure(self, request: Request) -> Response:
+        if request.path_params["id"] != erasure_view()["id"]:
+            return _missing("there is no such erasure")
+        return JSONResponse(self.erasure_views.pop(0))
 
     async def _status(self, _: Request) -> Response:
         serving = [{"name": "reviews", "state": "serving", "serving": [{"version": 3, "weight": 1.0}]}]

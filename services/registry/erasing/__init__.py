@@ -9,6 +9,7 @@
     removal      artifacts that held it, or were made from them: tombstone first, then deleted
     overwriting  records and messages that hold it
     models       the versions that were trained on it
+    notes        what could not be done, in words
 
 See docs/adr/0015-erasure.md.
 """

@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.registry import chain as decided
 from services.registry.erasing.models import trained_on
+from services.registry.erasing.notes import note_records, note_what_stays, unsearched
 from services.registry.erasing.overwriting import cleaned_records, overwrite, remove_messages, still_held
 from services.registry.erasing.removal import Removal
 from services.registry.erasing.rewriting import Rewriter
@@ -115,7 +116,7 @@ class Erasure:
         taken = {one.digest for one in state.artifacts.values()} | affected
         for model in await trained_on(self._records, request.project, taken, held):
             state.models[f"{model.name} {model.version}"] = model
-        self._unsearched(artifacts, affected)
+        state.unsearched = unsearched(artifacts, affected)
         loose = await self._search.loose(await self._unowned())
         for key in loose:
             digest = f"sha256:{key.rpartition('/')[2].removesuffix('.json')}"
@@ -194,19 +195,6 @@ class Erasure:
         state.searched_bytes = max(state.searched_bytes, self._search.bytes)
         state.searched_records = max(state.searched_records, seen.records)
 
-    def _unsearched(self, artifacts: dict[str, SearchedArtifact], affected: Collection[str]) -> None:
-        """What could not be looked into, of that which stays."""
-        counted: dict[str, int] = {}
-        for digest, one in artifacts.items():
-            if digest in affected and one.ref.kind != "model":
-                continue
-            reasons = [reason for found in one.files.values() for reason in found.unsearched]
-            reasons += ["vaults (encrypted)"] if one.ref.kind == "vault" else []
-            reasons += ["models (numbers, of which nobody can tell)"] if one.ref.kind == "model" else []
-            for reason in reasons:
-                counted[reason] = counted.get(reason, 0) + 1
-        self._state.unsearched = counted
-
     async def _publish(self) -> None:
         for rewriting in self._state.rewritings.values():
             await self._rewriter.publish(rewriting)
@@ -226,35 +214,11 @@ class Erasure:
             state.messages[stream] = state.messages.get(stream, 0) + number
         await self._changed(state.runs_changed)
         await self._buried()
-        self._note_what_is_left(seen, len(still_held(cleaned, self._matcher)))
-
-    def _note_what_is_left(self, seen: Survey, names: int) -> None:
-        state = self._state
-        if seen.chained:
-            state.note(
-                f"{len(seen.chained)} decisions hold the value in a label or a name; they are chained by their digests "
-                "and cannot be changed: delete the model, and move what is to stay to another project"
-            )
-        if seen.named or names:
-            state.note(
-                f"{len(seen.named) + names} records hold the value in the name of a dataset or model; a name cannot be "
-                "changed: publish the dataset under another one, and delete this one"
-            )
-        if any(one.fate == "kept-shared" for one in state.artifacts.values()):
-            state.note("another project refers to the same bytes; whoever owns it has to erase there too")
+        note_records(state, seen, names=len(still_held(cleaned, self._matcher)))
 
     async def _report(self) -> ErasureReport:
         request, state = self._request, self._state
-        for sentence in self._removal.refused[:20]:
-            state.note(f"the store refused to remove an old version: {sentence}")
-        if len(self._removal.refused) > 20:
-            state.note(f"and {len(self._removal.refused) - 20} more old versions; see the registry's log")
-        for model in state.models.values():
-            if model.holds:
-                state.note(
-                    f"version {model.version} of model {model.name} holds the value itself; "
-                    f"`tidemill models delete {model.name} --version {model.version}` and then `tidemill gc`"
-                )
+        note_what_stays(state, self._removal.refused)
         report = state.report(request, self._matcher.kind, datetime.now(UTC))
         await self._records.create_erasure(report)
         for sentence in await self._pending.remove(request):

@@ -23,7 +23,7 @@ from services.registry.erasing.search import Search
 from services.registry.projection import Projection
 from tidemill.artifacts.objects import Objects
 from tidemill.audit import put_on_record
-from tidemill.bus import Bus
+from tidemill.bus import Bus, Leases
 from tidemill.bus.subjects import ERASED
 from tidemill.contracts import EraseSubject
 from tidemill.contracts.erasures import ErasureReport
@@ -47,7 +47,7 @@ class Erasures:
 
     def __init__(
         self, *, bus: Bus, objects: Objects, records: RecordStore, commands: Commands, projection: Projection,
-        database: Database, scratch: Path, silence: timedelta,
+        database: Database, scratch: Path, silence: timedelta, owner: str,
     ) -> None:  # fmt: skip
         self._bus = bus
         self._objects = objects
@@ -56,6 +56,8 @@ class Erasures:
         self._database = database
         self._scratch = scratch
         self._silence = silence
+        self._owner = owner
+        self._leases = Leases(bus)
         self._pending = PendingErasures(objects)
         self._runs = AffectedRuns(bus, records, commands, projection, silence=silence)
         self._task: asyncio.Task[None] | None = None
@@ -89,7 +91,7 @@ class Erasures:
         request: ErasureRequest | None = None
         try:
             for request in await self._pending.all():
-                await self.carry_out(request)
+                await self._alone(request)
                 self._failures = 0
         except Exception as error:
             self._failures += 1
@@ -100,6 +102,24 @@ class Erasures:
             log.error("%s: %s; again in %.0f s", which, error, pause, exc_info=None if foreseen else error)
             if request is not None:
                 await self._say_why(request, error)
+
+    async def _alone(self, request: ErasureRequest) -> None:
+        """Carry out a request unless another replica, which was elected before, still does."""
+        lease = await self._leases.acquire(f"erasure-{request.id}", self._owner)
+        if lease is None:
+            return
+        work = asyncio.create_task(self.carry_out(request))
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=self._silence.total_seconds() / 3)
+                if not work.done():
+                    await self._leases.renew(lease)
+            work.result()
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+            await self._leases.release(lease)
 
     async def carry_out(self, request: ErasureRequest) -> ErasureReport:
         """Do one erasure, from where it is to its end. Raises what ``Erasure.run`` raises."""

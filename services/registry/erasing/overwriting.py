@@ -62,7 +62,7 @@ async def remove_messages(js: JetStreamContext, project: str, matcher: Matcher) 
     removed: Counter[str] = Counter()
     for stream in SAYING:
         try:
-            async for message in _messages(js, stream):
+            async for message in messages_of(js, stream):
                 if _holds(message, project, matcher):
                     await _remove(js, stream, message)
                     removed[stream] += 1
@@ -79,7 +79,8 @@ async def _remove(js: JetStreamContext, stream: str, message: RawStreamMsg) -> N
         await js.purge_stream(stream, seq=message.seq + 1, subject=message.subject)
 
 
-async def _messages(js: JetStreamContext, stream: str) -> AsyncIterator[RawStreamMsg]:
+async def messages_of(js: JetStreamContext, stream: str) -> AsyncIterator[RawStreamMsg]:
+    """All messages of a stream, the oldest first. Raises what nats-py raises."""
     after = 0
     while True:
         try:
