@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from tidemill.bus import Bus
 from tidemill.bus.waiting import WaitingWork, waiting_work
-from tidemill.errors import TransientError
+from tidemill.errors import TidemillError
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Workload:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await waiting_work(self._bus.jetstream)
-        except (TransientError, TimeoutError) as error:
+        except (TidemillError, TimeoutError) as error:
             log.warning("metrics leave out what waits: %s", error or "no answer in time")
             return None
 

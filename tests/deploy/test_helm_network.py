@@ -101,3 +101,19 @@ def test_tls_reaches_the_gateway_its_probes_and_those_who_ask_it() -> None:
     assert test.environment["TIDEMILL_URL"]["value"] == "https://tidemill-inference.ml.svc:8000"
     (ingress,) = of_kind(found, "Ingress")
     assert ingress["spec"]["tls"] == [{"hosts": ["tidemill.example.com"], "secretName": "tidemill-gateway-tls"}]
+
+
+def test_the_public_doors_lead_to_the_gateways_service() -> None:
+    found = objects(EVERYTHING)
+    (service,) = of_kind(found, "Service")
+    name, (port,) = service["metadata"]["name"], service["spec"]["ports"]
+    (ingress,) = of_kind(found, "Ingress")
+    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"] == {"name": name, "port": {"name": port["name"]}}
+    (route,) = of_kind(found, "HTTPRoute")
+    assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
+    assert route["spec"] == {
+        "parentRefs": [{"name": "public"}],
+        "hostnames": ["tidemill.example.com"],
+        "rules": [{"backendRefs": [{"name": name, "port": port["port"]}]}],
+    }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from nats.js import JetStreamContext
-from nats.js.errors import NotFoundError
+from nats.js.api import ConsumerInfo
 
 from tidemill.bus.connection import UNREACHABLE
 from tidemill.bus.subjects import EVENTS, JOBS, events_durable
@@ -55,7 +55,7 @@ async def waiting_work(js: JetStreamContext) -> WaitingWork:
     """
     try:
         counted = await _jobs_of_consumers(js) or await _jobs_by_subject(js)
-        events = {stage: await _waiting_events(js, stage) for stage in CONSUMED}
+        events = await _events(js)
     except (*UNREACHABLE, OSError) as error:
         raise TransientError(f"the bus does not say what waits: {error!r}") from error
     return WaitingWork(events, {(stage, kind): counted[stage, kind] for stage in CONSUMED for kind in RESOURCE_CLASSES})
@@ -68,35 +68,49 @@ async def _jobs_of_consumers(js: JetStreamContext) -> Counter[tuple[str, str]] |
     """
     in_stream = (await js.stream_info(JOBS)).state.messages
     counted: Counter[tuple[str, str]] = Counter()
-    seen = 0
-    while page := await js.consumers_info(JOBS, offset=seen):
-        seen += len(page)
-        for consumer in page:
-            filtered = (consumer.config.filter_subject if consumer.config else None) or ""
-            if filtered.startswith("tidemill.job."):
-                counted[_stage_and_class(filtered)] += (consumer.num_pending or 0) + (consumer.num_ack_pending or 0)
+    for consumer in await _consumers(js, JOBS):
+        filtered = (consumer.config.filter_subject if consumer.config else None) or ""
+        if filtered.startswith("tidemill.job."):
+            counted[_stage_and_class(filtered)] += _waits(consumer)
     return counted if counted.total() >= in_stream else None
 
 
 async def _jobs_by_subject(js: JetStreamContext) -> Counter[tuple[str, str]]:
     """The same of every job there is; the server lists 100,000 subjects at most."""
-    info = await js.stream_info(JOBS, subjects_filter="tidemill.job.>")
     counted: Counter[tuple[str, str]] = Counter()
-    for subject, count in (info.state.subjects or {}).items():
+    for subject, count in (await _subjects(js, JOBS, "tidemill.job.>")).items():
         counted[_stage_and_class(subject)] += count
     return counted
+
+
+async def _events(js: JetStreamContext) -> dict[StageName, int]:
+    consumers = {consumer.name: consumer for consumer in await _consumers(js, EVENTS)}
+    found: dict[StageName, int] = {}
+    for stage, event in CONSUMED.items():
+        consumer = consumers.get(events_durable(stage))
+        if consumer is not None:
+            found[stage] = _waits(consumer)
+        else:  # the stage has never run: it will be given all that there is
+            found[stage] = sum((await _subjects(js, EVENTS, event.subject)).values())
+    return found
+
+
+async def _consumers(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
+    found: list[ConsumerInfo] = []
+    while page := await js.consumers_info(stream, offset=len(found)):
+        found += page
+    return found
+
+
+async def _subjects(js: JetStreamContext, stream: str, wanted: str) -> dict[str, int]:
+    return (await js.stream_info(stream, subjects_filter=wanted)).state.subjects or {}
+
+
+def _waits(consumer: ConsumerInfo) -> int:
+    """Messages that it has to deliver, or has delivered and nobody is done with."""
+    return (consumer.num_pending or 0) + (consumer.num_ack_pending or 0)
 
 
 def _stage_and_class(subject: str) -> tuple[str, str]:
     _, _, stage, resource_class, *_ = subject.split(".")
     return stage, resource_class
-
-
-async def _waiting_events(js: JetStreamContext, stage: StageName) -> int:
-    try:
-        consumer = await js.consumer_info(EVENTS, events_durable(stage))
-    except NotFoundError:  # the stage has never run: it will be given all that there is
-        subject = CONSUMED[stage].subject
-        info = await js.stream_info(EVENTS, subjects_filter=subject)
-        return sum((info.state.subjects or {}).values())
-    return (consumer.num_pending or 0) + (consumer.num_ack_pending or 0)
