@@ -39,7 +39,7 @@ from tidemill.contracts import (
     RotateKey,
     SignVersions,
 )
-from tidemill.errors import InvalidInput, NotFound
+from tidemill.errors import InvalidInput, NotFound, PermanentError
 from tidemill.records import RecordStore
 from tidemill.records.schema import AliasMoved, EpochRecord, OutcomeRecord, VersionRegistered
 from tidemill.stage.runs import Runs
@@ -88,7 +88,7 @@ class Commands:
         stored_at = commanded_at or datetime.now(UTC)
         try:
             said = await self._do(command, identity)
-        except (NotFound, InvalidInput) as refused:
+        except PermanentError as refused:
             await self.put_on_record(command, identity, stored_at, "refused", str(refused))
             raise
         await self.put_on_record(command, identity, stored_at, "done", said or "")

@@ -9,6 +9,7 @@ from services.registry.chain import CHAMPION, Chain
 from services.registry.projection import Projection
 from services.registry.serving import Serving
 from tidemill.contracts import PackageSignature, SignVersions
+from tidemill.errors import PermanentError, TransientError
 from tidemill.records import Decide, RecordStore
 from tidemill.records.schema import VersionRegistered, VersionSigned
 from tidemill.signing import NotTrusted, SigningFolder, SigningKey
@@ -35,9 +36,13 @@ class Signer:
         """That version ``version`` of ``name`` is the package ``digest``.
 
         Raises:
-            PermanentError: the key cannot be read.
+            TransientError: the key cannot be read. It was there at the start, so no run is to blame for it.
         """
-        return SigningKey.read(self._folder.key_file).sign(version_statement(project, name, version, digest))
+        try:
+            key = SigningKey.read(self._folder.key_file)
+        except PermanentError as error:
+            raise TransientError(f"version {version} of model {name!r} waits for its signature: {error}") from None
+        return key.sign(version_statement(project, name, version, digest))
 
     def is_trusted(self, project: str, version: VersionRegistered, signature: PackageSignature | None) -> bool:
         """Whether a trusted signer has signed a version."""

@@ -12,7 +12,7 @@ from typing import Any
 from services.registry import chain as decided
 from services.registry.signing import Signer
 from tests.registry.conftest import Bench, eventually, parts
-from tidemill.contracts import ModelCompressed, PackageSignature, SignVersions
+from tidemill.contracts import ModelCompressed, PackageSignature, RunFinished, SignVersions
 from tidemill.contracts.queries import ListDeadLetters, ShowModel
 from tidemill.records.hash_chain import FIRST, digest_of
 from tidemill.records.schema import AliasMoved, VersionRegistered, VersionSigned
@@ -96,6 +96,23 @@ async def test_a_model_that_is_not_there_cannot_be_signed(bench: Bench) -> None:
         one.entry for one in await bench.records.audit.newest("default", limit=50) if one.entry.actor == "key:abc"
     ]
     assert (entry.action, entry.subject, entry.outcome) == ("sign-versions", "model:nowhere", "refused")
+
+
+async def test_a_key_that_is_lost_in_mid_run_makes_the_version_wait(bench: Bench) -> None:
+    folder = SigningFolder.below(bench.platform.data_dir)
+    away = folder.key_file.with_name("away")
+    folder.key_file.rename(away)
+    run_id = await bench.publish("waits")
+    await bench.work(run_id, "waits")
+
+    async def reached() -> bool:
+        status = await bench.states.get("default", run_id)
+        return status is not None and "register" in status.reached
+
+    await eventually(reached)
+    assert await bench.records.outcomes("default", run_id) == []
+    away.rename(folder.key_file)
+    assert (await bench.log.wait_for(RunFinished, run_id)).version == 1
 
 
 async def test_a_registry_without_a_key_does_not_start(quiet_bench: Bench) -> None:

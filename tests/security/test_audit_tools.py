@@ -64,7 +64,8 @@ def test_a_part_of_a_bill_refers_to_nothing_outside_it() -> None:
         "metadata": {"component": {"name": "tidemill", "bom-ref": "root"}},
         "components": [{"name": name, "bom-ref": f"{name}==1"} for name in ("Foo_Bar", "torch", "cffi")],
         "dependencies": [
-            {"ref": "root", "dependsOn": ["Foo_Bar==1", "torch==1"]}, {"ref": "Foo_Bar==1", "dependsOn": ["cffi==1", "torch==1"]},
+            {"ref": "root", "dependsOn": ["Foo_Bar==1", "torch==1"]},
+            {"ref": "Foo_Bar==1", "dependsOn": ["cffi==1", "torch==1"]},
             {"ref": "cffi==1"}, {"ref": "torch==1"},
         ],
     }  # fmt: skip
