@@ -23,12 +23,14 @@ from tidemill.bus import Bus
 from tidemill.bus.cloudevents import derived_run_id
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
+from tidemill.bus.subjects import BUCKET_NOTIFIED, NOTIFICATIONS_DURABLE
 from tidemill.contracts import DatasetPublished, ModelTrained, PromoteVersion, ReplayDeadLetter
 from tidemill.contracts.queries import ListDeadLetters, ListModels, ListRuns, ShowModel, ShowRun
 from tidemill.progress import silent
 from tidemill.records.schema import RunRecord
 from tidemill.testing.events import event_log
 from tidemill.testing.nats import running_nats, settings_for
+from tidemill.testing.notifications import minio_notification
 
 QUICK = {"reconcile_every": timedelta(seconds=0.2), "reconcile_after": timedelta(seconds=1)}
 Move = Callable[[Bench, Path], Awaitable[None]]
@@ -181,6 +183,24 @@ async def test_a_bare_publish_that_ingest_has_put_on_record_is_not_kept(database
         event = DatasetPublished(run_id=run_id, name="bare", uri="file:///x.csv")
         await machine.records.create_run(RunRecord(event=event, created_at=datetime.now(UTC)))
         assert await keep_messages(machine.bus.client, machine.records, tmp_path / "kept") == {}
+
+
+async def test_a_buckets_notification_is_kept_until_ingest_has_taken_it(tmp_path: Path) -> None:
+    told = minio_notification("tidemill", "inbox/default/reviews/a.csv")
+    path = tmp_path / "kept"
+    async with new_machine(tmp_path) as machine:
+        for _ in range(2):
+            await machine.bus.jetstream.publish(BUCKET_NOTIFIED, told)
+        consumer = await machine.bus.jetstream.pull_subscribe(
+            BUCKET_NOTIFIED, durable=NOTIFICATIONS_DURABLE, stream="EVENTS"
+        )
+        (taken,) = await consumer.fetch(1, timeout=5)
+        await taken.ack_sync()
+        assert await keep_messages(machine.bus.client, machine.records, path) == {"EVENTS": 1}
+        await machine.bus.jetstream.purge_stream("EVENTS")
+        assert await publish_kept(machine.bus.client, path) == 1
+        (again,) = await consumer.fetch(1, timeout=5)
+        assert (again.subject, again.data) == (BUCKET_NOTIFIED, told)
 
 
 async def answers(bench: Bench, name: str) -> dict[str, Any]:
