@@ -174,7 +174,7 @@ def _inference() -> Permissions:
 
 
 def _provision() -> Permissions:
-    publish = [*_announced(PROVISION), _COMMANDS, *_make(), *_change(), js_api.stream_info("*")]
+    publish = [*_announced(PROVISION), BUCKET_NOTIFIED, _COMMANDS, *_make(), *_change(), js_api.stream_info("*")]
     return Permissions(tuple(publish), (_answers(PROVISION),))
 
 

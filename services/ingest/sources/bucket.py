@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import (
@@ -19,8 +20,12 @@ from obstore.store import S3Store
 
 from services.ingest.sources.policy import Origin, SourcePolicy
 from services.ingest.sources.transfer import Transfer
+from tidemill.artifacts.s3 import CREDENTIALS_FILE, authority, credentials_file
 from tidemill.errors import InvalidInput, TransientError
 from tidemill.file_names import FileNames, is_hidden
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$")
 _CHUNK = 1 << 20
@@ -40,7 +45,8 @@ _MAY_PASS = frozenset((408, 429))
 def download_objects(uri: str, into: Path, transfer: Transfer, *, policy: SourcePolicy, origin: Origin) -> None:
     """Download ``s3://bucket/key``, or what is below ``s3://bucket/prefix``, streamed into ``into``; folders stay.
 
-    Endpoint, region and credentials come from the environment (``AWS_…``) alone; the address cannot override them.
+    Endpoint, region, credentials and authority are the store's own (``AWS_…``, ``tidemill.artifacts.s3``); the address
+    cannot override them.
     Without credentials there, requests are not signed, which public buckets allow; to use the role of a cloud's
     machine, set ``AWS_METADATA_ENDPOINT``.
 
@@ -85,15 +91,20 @@ def read_small_object(bucket: str, key: str, *, most_bytes: int) -> bytes | None
 
 
 def _signed() -> bool:
-    return any(os.environ.get(name) for name in _CREDENTIALS)
+    return any(os.environ.get(name) for name in (CREDENTIALS_FILE, *_CREDENTIALS))
 
 
 def _store(bucket: str) -> S3Store:
+    options: ClientConfig = {"allow_http": True, "connect_timeout": "10s", "timeout": "1h"}
+    trusted = authority()
+    if trusted is not None:
+        options["root_certificate"] = trusted
     return S3Store(
         bucket,
         config=None if _signed() else {"skip_signature": True},
-        client_options={"allow_http": True, "connect_timeout": "10s", "timeout": "1h"},
+        client_options=options,
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
+        credential_provider=credentials_file(),
     )
 
 

@@ -38,7 +38,7 @@ EVENT_OWNERS: dict[str, set[str]] = {
 
 PUBLISH: dict[str, set[str]] = {
     **EVENT_OWNERS,
-    "tidemill.bucket.notified": {"notifier"},
+    "tidemill.bucket.notified": {"notifier", "provision"},
     "tidemill.job.ingest.cpu.default.run-1": {"ingest", "registry"},
     "tidemill.job.preprocess.large.default.run-1": {"preprocess", "registry"},
     "tidemill.job.train.gpu.another.run-1": {"trainer", "registry"},
