@@ -95,7 +95,7 @@ killed() {
   local begun run
   begun=$(date +%s)
   run=$(publish killed --set training.epochs="${EPOCHS:-30}" --json | sed -n 's/.*"run_id": "\([^"]*\)".*/\1/p' | head -1)
-  until tidemill runs show "$run" --json | grep -q '"stage": "train"'; do sleep 1; done
+  until [[ $(tidemill runs list --json) == *'"stage": "train"'* ]]; do sleep 1; done
   sleep 5
   # What a crash does, out-of-memory or not; a container that docker kill ends stays ended.
   compose exec --no-TTY trainer sh -c 'kill -9 "$(cat /tmp/tidemill.ready)"'
