@@ -61,7 +61,8 @@ class History:
 def ingested(run_id: str, source: str, dataset: str) -> DatasetIngested:
     return DatasetIngested(
         run_id=run_id, name="a", recipe=ref("recipe", "r"), source=ref("source", source),
-        dataset=ref("dataset", dataset), task="text-classification", rows=1, parts={"data": 1}, report=ref("report", dataset),
+        dataset=ref("dataset", dataset), task="text-classification", rows=1, parts={"data": 1},
+        report=ref("report", dataset),
     )  # fmt: skip
 
 
