@@ -96,4 +96,5 @@ def join_ingest(event: DatasetPublished, recipe: Recipe, results: Sequence[JobRe
         version=event.version,
         report=done.artifacts["report"],
         quarantine=done.artifacts.get("quarantine"),
+        bad_rows=done.result.bad_rows,
     )

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 from services.registry.commands import Commands
@@ -88,8 +87,9 @@ class Reconciler:
         try:
             while True:
                 try:
-                    if await self._elected():
-                        async with self._held():
+                    await self._stand()
+                    if self._lease is not None:
+                        async with self._leases.kept(self._lease, self._every):
                             await self._provisioning.keep()
                             await self.sweep()
                             self._housekeeping.tick()
@@ -136,33 +136,12 @@ class Reconciler:
             log.exception("reconciler: run %s: unforeseen error", run_id)
         return True
 
-    async def _elected(self) -> bool:
+    async def _stand(self) -> None:
         try:
             await self._hold()
         except TransientError:
             await self._provisioning.keep()  # the bucket of leases itself may be lost: without it nobody is elected
             raise
-        return self._lease is not None
-
-    @asynccontextmanager
-    async def _held(self) -> AsyncIterator[None]:
-        """Hold on to the lease meanwhile, however long a sweep takes. One that is lost is asked for after it."""
-        holding = asyncio.create_task(self._renew_again_and_again())
-        try:
-            yield
-        finally:
-            holding.cancel()
-            await asyncio.wait({holding})
-
-    async def _renew_again_and_again(self) -> None:
-        while self._lease is not None:
-            await asyncio.sleep(self._every)
-            try:
-                await self._leases.renew(self._lease)
-            except LeaseLost:
-                return
-            except TransientError as error:
-                log.warning("reconciler: %s", error)
 
     async def _hold(self) -> None:
         if self._lease is not None:

@@ -84,6 +84,8 @@ def run_view(
             "trace_id": _trace_id(run.traceparent),
             "uri": run.uri,
             "rows": ingested.get("rows"),
+            "bad_rows": ingested.get("bad_rows", 0),
+            "quarantined": ingested.get("quarantine") is not None,
             "labels": prepared.get("labels", []),
         }
     )

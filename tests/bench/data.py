@@ -1,8 +1,10 @@
 """Read, clean, deduplicate, mask and write: Tidemill beside pandas and polars on the same rows, in the same run.
 
 Each is a process of its own; they take turns, and the order turns with every round, so that what else the machine does
-meets all of them. Then Tidemill alone with four times the rows, for its memory. `make bench-data`, or with `REPEAT=1
-ROWS=200000` for a first look. Fails when the outcomes differ; targets that are missed are said.
+meets all of them. All of these find personal data with Tidemill's own recognisers, since pandas and polars have none;
+a pandas program that takes them from Presidio, as one does who has no Tidemill, gets fewer rows in the same run. Then
+Tidemill alone with four times the rows, for its memory. `make bench-data`, or with `REPEAT=1 ROWS=200000` for a first
+look. Fails when the outcomes differ; targets that are missed are said.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ import psutil
 
 from tests.bench.data_peers import LOOKED_FOR, PEERS
 from tests.bench.data_rows import write_rows
+from tests.bench.environments import SCRIPTS, Missing, environment
 
 MB = 2**20
 SEED = 11
 OURS = "tidemill"
 AGAINST = {"pandas": 5.0, "polars": 1 / 2.5}
-"""How many times the rows a second of each the target is; of pandas its faster variant counts."""
+"""How many times the rows a second of each the target is; of pandas its faster variant with the same recognisers."""
+PRESIDIO = ["presidio-analyzer==2.2.366", "pandas>=3.0", "pyarrow>=20"]
+PRESIDIO_ROWS = 10_000
+"""It takes milliseconds a row."""
 MORE, MOST_MEMORY = 4, 1.5
 SAMPLE_EVERY = 0.02
 
@@ -44,7 +50,7 @@ class Turn:
     outcome: dict[str, int]
 
 
-def main(rows: int, repeat: int) -> bool:
+def main(rows: int, repeat: int, environments: Path) -> bool:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"{rows:,} rows, {repeat} turns each, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
@@ -57,6 +63,7 @@ def main(rows: int, repeat: int) -> bool:
                 print(f"  {who:16} {turns[who][-1].seconds:7.1f} s", flush=True)
         same = report_outcomes(turns)
         fast = report_speed(turns, rows)
+        report_presidio(folder / "rows", folder / "out", environments, statistics.median(ours(turns)) / rows)
         shutil.rmtree(folder / "rows")
         write_rows(folder / "more", MORE * rows, SEED)
         more = take_turn(OURS, folder / "more", folder / "out")
@@ -124,6 +131,30 @@ def report_speed(turns: dict[str, list[Turn]], rows: int) -> bool:
     return met
 
 
+def ours(turns: dict[str, list[Turn]]) -> list[float]:
+    """Seconds of all our turns."""
+    return [turn.seconds for turn in turns[OURS]]
+
+
+def report_presidio(dataset: Path, folder: Path, environments: Path, seconds_a_row: float) -> None:
+    """Print how fast pandas with Presidio's recognisers prepares the first rows, or why it does not."""
+    try:
+        binaries = environment(environments, "pandas-presidio", PRESIDIO)
+    except Missing as reason:
+        print(f"pandas with Presidio's recognisers is left out: {reason}")
+        return
+    script = SCRIPTS / "pandas_presidio.py"
+    command = [str(binaries / "python"), str(script), str(dataset), str(folder), str(PRESIDIO_ROWS)]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    figures = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environ).stdout)
+    shutil.rmtree(folder)
+    theirs = figures["seconds"] / figures["rows"]
+    print(
+        f"pandas with Presidio's recognisers, the first {figures['rows']:,} rows: {1 / theirs:,.0f} rows/s; "
+        f"Tidemill is {theirs / seconds_a_row:,.0f} times"
+    )
+
+
 def report_memory(peak: int, more: Turn, rows: int) -> bool:
     """Print how memory grows with the rows; True when the target is met."""
     ratio = more.peak / peak
@@ -139,5 +170,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--environments", type=Path, default=Path(".tidemill/bench"))
     given = parser.parse_args()
-    sys.exit(0 if main(given.rows, given.repeat) else 1)
+    sys.exit(0 if main(given.rows, given.repeat, given.environments.absolute()) else 1)

@@ -79,7 +79,7 @@ def test_the_commands_speak_of_a_dataset(platform: Whole, until_prepared: RunVie
     assert f"tidemill datasets report {until_prepared.run_id}" in shown
     assert "call" not in shown
     assert platform.document("runs", "show", until_prepared.run_id)["endpoint"] is None
-    assert "prepared dataset" in platform.cli("runs", "list").stdout
+    assert re.search(r"people .* dataset", platform.cli("runs", "list").stdout)
     (row,) = [one for one in platform.document("datasets", "list") if one["name"] == "people"]
     assert (row["versions"], row["rows"], row["task"]) == (1, 400, "tabular-classification")
     page = tmp_path / "report.html"
@@ -244,6 +244,10 @@ def test_quarantine_puts_them_aside(platform: Whole, bad_table: Path, tmp_path: 
     event = platform.ingested(view.run_id)
     assert event.rows == 99
     assert event.quarantine is not None
+    assert view.bad_rows == event.bad_rows > 0
+    shown = platform.cli("runs", "show", view.run_id).stdout
+    assert f"{view.bad_rows} row" in shown
+    assert f"tidemill datasets fetch {view.run_id} --what quarantine" in shown.replace("\n", " ")
     (row,) = pq.read_table(platform.artifact(event.quarantine, tmp_path) / "rows.parquet").to_pylist()
     assert (row["row"], row["content"]) == (50, "49, 33, nurse")
     newest = platform.client.dataset_versions("bad")[0]

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from nats.js.api import Header
@@ -19,6 +22,8 @@ from nats.js.kv import KV_DEL, KV_OP
 from tidemill.bus.connection import UNREACHABLE, Bus
 from tidemill.bus.subjects import LEASES_BUCKET
 from tidemill.errors import TransientError
+
+log = logging.getLogger(__name__)
 
 
 class LeaseLost(TransientError):
@@ -68,6 +73,32 @@ class Leases:
                 await self._write(lease)
         except UNREACHABLE as error:
             raise TransientError(f"lease of {lease.fingerprint} cannot be renewed: {error!r}") from error
+
+    @asynccontextmanager
+    async def kept(self, lease: Lease, every: float) -> AsyncIterator[None]:
+        """Renew the lease every so many seconds meanwhile, however long it takes. Whoever needs to know whether it was
+        lost asks with ``renew`` afterwards."""
+        over = asyncio.Event()
+        # Told to end, not cancelled: Python 3.11's wait_for, inside nats-py, can swallow a cancellation, and whoever
+        # waits for the end then waits for ever.
+        renewing = asyncio.create_task(self._renew_until(over, lease, every))
+        try:
+            yield
+        finally:
+            over.set()
+            await asyncio.wait({renewing})
+
+    async def _renew_until(self, over: asyncio.Event, lease: Lease, every: float) -> None:
+        while not over.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(over.wait(), every)
+                return
+            try:
+                await self.renew(lease)
+            except LeaseLost:
+                return
+            except TransientError as error:
+                log.warning("%s", error)
 
     async def _write(self, lease: Lease) -> None:
         bucket = await self._bus.bucket(LEASES_BUCKET)

@@ -57,7 +57,7 @@ def list_runs(
         gone = " [dim](deleted)[/dim]" if row.version_deleted else ""
         result = f"version {row.version}{gone}" if row.version else escape(_one_line(row.error or ""))
         if row.state == "finished" and not row.version:
-            result = "prepared dataset"
+            result = "dataset"
         state_words = f"{row.state}" + (f" ({row.stage})" if row.stage and row.state != "finished" else "")
         colour = {"finished": "green", "failed": "red", "cancelled": "yellow"}.get(row.state, "cyan")
         table.add_row(

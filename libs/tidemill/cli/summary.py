@@ -53,6 +53,7 @@ def as_document(view: RunView, endpoint: str) -> dict[str, Any]:
         "usage": view.usage.model_dump(),
         "cost": view.cost.model_dump() if view.cost else None,
         "rows": view.rows,
+        "bad_rows": view.bad_rows,
         "labels": view.labels,
         "trace_id": view.trace_id,
         "created_at": view.created_at.isoformat(),
@@ -92,6 +93,8 @@ def summary(view: RunView, endpoint: str, hint: str = "") -> RenderableType:
         parts += ["", _time(view)]
     if view.usage.attempts:
         parts += ["", f"[dim]{account(view)}[/dim]"]
+    if view.bad_rows:
+        parts += ["", _left_out(view, hint)]
     if serves(view):
         parts += ["", _calling(endpoint)]
     elif ends_prepared(view):
@@ -99,6 +102,14 @@ def summary(view: RunView, endpoint: str, hint: str = "") -> RenderableType:
     elif view.state in ("failed", "cancelled"):
         parts += ["", f"[dim]start it again where it stopped:[/dim] tidemill runs retry {view.run_id}{hint}"]
     return Group(*parts)
+
+
+def _left_out(view: RunView, hint: str) -> str:
+    rows = "row" if view.bad_rows == 1 else "rows"
+    see = f"tidemill datasets report {view.run_id}{hint}"
+    if view.quarantined:
+        see = f"tidemill datasets fetch {view.run_id} --what quarantine --to FOLDER{hint}"
+    return f"[yellow]{view.bad_rows:,} {rows} could not be read and were left out:[/yellow] {see}"
 
 
 def account(view: RunView) -> str:

@@ -107,6 +107,8 @@ class DatasetIngested(StageEvent):
     """What was repaired, what drifted against the version before, how many rows were bad."""
     quarantine: ArtifactRef | None = None
     """The bad rows that were put aside, with row number and reason."""
+    bad_rows: int = 0
+    """Rows that could not be read and were left out."""
 
 
 class DatasetPrepared(StageEvent):

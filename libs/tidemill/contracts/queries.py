@@ -72,6 +72,9 @@ class RunView(Frozen):
     trace_id: str | None = None
     uri: str | None = None
     rows: int | None = None
+    bad_rows: int = 0
+    """Rows that could not be read and were left out; ``quarantined``: they were put aside."""
+    quarantined: bool = False
     labels: list[str] = Field(default_factory=list)
 
 

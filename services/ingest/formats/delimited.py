@@ -23,6 +23,7 @@ from services.ingest.tables import BATCH_BYTES, BATCH_ROWS, BadRows, Batch, Limi
 from tidemill.contracts.data import Data
 from tidemill.datasets.schema import ColumnKind
 from tidemill.errors import InvalidInput
+from tidemill.tasks import known_column_names
 
 _SAMPLE = 1 << 18
 _STEP = 256
@@ -148,10 +149,16 @@ class DelimitedFile:
     def _decide_header(self, sniffed: Sniffed, data: Data, header: bool | None) -> bool:
         if data.columns is not None:
             return False
-        for said in (data.header, header):
-            if said is not None:
-                return said
+        if data.header is not None:
+            return data.header
         first = sniffed.rows[0]
+        if header is False and any(cell.strip().casefold() in known_column_names() for cell in first):
+            raise InvalidInput(
+                f"{self.path.name} begins with what looks like column names ({', '.join(first)[:60]}), but the file "
+                "before it has none; give all files column names or none, or say which with data.header"
+            )
+        if header is not None:
+            return header
         if len(first) != sniffed.width or first[0].strip().casefold() == "sep=":
             raise InvalidInput(
                 f"{self.path.name} begins with {sniffed.dialect.delimiter.join(first)[:60]!r}, which is no row of "

@@ -94,7 +94,7 @@ class JsonRowsFile:
         """The row that ``element`` is, or the reason why it is none."""
         place = document.last_place
         if self._names is None:
-            if type(element) is not dict:
+            if not isinstance(element, dict):
                 return f"{place()}: {kind_of_value(element)} where an object is expected, as in the other rows"
             row: dict[str, Any] = element
         else:
@@ -106,9 +106,9 @@ class JsonRowsFile:
         if self._encoding.damaged and (byte := first_undecodable(document.last_text())) is not None:
             return undecodable(place(), byte, self._encoding.name)
         try:
-            document.refuse_half_pairs(element)
+            document.refuse_damaged(element)
         except JsonProblem as problem:
-            return f"{place()}: {problem.reason}; write the character itself"
+            return f"{place()}: {problem.reason}"
         if len(document.last_text()) > self._limits.max_cell:
             return long_cell(row, place(), self._limits) or row
         return row

@@ -12,6 +12,7 @@ import pyarrow as pa
 from services.ingest.formats.encoding import TextEncoding
 from services.ingest.formats.json_columns import JsonColumns, long_cell
 from services.ingest.formats.json_stream import open_json
+from services.ingest.formats.json_values import RepeatedKey
 from services.ingest.formats.undecodable import first_undecodable, shown, undecodable
 from services.ingest.tables import BadRows, Batch, Limits, Writing, check_columns
 from tidemill.contracts.data import Data
@@ -92,6 +93,8 @@ class JsonColumnsFile:
                         f"{self.path.name}: {name!r} is no list as the other columns are; remove it, or write the "
                         "rows as a list of objects"
                     )
+                if isinstance(value, RepeatedKey):
+                    raise InvalidInput(f"{self.path.name}: column {name!r}: {value.reason}; every row needs its own")
                 keys = list(value) if keys is None else keys
                 if list(value) != keys:
                     raise InvalidInput(f"{self.path.name}: column {name!r} has other row keys than the first column")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from services.ingest.formats.encoding import TextEncoding
-from services.ingest.formats.json_values import EXACT, refuse_half_pairs
+from services.ingest.formats.json_values import EXACT, refuse_damaged
 from services.ingest.formats.text import open_text
 from tidemill.errors import InvalidInput
 
@@ -89,9 +89,9 @@ class JsonStream:
         """Where the value that was read last begins: ``line 5``."""
         return f"line {self._lines_before + self._text.count(chr(10), 0, self._start) + 1}"
 
-    def refuse_half_pairs(self, value: Any) -> None:
-        """Raise JsonProblem when the value read last holds half of a surrogate pair."""
-        refuse_half_pairs(self.last_text(), value)
+    def refuse_damaged(self, value: Any) -> None:
+        """Raise JsonProblem when the value read last holds a key twice in one object, or half of a surrogate pair."""
+        refuse_damaged(self.last_text(), value)
 
     def entries(self) -> Iterator[str]:
         """The keys of the object that begins here. The caller takes each value before it goes on."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from services.ingest.formats.answers import ANSWERS, answers_array, is_start
 from services.ingest.formats.encoding import detect_encoding
 from services.ingest.formats.json_stream import JsonStream, open_json
-from services.ingest.formats.json_values import as_text, kind_of_value
+from services.ingest.formats.json_values import RepeatedKey, as_text, kind_of_value
 from services.ingest.formats.undecodable import shown
 from services.ingest.tables import BATCH_BYTES, BadRows, Batch, Limits, Writing, cell_too_long
 from tidemill.contracts.data import Data
@@ -132,6 +132,8 @@ def _list(holder: Any, key: str) -> list[Any]:
 def _value(holder: Any, key: str, default: Any) -> Any:
     if not isinstance(holder, dict):
         raise _Wrong(f"{kind_of_value(holder)} where an object with {key!r} is expected")
+    if isinstance(holder, RepeatedKey):
+        raise _Wrong(holder.reason)
     value = holder.get(key, default)
     if value is None and default is None:
         raise _Wrong(f"{key!r} is missing")

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.ingest.formats.answers import ANSWERS
+from services.ingest.formats.json_values import JsonProblem, decode
 from tests.ingest.reading import read_folder
 from tidemill.errors import InvalidInput
 
@@ -168,3 +169,67 @@ def test_columns_of_lists_and_objects_stand_beside_the_others(read_files) -> Non
         {"text": "a", "label": "0", "tokens": '["x"]', "meta": '{"n":1}'},
         {"text": "b", "label": "1", "tokens": '["y","z"]', "meta": '{"n":2}'},
     ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"a": "1", "a": "2"}',
+        '{"a": 1, "\\u0061": 2}',
+        '{"a": "x", "v": {"b": 1, "b": 2}}',
+        '{"a": [[{"b": 1, "b": 1}]]}',
+    ],
+)
+def test_a_key_that_stands_twice_makes_a_bad_row_of_lines_and_of_documents(read_files, row: str) -> None:
+    good = '{"a": "z"}'
+    for content in ("\n".join([good, row, good, good]), f"[{good}, {row}, {good}, {good}]"):
+        read = read_files({"x.json": content.encode()}, tolerant=True)
+        assert [bad.row for bad in read.bad] == [2]
+        assert "stands twice in one object" in read.bad[0].reason
+        assert len(read.rows()) == 3
+
+
+def test_what_only_looks_like_a_key_that_stands_twice_is_taken(read_files) -> None:
+    rows = [{"a": "a", "b": 'says "a": 1'}, {"a": {"a": {"b": 1}}, "b": [{"c": 1}, {"c": 2}]}]
+    read = read_files({"x.jsonl": "\n".join(map(json.dumps, rows)).encode()}, tolerant=True)
+    assert not read.bad
+    assert len(read.rows()) == 2
+
+
+def test_rows_by_key_of_an_object_of_columns_are_there_once(read_files) -> None:
+    with pytest.raises(InvalidInput, match="key '0' stands twice"):
+        read_files({"x.json": b'{"a": {"0": "x", "0": "y"}, "b": {"0": "x", "1": "y"}}'}, tolerant=True)
+
+
+_KEYS = st.sampled_from(["a", "b", "é", "键"])
+_TREES = st.recursive(
+    st.sampled_from(["1", '"a"', "null"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda values: f"[{','.join(values)}]"),
+        st.lists(st.tuples(_KEYS, st.booleans(), inner), max_size=3).map(
+            lambda pairs: (
+                f"{{{','.join(f'{json.dumps(key, ensure_ascii=plain)}:{value}' for key, plain, value in pairs)}}}"
+            )
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+def _repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise KeyError
+    return dict(pairs)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(_KEYS, st.booleans(), _TREES), max_size=3))
+def test_every_key_that_stands_twice_is_noticed_and_no_other(pairs) -> None:
+    text = f"{{{','.join(f'{json.dumps(key, ensure_ascii=plain)}:{value}' for key, plain, value in pairs)}}}"
+    try:
+        expected = json.loads(text, object_pairs_hook=_repeats)
+    except KeyError:
+        with pytest.raises(JsonProblem, match="stands twice"):
+            decode(text)
+    else:
+        assert json.loads(json.dumps(decode(text)), parse_int=str) == json.loads(json.dumps(expected), parse_int=str)

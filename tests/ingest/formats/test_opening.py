@@ -124,3 +124,10 @@ def test_published_tables_are_opened_with_little_said(real_data: Path, folder: s
     read = read_folder(real_data / folder, data)
     assert read.parts == parts
     assert not read.bad
+
+
+def test_column_names_behind_a_file_without_any_are_not_taken_as_a_row(read_files) -> None:
+    rows = b"".join(b"row %d,%d\n" % (number, number) for number in range(20))
+    said = refused(read_files, {"a.csv": rows, "b.csv": b"text,label\n" + rows})
+    assert "b.csv begins with what looks like column names (text, label)" in said
+    assert len(read_files({"a.csv": rows, "b.csv": b"text,label\n" + rows}, {"header": False}).rows()) == 41

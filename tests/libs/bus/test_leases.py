@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -82,3 +83,35 @@ async def test_watching_sees_the_present_and_every_change(bus: Bus) -> None:
         assert (await anext(statuses)).state == "running"
         await states.change("p", "run-2", lambda status: status.model_copy(update={"state": "failed"}))
         assert (await asyncio.wait_for(anext(statuses), 5)).state == "failed"
+
+
+class _SwallowingLeases(Leases):
+    """Its renewals take a while and cannot be cancelled, as one of nats-py at times."""
+
+    renewals = 0
+
+    async def renew(self, lease: Lease) -> None:
+        self.renewals += 1
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_lease_is_kept_as_long_as_something_takes_and_no_longer(bus: Bus) -> None:
+    leases = _SwallowingLeases(bus)
+    lease = await acquire_when_free(leases, "f-kept", "owner")
+    async with asyncio.timeout(5):
+        async with leases.kept(lease, 0.01):
+            while leases.renewals < 3:
+                await asyncio.sleep(0.005)
+    renewals = leases.renewals
+    await asyncio.sleep(0.1)
+    assert leases.renewals == renewals
+
+
+async def test_a_kept_lease_outlives_its_term(bus: Bus) -> None:
+    leases = Leases(bus)
+    lease = await acquire_when_free(leases, "f-long", "owner")
+    async with leases.kept(lease, 0.2):
+        await asyncio.sleep(4)  # twice the term of the server of these tests
+        assert await leases.holder("f-long") == "owner"
+    await leases.renew(lease)

@@ -10,7 +10,16 @@ from services.preprocess.privacy.key import Draw
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4 = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
-_V6 = rf"[0-9A-Fa-f]{{0,4}}(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?:(?<=:){_V4})?"
+_FIRST_OCTET = r"(?:(?<=2)(?:5[0-5]|[0-4][0-9])|(?<=1)[0-9]{2}|(?<=[1-9])[0-9]|(?<=[0-9]))"
+_GROUP = r"(?::[0-9A-Fa-f]{0,4})"
+# The first sign is read before anything else is looked at: so the search leaps to what may begin an address.
+_PATTERN = re.compile(
+    r"(?P<address>[0-9A-Fa-f:](?<![0-9A-Za-z.].)"
+    rf"(?:{_FIRST_OCTET}(?:\.{_OCTET}){{3}}"
+    r"|(?<![0-9A-Fa-f:]:.)"
+    rf"(?:(?<!:)[0-9A-Fa-f]{{0,3}}{_GROUP}{{2,7}}|(?<=:)[0-9A-Fa-f]{{0,4}}{_GROUP}{{1,6}})(?:(?<=:){_V4})?))"
+    r"(?![0-9A-Za-z:])(?!\.[0-9A-Za-z])(?:/(?P<prefix>[0-9]{1,3}))?"
+)
 _DOCUMENTATION = tuple(
     ip_network(one)
     for one in (
@@ -69,9 +78,7 @@ def _reserved(value: str) -> bool:
 IP_ADDRESS = StructuralEntity(
     name="ip_address",
     cue=r"[0-9０-９][.．][0-9０-９]{1,3}[.．][0-9０-９]|:[0-9A-Fa-f]{0,4}:",
-    pattern=re.compile(
-        rf"(?<![0-9A-Za-z.])(?P<address>{_V4}|(?<![0-9A-Fa-f:]:){_V6})(?![0-9A-Za-z:])(?!\.[0-9A-Za-z])(?:/(?P<prefix>[0-9]{{1,3}}))?"
-    ),
+    pattern=_PATTERN,
     check=_check,
     canonical=_canonical,
     generalise=_generalise,

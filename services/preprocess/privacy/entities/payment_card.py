@@ -79,7 +79,7 @@ def _reserved(value: str) -> bool:
 PAYMENT_CARD = StructuralEntity(
     name="payment_card",
     cue=r"(?:[0-9０-９][^0-9A-Za-z]?){11}[0-9０-９]",
-    pattern=re.compile(r"(?<![0-9A-Za-z_])(?<![0-9][.,])[0-9](?:[ .-]?[0-9]){11,18}(?![0-9A-Za-z_])(?![.,-][0-9])"),
+    pattern=re.compile(r"[0-9](?<![0-9A-Za-z_].)(?<![0-9][.,].)(?:[ .-]?[0-9]){11,18}(?![0-9A-Za-z_])(?![.,-][0-9])"),
     check=_check,
     canonical=digits_of,
     generalise=_generalise,
