@@ -96,9 +96,8 @@ class EncryptedObjects(Objects):
             if len(data) == HEADER:
                 raise Tampered("it is cut off")
             return (await asyncio.to_thread(seal.open_range, data[HEADER:], 0, to_the_end=True))[start:]
-        seal = self._seals.get(key)
-        if seal is None:
-            seal = await self._seal(key, await super().read(key, start=0, length=HEADER))
+        remembered = self._seals.get(key)
+        seal = remembered or await self._seal(key, await super().read(key, start=0, length=HEADER))
         chunks = None if length is None else (start + length - 1) // CHUNK - first + 1
         # A byte more than is needed tells whether the last chunk of these is the last of all.
         wanted = None if chunks is None else chunks * SEALED + 1
