@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tidemill.artifacts.location import Folder, parse_location
-from tidemill.artifacts.objects import PART_SIZE, Objects
+from tidemill.artifacts.objects import PART_SIZE, STORE_KEYS, Objects
 from tidemill.backup.artifacts import ArtifactCopy
 from tidemill.backup.cut import consistent_cut, project_of, runs_among
 from tidemill.backup.records import RecordCopy, artifacts_named, broken_chains, read_list, written_list
@@ -114,9 +114,10 @@ async def record_list(backup: Objects, of: BackupRecord) -> dict[str, str]:
 
 
 async def is_empty(objects: Objects) -> bool:
-    """Whether nothing is there."""
-    async for _ in objects.keys(""):
-        return False
+    """Whether nothing is there but the keys that a store is encrypted with, which it has before anything else."""
+    async for key in objects.keys(""):
+        if not key.startswith(f"{STORE_KEYS}/"):
+            return False
     return True
 
 

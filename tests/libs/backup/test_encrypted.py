@@ -40,6 +40,7 @@ async def test_a_plain_store_becomes_an_encrypted_one(tmp_path: Path, monkeypatc
     monkeypatch.setenv(FILE, str(tmp_path / "master.key"))
     source = await open_source(str(tmp_path / "backup"))
     target = open_objects(str(tmp_path / "encrypted"))
+    await target.check()  # which makes its first key
     summary = await restore(source, target, messages=tmp_path / "kept", progress=silent)
     assert (summary.runs, summary.artifacts, summary.damages) == (1, 1, [])
     store = ObjectArtifactStore(target, cache=tmp_path / "other-cache")
