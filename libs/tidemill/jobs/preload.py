@@ -16,6 +16,8 @@ from collections.abc import Iterable
 
 PRELOAD_VARIABLE = "TIDEMILL_JOBS_PRELOAD"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+EXPORTER_VARIABLES = "OTEL_EXPORTER_"
+"""What the names of OpenTelemetry's variables that say where to export begin with."""
 
 # What every child needs itself: without these each fork would import them again.
 OWN = ("psutil", "tidemill.jobs.child", "tidemill.telemetry.recording")
@@ -57,6 +59,10 @@ def _become_forkserver(modules: list[str], path: list[str]) -> None:
     # OpenMP reads its variables when it is loaded; left alone it counts the host's processors in a container.
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(usable_processors()))
+    # A job's spans go through its parent. A library that exports its own (Daft does) would start threads before the
+    # fork, and its exporter would hang in the child.
+    for variable in [name for name in os.environ if name.startswith(EXPORTER_VARIABLES)]:
+        del os.environ[variable]
     import_all((*OWN, *modules))
 
 
