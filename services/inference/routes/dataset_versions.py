@@ -27,7 +27,10 @@ async def versions(request: Request) -> Response:
     """The versions of a dataset, the newest first, with where each comes from."""
     gateway = gateway_of(request)
     project, name = project_of(request), request.path_params["name"]
-    found = await gateway.records.dataset_versions(project, name)
+    try:
+        found = await gateway.records.dataset_versions(project, name)
+    except InvalidInput:  # what cannot be a name
+        found = []
     if not found:
         raise NotFound(f"dataset {name!r} has no version; GET /v1/datasets lists the datasets there are")
     return json_response([(await _view(gateway, project, one)).model_dump(mode="json") for one in reversed(found)])

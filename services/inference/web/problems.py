@@ -13,6 +13,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from services.inference.serving.errors import NotReady, Overloaded
 from tidemill.errors import InvalidInput, NotFound, TidemillError, TransientError
@@ -91,7 +92,16 @@ def response_to(error: Exception, path: str) -> Response:
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """Exception handler for every error."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(_allowed(request))}
     return response_to(error, request.url.path)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the request's path takes. Each is a route of its own; the router names those of the first."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 def _plain(error: HTTPException, path: str) -> Response:
