@@ -87,7 +87,7 @@ def fuzz(
 
 def amount() -> Any:
     each = max(tally.REQUESTS // len(WAYS), 10)
-    return pytest.mark.parametrize("most", [6, pytest.param(each, marks=pytest.mark.full)])
+    return pytest.mark.parametrize("most", [3, pytest.param(each, marks=pytest.mark.full)])
 
 
 WAYS = [

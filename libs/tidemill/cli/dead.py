@@ -38,7 +38,7 @@ def list_letters(
         table.add_column(title, no_wrap=True)
     table.add_column("error", overflow="fold")
     for one in letters:
-        table.add_row(one.id, ago(one.at), one.stage, one.subject, one.run_id or "", escape(one.error))
+        table.add_row(one.id, ago(one.at), escape(one.stage), escape(one.subject), escape(one.run_id or ""), escape(one.error))
     screen().print(table)
 
 
