@@ -54,8 +54,7 @@ def harmless(page: str) -> Elements:
 
 
 def test_a_data_report_of_a_hostile_dataset_is_text(tmp_path: Path) -> None:
-    names = {f"{name}{n}": name for n, name in enumerate(HOSTILE[:6])}
-    columns = {column: [HOSTILE[n % len(HOSTILE)] for n in range(ROWS)] for column in names}
+    columns = {f"{name}{n}": [HOSTILE[row % len(HOSTILE)] for row in range(ROWS)] for n, name in enumerate(HOSTILE[:6])}
     table = pa.table(
         {
             "t": [f"{HOSTILE[n % len(HOSTILE)]} {n}" for n in range(ROWS)],
@@ -67,6 +66,7 @@ def test_a_data_report_of_a_hostile_dataset_is_text(tmp_path: Path) -> None:
         ("text-classification", {"text": "t", "label": "y"}),
         ("tabular-classification", {"label": "y"}),
     ):
+        (tmp_path / task).mkdir()
         _, page, _ = reported(tmp_path / task, table, roles, task)
         text = "".join(harmless(page).texts)
         assert HOSTILE[0] in text, "the page does not show what this test is about"

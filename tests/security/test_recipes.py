@@ -56,9 +56,11 @@ async def test_folders_and_keys_of_a_machine_are_for_its_user_alone(
 @pytest.mark.parametrize("base", ["minilm", "owner/name", "bert-base-uncased"])
 async def test_a_hub_id_and_a_key_of_ones_own_are_taken(http: httpx.AsyncClient, base: str) -> None:
     key = (await issue(http, "ours", scopes=["publish"]))["key"]
-    recipe = {"model": {"base": base}, "privacy": {"key": "env:TIDEMILL_PRIVACY_SHOP", "model": base}}
+    privacy = {"key": "env:TIDEMILL_PRIVACY_SHOP", "model": base, "detect": ["person"]}
+    recipe = {"model": {"base": base}, "privacy": privacy}
     document = {"name": "new", "uri": "https://example.org/new.csv", "recipe": recipe}
-    assert (await http.post("/v1/datasets", json=document, headers=bearer(key))).status_code == 202
+    answer = await http.post("/v1/datasets", json=document, headers=bearer(key))
+    assert answer.status_code == 202, answer.text
 
 
 def test_what_is_written_like_a_hub_id_is_no_folder_though_there_is_one(
