@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy.audit.verdict import Verdict, last_line, run
+from deploy.audit.verdict import Verdict, last_line, run, why_not
 
 TITLE = "bills of materials"
 IMAGES = {
@@ -36,7 +36,7 @@ def write_bills(root: Path, tools: Path, to: Path) -> Verdict:
     try:
         done = run(tools / "cyclonedx-py", [*arguments, "-o", str(whole.absolute()), sys.executable], cwd=root)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Verdict(TITLE, "unknown", [f"cyclonedx-py did not come to an end: {error}"])
+        return Verdict(TITLE, "unknown", [why_not("cyclonedx-py", error)])
     if done.returncode:
         return Verdict(TITLE, "unknown", [last_line(done.stderr)])
     environment = json.loads(whole.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from deploy.audit.verdict import Verdict, last_line, run
+from deploy.audit.verdict import Verdict, last_line, run, why_not
 
 TITLE = "secrets in the repository"
 BASELINE = ".secrets.baseline"
@@ -22,7 +22,7 @@ def find_secrets(root: Path, tools: Path) -> Verdict:
     try:
         done = run(tools / "detect-secrets-hook", ["--baseline", BASELINE, *files], cwd=root)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Verdict(TITLE, "unknown", [f"detect-secrets did not come to an end: {error}"])
+        return Verdict(TITLE, "unknown", [why_not("detect-secrets", error)])
     if done.returncode == 0:
         return Verdict(TITLE, "clean", [f"{len(files)} files"])
     if done.returncode == _ONLY_MOVED:

@@ -19,7 +19,7 @@ class Verdict:
     lines: list[str] = field(default_factory=list)
 
 
-def run(tool: Path, arguments: Sequence[str], *, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run(tool: Path, arguments: Sequence[str], *, cwd: Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
     """A tool's output; it is up to the caller what its exit status means."""
     # The tools have an environment of their own, which must not find our modules.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -33,3 +33,10 @@ def last_line(text: str) -> str:
     """The last line that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:500] if lines else "it said nothing"
+
+
+def why_not(tool: str, error: Exception) -> str:
+    """Why a tool did not come to an end, without its arguments."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"{tool} did not come to an end within {error.timeout:.0f} s"
+    return f"{tool} cannot be run: {error}"

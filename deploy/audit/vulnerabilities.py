@@ -11,7 +11,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from deploy.audit.verdict import Verdict, last_line, run
+from deploy.audit.verdict import Verdict, last_line, run, why_not
 
 TITLE = "known vulnerabilities"
 REPORT = "vulnerabilities.json"
@@ -40,7 +40,7 @@ def _asked(root: Path, tools: Path, to: Path, service: str) -> Verdict:
     try:
         done = run(tools / "pip-audit", arguments, cwd=root)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Verdict(TITLE, "unknown", [f"pip-audit did not come to an end: {error}"])
+        return Verdict(TITLE, "unknown", [why_not("pip-audit", error)])
     if not done.stdout.lstrip().startswith("{"):
         reason = last_line(done.stderr)
         return Verdict(TITLE, "unknown", [f"the service {service!r} cannot be asked from here: {reason}"])

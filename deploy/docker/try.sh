@@ -7,6 +7,7 @@
 #   STAND_INS=1                   servers from packages instead of pulled images (deploy/docker/stand-ins.yml)
 #   BUILD_OPTIONS=--network=host  further options of docker build
 #   ENTER="docker-engine exec"    how a command gets to where the gateway's port is published, if that is not here
+#   EPOCHS=30                     how long the training is that is killed: it has to last some seconds
 #   KEEP=1                        leave the platform running
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -93,8 +94,8 @@ killed() {
   step "the trainer is killed in mid-run"
   local begun run
   begun=$(date +%s)
-  run=$(publish killed --set training.epochs=60 --json | sed -n 's/.*"run_id": "\([^"]*\)".*/\1/p' | head -1)
-  until tidemill runs show "$run" --json | grep -q '"stage": "train"'; do sleep 1; done
+  run=$(publish killed --set training.epochs="${EPOCHS:-30}" --json | sed -n 's/.*"run_id": "\([^"]*\)".*/\1/p' | head -1)
+  until [[ $(tidemill runs list --json) == *'"stage": "train"'* ]]; do sleep 1; done
   sleep 5
   # What a crash does, out-of-memory or not; a container that docker kill ends stays ended.
   compose exec --no-TTY trainer sh -c 'kill -9 "$(cat /tmp/tidemill.ready)"'
@@ -111,7 +112,7 @@ scaled() {
   begun=$(date +%s)
   compose up --detach --no-build --no-recreate --scale trainer=2
   until [[ -z $(unwell) ]]; do sleep 1; done
-  publish folds --set evaluation.folds=2 --set training.epochs=10 --wait
+  publish folds --set evaluation.folds=2 --wait
   took "published, trained in folds, served" "$begun"
   compose ps trainer --format 'table {{.Name}}\t{{.Status}}'
 }
@@ -136,5 +137,5 @@ run() {
 
 case ${1:-} in
   build | run) "$1" ;;
-  *) sed -n '2,12p' "$0"; exit 2 ;;
+  *) sed -n '2,13p' "$0"; exit 2 ;;
 esac

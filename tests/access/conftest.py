@@ -69,7 +69,7 @@ class Bench:
     def settings(self, folder: Path | None = None, **changes: Any) -> InferenceSettings:
         platform = settings_for(
             self.nats, folder or self.folder / "gateway", store_url=self.platform.store_url,
-            trusted_signers=SigningFolder.below(self.platform.data_dir).trusted.folder,
+            trusted_signers=SigningFolder.below(self.folder).trusted.folder,
         )  # fmt: skip
         return InferenceSettings.model_validate(
             {"platform": platform, "port": free_port(), "threads": 1, "api_key": OPERATOR} | changes
@@ -125,9 +125,14 @@ async def furnish(
     )  # fmt: skip
     compressed = event
     assert isinstance(compressed, ModelCompressed)
-    signature = signer.sign(version_statement(project, things.model, 1, compressed.model.digest))
     decisions = (
-        VersionRegistered(name=things.model, version=1, run_id=run_id, event=compressed, signature=signature),
+        VersionRegistered(
+            name=things.model,
+            version=1,
+            run_id=run_id,
+            event=compressed,
+            signature=signer.sign(version_statement(project, things.model, 1, compressed.model.digest)),
+        ),
         AliasMoved(name=things.model, alias="champion", version=1, previous=None, reason="first", run_id=run_id),
     )
     for decision in decisions:
@@ -186,9 +191,7 @@ async def bench(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactor
     platform = settings_for(nats_server, folder, ack_wait=timedelta(seconds=2))
     store = open_store(platform.store_url, cache=folder / "cache")
     records = store.records()
-    signing = SigningFolder.below(platform.data_dir)
-    signing.make()
-    signer = SigningKey.read(signing.key_file)
+    signer = SigningKey.read(SigningFolder.below(folder).key_file)
     mine = await furnish(store, records, folder / "made", "ours", signer)
     theirs = await furnish(store, records, folder / "made", "theirs", signer)
     bus = Bus.from_settings(platform, "test")

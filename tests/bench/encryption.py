@@ -1,6 +1,6 @@
 """An artifact put into a local folder and fetched from it: encrypted beside plain, in turns. `make bench-encryption`.
 
-Put includes hashing and syncing to disk, fetch includes verifying every digest twice (on its way, and what is in the cache).
+Put includes hashing and syncing to disk, fetch includes verifying every digest.
 """
 
 from __future__ import annotations

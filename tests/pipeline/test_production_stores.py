@@ -1,4 +1,7 @@
-"""The whole platform on S3 (TLS, keys from a file) and PostgreSQL (password from a file): served, rebuilt, restored."""
+"""The whole platform on S3 (TLS, keys from a file, encrypted) and PostgreSQL (password from a file).
+
+A dataset is published, its model served; the database is made again, the platform backed up and restored elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import pytest
 
 from tests.pipeline.conftest import TINY, Whole, reviews, start, stop, write_csv
 from tests.pipeline.test_faults import when_back
+from tidemill.artifacts.encryption.master import write_master_key
 from tidemill.testing.certificates import Authority
 from tidemill.testing.postgresql import PostgresServer
 from tidemill.testing.s3 import troubled_s3
@@ -43,6 +47,8 @@ def stores(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
         environment.setenv("TIDEMILL_STORE_CA", str(authority.file))
         environment.setenv("TIDEMILL_STORE_CREDENTIALS_FILE", str(folder / "store.env"))
         environment.setenv("TIDEMILL_REGISTRY_DATABASE_PASSWORD_FILE", str(folder / "password"))
+        write_master_key(folder / "master.key")
+        environment.setenv("TIDEMILL_ENCRYPTION_KEY_FILE", str(folder / "master.key"))
         yield name_empty_ones
 
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 PART_SIZE = 5 * 1024 * 1024
 """Bytes of one part of a streamed upload (S3 takes no smaller ones) and of one ranged read."""
 
+STORE_KEYS = "keys"
+"""Where the keys are that a store is encrypted with; a plain one has none."""
+
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _REQUEST_TIMEOUT = timedelta(seconds=120)
 _CREATES = 4
@@ -253,7 +256,7 @@ class Objects:
             )
 
     async def _check_encryption(self) -> None:
-        async for key in self.keys("keys"):
+        async for key in self.keys(STORE_KEYS):
             raise PermanentError(
                 f"the store at {self.url} is encrypted (it has {key}), and no master key is given; set "
                 "TIDEMILL_ENCRYPTION_KEY_FILE"
@@ -328,7 +331,7 @@ async def open_source(url: str) -> Objects:
         InvalidInput, PermanentError, TransientError: as ``open_objects``, and when it cannot be listed.
     """
     plain = Objects(parse_location(url))
-    async for _ in plain.keys("keys"):
+    async for _ in plain.keys(STORE_KEYS):
         return open_objects(url)
     return plain
 

@@ -107,7 +107,7 @@ class ArtifactCopy:
                 return  # the whole artifact was deleted meanwhile
             if await self._target.create(key, data):
                 self._copied.written += 1
-            elif await asyncio.to_thread(_sha256, await self._target.read(key)) != _name(key):
+            elif not await self._is_whole(key):
                 await self._target.write(key, iter([data]))  # heals one that was damaged
             self._copied.artifacts += 1
             return
@@ -116,6 +116,12 @@ class ArtifactCopy:
         entry = next(entry for entry in manifest.files if any(shard.sha256 in self._bad for shard in entry.shards))
         problem = f"{manifest.kind} artifact, file {entry.path!r}: {self._bad[bad[0].sha256]}"
         self._copied.damages.append(Damage(key=key, problem=problem))
+
+    async def _is_whole(self, key: str) -> bool:
+        try:
+            return await asyncio.to_thread(_sha256, await self._target.read(key)) == _name(key)
+        except CorruptArtifact:  # it cannot be decrypted
+            return False
 
 
 async def _verified(blocks: AsyncIterator[bytes], sha256: str, key: str) -> AsyncIterator[bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tidemill.artifacts.erased import Tombstone
 from tidemill.artifacts.location import Folder, parse_location
-from tidemill.artifacts.objects import PART_SIZE, Objects
+from tidemill.artifacts.objects import PART_SIZE, STORE_KEYS, Objects
 from tidemill.backup.artifacts import ArtifactCopy
 from tidemill.backup.cut import consistent_cut, project_of, runs_among
 from tidemill.backup.erased import ErasedThings, clean, copied_key, read_tombstones
@@ -137,9 +137,10 @@ async def record_list(backup: Objects, of: BackupRecord) -> dict[str, str]:
 
 
 async def is_empty(objects: Objects) -> bool:
-    """Whether nothing is there."""
-    async for _ in objects.keys(""):
-        return False
+    """Whether nothing is there but the keys that a store is encrypted with, which it has before anything else."""
+    async for key in objects.keys(""):
+        if not key.startswith(f"{STORE_KEYS}/"):
+            return False
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tidemill.artifacts.objects import Objects
@@ -86,6 +87,9 @@ class RecordCopy:
             if key in self._expected:
                 self._damaged(key, "it is on the backup's list and is not there")
             return
+        except CorruptArtifact as error:  # it cannot be decrypted
+            self._damaged(key, str(error))
+            return
         digest = hashlib.sha256(data).hexdigest()
         if self._expected.get(key, digest) != digest:
             self._damaged(key, f"expected sha256 {self._expected[key]}, found {digest}")
@@ -96,7 +100,7 @@ class RecordCopy:
         if await self._target.create(key, data):
             self._copied.written += 1
             self._copied.written_bytes += len(data)
-        elif await self._target.read(key) != data:
+        elif not await _holds(self._target, key, data):
             self._damaged(key, f"another record is in {self._target.url} under this name")
             return
         self._copied.digests[key] = hashlib.sha256(data).hexdigest()
@@ -124,10 +128,18 @@ async def artifacts_named(objects: Objects, keys: Iterable[str]) -> set[str]:
     named: set[str] = set()
 
     async def look(key: str) -> None:
-        named.update(found.decode() for found in _DIGEST.findall(await objects.read(key)))
+        with suppress(CorruptArtifact):  # it cannot be decrypted, and was named as damaged when it was copied
+            named.update(found.decode() for found in _DIGEST.findall(await objects.read(key)))
 
     await in_parallel(look, list(keys), limit=16)
     return named
+
+
+async def _holds(objects: Objects, key: str, data: bytes) -> bool:
+    try:
+        return await objects.read(key) == data
+    except CorruptArtifact:  # it cannot be decrypted
+        return False
 
 
 def written_list(digests: Mapping[str, str]) -> bytes:

@@ -159,7 +159,7 @@ def _registry() -> Permissions:
         publish += js_api.search(stream)
     for bucket in (RUNS_BUCKET, LEASES_BUCKET, ATTEMPTS_BUCKET, DEPLOYMENTS_BUCKET, ACCESS_BUCKET):
         publish += [*js_api.read(bucket), *js_api.watch(bucket), kv_subject(bucket)]
-    return Permissions(tuple(dict.fromkeys(publish)), (_answers("registry"), QUERIES, RunProgressed.subject))
+    return Permissions(tuple(dict.fromkeys(publish)), (_answers("registry"), QUERIES, RunProgressed.subject, ERASED))
 
 
 def _inference() -> Permissions:
@@ -170,7 +170,7 @@ def _inference() -> Permissions:
         js_api.consumer_list(EVENTS), js_api.consumer_list(JOBS),
         js_api.stream_info(EVENTS), js_api.stream_info(JOBS),
     ]  # fmt: skip
-    return Permissions(tuple(publish), (_answers("inference"), LIVE_EVENTS, ERASED))
+    return Permissions(tuple(publish), (_answers("inference"), LIVE_EVENTS))
 
 
 def _provision() -> Permissions:

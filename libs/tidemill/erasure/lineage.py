@@ -73,10 +73,14 @@ class Lineage:
         return {one for one in found if self.kinds.get(one) not in _KEPT} - set(origins)
 
     def runs_with(self, digests: Iterable[str]) -> set[str]:
-        """The runs whose records name one of ``digests``, or whose jobs left one."""
+        """The runs whose records name one of ``digests``, or that took one in as their source.
+
+        What their jobs left otherwise does not count: two datasets may share some of it, and only one hold the value.
+        """
         wanted = set(digests)
         runs = {run_id for run_id, named in self.runs.items() if named & wanted}
-        return runs | {run_id for (run_id, _), made in self._made_by_jobs().items() if made & wanted}
+        sources = {one for one in wanted if self.kinds.get(one) == "source"}
+        return runs | {run_id for (run_id, _), made in self._made_by_jobs().items() if made & sources}
 
     def _add_run(self, path: list[str], document: Any) -> None:
         run_id = path[0]

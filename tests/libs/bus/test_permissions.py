@@ -129,7 +129,7 @@ HEAR: dict[str, set[str]] = {
     "tidemill.>": {"operator"},
     "tidemill.run.progressed.v1": {"inference", "registry", "operator"},
     "tidemill.query.>": {"registry", "operator"},
-    "tidemill.erased.v1": {*WORKERS, "inference", "operator"},
+    "tidemill.erased.v1": {*WORKERS, "registry", "operator"},
     "tidemill.job.train.cpu.>": {"trainer", "operator"},
     "tidemill.job.register.>": {"operator"},
     "tidemill.dead.>": {"operator"},

@@ -16,11 +16,10 @@ from pydantic import ValidationError
 
 from tidemill.artifacts.encryption.master import COMMAND, FILE, VARIABLE, MasterKey
 from tidemill.artifacts.encryption.sealed import ID, KEY
-from tidemill.artifacts.objects import Objects
+from tidemill.artifacts.objects import STORE_KEYS, Objects
 from tidemill.contracts import Frozen
 from tidemill.errors import CorruptArtifact, PermanentError, TidemillError, TransientError
 
-KEYS = "keys"
 LOOK_SECONDS = 60.0
 """After so many seconds it is looked whether there is a newer store key."""
 DATA = ("records", "artifacts")
@@ -82,7 +81,7 @@ class Keyring:
             CorruptArtifact: one cannot be read; names it.
         """
         found = []
-        for key in sorted([key async for key in self._objects.keys(KEYS)]):
+        for key in sorted([key async for key in self._objects.keys(STORE_KEYS)]):
             try:
                 found.append(StoreKeyRecord.model_validate_json(await self._objects.read(key)))
             except ValidationError:
@@ -157,4 +156,4 @@ class Keyring:
 
 
 def _key_of(number: int) -> str:
-    return f"{KEYS}/{number:08d}.json"
+    return f"{STORE_KEYS}/{number:08d}.json"

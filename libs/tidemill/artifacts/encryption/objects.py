@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
-from tidemill.artifacts.encryption.keyring import KEYS, Keyring
+from tidemill.artifacts.encryption.keyring import Keyring
 from tidemill.artifacts.encryption.master import MasterKey
 from tidemill.artifacts.encryption.sealed import CHUNK, HEADER, SEALED, Seal, Tampered, plain_size, store_key_id
 from tidemill.artifacts.location import Bucket, Folder
-from tidemill.artifacts.objects import Objects, StoredObject
+from tidemill.artifacts.objects import STORE_KEYS, Objects, StoredObject
 from tidemill.errors import CorruptArtifact
 
 _SEALS = 256
@@ -85,7 +85,7 @@ class EncryptedObjects(Objects):
     async def entries(self, prefix: str, *, after: str | None = None) -> AsyncIterator[StoredObject]:
         """See ``Objects.entries``."""
         async for found in super().entries(prefix, after=after):
-            plain = found.key.startswith(f"{KEYS}/")
+            plain = found.key.startswith(f"{STORE_KEYS}/")
             yield found if plain else replace(found, size=plain_size(found.size))
 
     async def _range(self, key: str, start: int, length: int | None) -> bytes:
@@ -96,9 +96,8 @@ class EncryptedObjects(Objects):
             if len(data) == HEADER:
                 raise Tampered("it is cut off")
             return (await asyncio.to_thread(seal.open_range, data[HEADER:], 0, to_the_end=True))[start:]
-        seal = self._seals.get(key)
-        if seal is None:
-            seal = await self._seal(key, await super().read(key, start=0, length=HEADER))
+        remembered = self._seals.get(key)
+        seal = remembered or await self._seal(key, await super().read(key, start=0, length=HEADER))
         chunks = None if length is None else (start + length - 1) // CHUNK - first + 1
         # A byte more than is needed tells whether the last chunk of these is the last of all.
         wanted = None if chunks is None else chunks * SEALED + 1
@@ -123,7 +122,7 @@ class EncryptedObjects(Objects):
     async def _seal(self, key: str, header: bytes) -> Seal:
         secret = await self.keyring.key(store_key_id(header))
         if secret is None:
-            raise Tampered(f"its store key {store_key_id(header).hex()} is not in {KEYS}/")
+            raise Tampered(f"its store key {store_key_id(header).hex()} is not in {STORE_KEYS}/")
         seal = self._seals[key] = Seal.of(key, header, secret)
         while len(self._seals) > _SEALS:
             self._seals.popitem(last=False)
