@@ -1,7 +1,7 @@
 """`make fuzz`: made-up messages and requests in numbers, and what each of those who take them made of them.
 
-Messages of the bus go through the parser, planners, the registry and a worker (tests/forged), requests through a gateway
-(tests/security/test_contract_fuzz.py). Ends with the first failing case of each, if there is one.
+Messages of the bus go through the parser, planners, the registry and a worker (tests/forged), requests through a
+gateway (tests/security/test_contract_fuzz.py). Ends with the first failing case of each, if there is one.
 """
 
 from __future__ import annotations

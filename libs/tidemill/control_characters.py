@@ -9,5 +9,5 @@ _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 
 
 def spelled_out(text: str, *, keep: str = "") -> str:
-    r"""``text`` with ``\x1b`` for an escape character, ``\n`` for a line's end, and so on, but for those in ``keep``."""
+    r"""``text`` with ``\x1b`` for an escape character, ``\n`` for a line end, and so on; what is in ``keep`` stays."""
     return _STEERING.sub(lambda found: found[0] if found[0] in keep else repr(found[0])[1:-1], text)

@@ -130,6 +130,7 @@ def _responses(operation: Operation, references: dict[type[BaseModel], dict[str,
     success: dict[str, Any] = {"description": http.HTTPStatus(operation.status).phrase}
     schema = _schema(operation.answers, references) if operation.answers is not None else {"type": "string"}
     success["content"] = {operation.media_type: {"schema": schema}}
+    success["content"] |= {kind: {"schema": {}} for kind in operation.other_media_types}
     responses: dict[str, Any] = {str(operation.status): success}
     guarded = () if operation.is_public else _REFUSALS
     bodies = _OF_BODIES if operation.takes is not None or operation.form is not None else ()

@@ -23,6 +23,7 @@ from services.ingest.stage import ingest_stage
 from services.preprocess.stage import preprocess_stage
 from services.registry.answers import Answers
 from services.registry.dead_letters import DeadLetters
+from services.registry.erasing.erasures import Erasures
 from services.registry.live import Live
 from services.registry.subscribers import Subscribers
 from tests import tally
@@ -135,8 +136,12 @@ async def _open(stack: AsyncExitStack, folder: Path, run: Callable[[Any], Any]) 
     joined = await stack.enter_async_context(parts(bench))
     letters = DeadLetters(bus, bench.records)
     answers = Answers(joined.database, joined.projection, letters, Live(), Prices())
+    erasures = Erasures(
+        bus=bus, objects=store.objects, records=bench.records, commands=joined.commands, projection=joined.projection,
+        database=joined.database, scratch=folder / "erasures", silence=platform.silence, owner="registry@test",
+    )  # fmt: skip
     registry = Subscribers(
-        bus=bus, projection=joined.projection, registrar=joined.registrar, commands=joined.commands,
+        bus=bus, projection=joined.projection, registrar=joined.registrar, commands=joined.commands, erasures=erasures,
         answers=answers, live=Live(),
     )  # fmt: skip
     stages: tuple[Stage[Any, Any, Any], ...] = (

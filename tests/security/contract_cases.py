@@ -1,4 +1,4 @@
-"""Requests made up from the gateway's own OpenAPI document by schemathesis: such as it describes, and such as it does not."""
+"""Requests that schemathesis makes up from the gateway's own OpenAPI document: as it describes them, and otherwise."""
 
 from __future__ import annotations
 

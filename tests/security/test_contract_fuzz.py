@@ -33,6 +33,7 @@ from tidemill.contracts import SCOPES
 DECLARED = declared()
 PROBLEM = "application/problem+json"
 CHECKS: list[Any] = [content_type_conformance, response_headers_conformance, response_schema_conformance]
+OF_SCHEMA = [response_schema_conformance]
 NEVER_TOLD = ("Traceback (most recent call last)", 'File "', "site-packages", str(REPOSITORY))
 
 
@@ -54,11 +55,13 @@ def judge(
     documented = {int(one) for one in described.definition.raw["responses"]}
     allowed = {forced} if forced is not None else documented
     if not operation.route().path_regex.match(unquote(urlsplit(str(answer.request.url)).path)):
-        allowed = allowed | documented | {404, 405}  # a name that cannot be one: another operation's address, or no one's
+        allowed = allowed | documented | {404, 405}  # another operation's address, or no one's
     assert status in allowed, answer.text
     assert status < 500 or status in documented, answer.text
     if status in documented:
-        case.validate_response(answer, checks=CHECKS)
+        # Schemathesis takes the schema of a stream for that of each message, where OpenAPI 3.1 means all of it.
+        is_stream = answer.headers["content-type"][0].startswith("text/event-stream")
+        case.validate_response(answer, checks=[one for one in CHECKS if not (is_stream and one in OF_SCHEMA)])
     if status >= 400:
         assert answer.headers["content-type"] == [PROBLEM] or status == 503
     told = answer.content.decode("utf-8", "replace") + str(answer.headers)
@@ -85,6 +88,10 @@ def fuzz(
     holds()
 
 
+def labelled(one: Any) -> str:
+    return str(one.value if isinstance(one, GenerationMode) else one[1].label)
+
+
 def amount() -> Any:
     each = max(tally.REQUESTS // len(WAYS), 10)
     return pytest.mark.parametrize("most", [3, pytest.param(each, marks=pytest.mark.full)])
@@ -100,7 +107,7 @@ WAYS = [
 
 
 @amount()
-@pytest.mark.parametrize(("pair", "mode"), WAYS, ids=lambda one: one.value if isinstance(one, GenerationMode) else one[1].label)
+@pytest.mark.parametrize(("pair", "mode"), WAYS, ids=labelled)
 async def test_every_answer_is_as_documented(
     bench: Bench, http: httpx.AsyncClient, callers: list[Caller], pair: Any, mode: GenerationMode, most: int
 ) -> None:

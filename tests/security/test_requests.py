@@ -97,3 +97,11 @@ async def test_a_body_that_unpacks_to_more_than_may_be_is_refused(
     answer = await http.request(operation.method, path, content=bomb, headers=headers)
     assert answer.status_code in ({413, 404, 409} if encoding in ("gzip", "deflate") else {415, 404, 409}), answer.text
 
+
+async def test_an_answer_does_not_say_where_the_store_is(bench: Bench, http: httpx.AsyncClient) -> None:
+    """What is on record and not in the store: a folder or a host of the platform's stands in the service's own error."""
+    path = f"/v1/runs/{bench.mine.run_id}/artifacts/ingested/rows.txt"
+    answer = await http.get(path, headers=bearer(OPERATOR, "ours"))
+    assert answer.status_code == 404, answer.text
+    assert "the store; the gateway's log says more" in answer.json()["detail"]
+    assert str(bench.folder) not in answer.text

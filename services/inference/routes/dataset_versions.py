@@ -88,7 +88,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/runs/{run_id:name}/report", report, "The data report of a run", "runs", scopes=("read",),
-        media_type=HTML, problems=(400, 404, 503),
+        media_type=HTML, other_media_types=(JSON,), problems=(400, 404, 503),
         query=(Query("format", {"type": "string", "enum": ["html", "json"]}, "A page, or the same as JSON."),),
     ),
 )  # fmt: skip

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from services.preprocess.privacy.entities import SPECIFICITY
 from services.preprocess.privacy.overlaps import Found
-from tidemill.contracts.privacy import EntityName
 from tidemill.contracts.machine_paths import is_folder
+from tidemill.contracts.privacy import EntityName
 from tidemill.errors import InvalidInput, TransientError
 
 _FILES = ("config.json", "tokenizer.json")
