@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -89,3 +90,15 @@ async def test_files_are_given_out_as_bytes_that_no_browser_shows(bench: Bench, 
     answer = await http.get(path, headers=bearer(OPERATOR, "ours"))
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_formulas_stay_what_they_were_and_go_out_in_no_file_that_a_spreadsheet_opens(ingest_files: Any) -> None:
+    """A cell is data, not ours to change. What is given out of it is Parquet, JSON and HTML."""
+    formulas = ["=HYPERLINK(A1)", "+1+1", "@SUM(A1)", "-2+3|cmd"]
+    rows = "".join(f'"{one}",{"yes" if n % 2 else "no"}\n' for n, one in enumerate(formulas * 10))
+    bad = 'one,"two",three,four\n'
+    made = ingest_files({"a.csv": f"text,label\n{rows}{bad}".encode()}, {"on_bad_row": "quarantine"})
+    assert {row["text"] for row in made.rows()} == set(formulas)
+    given_out = {path.suffix for path in made.folder.rglob("*") if path.is_file()}
+    assert made.quarantined
+    assert given_out <= {".parquet", ".json", ".html"}
