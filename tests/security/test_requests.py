@@ -99,7 +99,7 @@ async def test_a_body_that_unpacks_to_more_than_may_be_is_refused(
 
 
 async def test_an_answer_does_not_say_where_the_store_is(bench: Bench, http: httpx.AsyncClient) -> None:
-    """What is on record and not in the store: a folder or a host of the platform's stands in the service's own error."""
+    """Of what is on record and not in the store: the error of the store itself names a folder or a host."""
     path = f"/v1/runs/{bench.mine.run_id}/artifacts/ingested/rows.txt"
     answer = await http.get(path, headers=bearer(OPERATOR, "ours"))
     assert answer.status_code == 404, answer.text
