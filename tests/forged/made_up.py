@@ -37,6 +37,8 @@ VALUES: dict[str, Any] = {
 def right(kind: type[BaseModel], **changes: Any) -> dict[str, Any]:
     """A document that ``kind`` takes."""
     document = {name: VALUES[name] for name, field in kind.model_fields.items() if field.is_required()}
+    if "command" in kind.model_fields:
+        document["command"] = kind.model_fields["command"].default  # which one it is
     if kind.__name__ == "DatasetPublished":
         document["uri"] = VALUES["uri"]
     return document | changes
