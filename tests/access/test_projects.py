@@ -20,6 +20,8 @@ from tests.inference.conftest import write_package
 from tidemill.bus import Deployments
 from tidemill.contracts import DatasetPublished, DeployedVersion, Deployment, RunProgressed, Scope
 from tidemill.records.schema import RunRecord
+from tidemill.signing import SigningFolder, SigningKey
+from tidemill.signing.statement import version_statement
 
 OF_NOBODY = frozenset({"/v2", "/openapi.json", "/docs"})
 """What is the same for everybody."""
@@ -216,7 +218,9 @@ async def test_models_of_one_name_serve_beside_each_other(
     for project in callers:
         package = await asyncio.to_thread(write_package, tmp_path / project, (f"good-{project}", "bad"))
         model = await bench.store.put(package, kind="model")
-        version = DeployedVersion(version=1, model=model, run_id="run-1")
+        key = SigningKey.read(SigningFolder.below(bench.platform.data_dir).key_file)
+        signature = key.sign(version_statement(project, "同名", 1, model.digest))
+        version = DeployedVersion(version=1, model=model, run_id="run-1", signature=signature)
         await Deployments(bench.bus).put(
             Deployment(project=project, name="同名", task="text-classification", versions=[version])
         )
