@@ -43,7 +43,7 @@ def certs(
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("", "certificate", "until", "is for"):
-        table.add_column(title, no_wrap=title != "is for")
+        table.add_column(title, overflow="fold")
     for one in issued:
         table.add_row(one.done, str(one.certificate), f"{one.until:%Y-%m-%d}", TAKEN_BY[one.name])
     screen().print(table)
