@@ -33,6 +33,8 @@ BUSY_TIMEOUT_MS = 200
 that is given up meanwhile would take the lock later and keep it: so briefly, and again from ``PATIENCE``."""
 PATIENCE = 15.0
 """Seconds for which a writer tries to begin."""
+DOUBT_AFTER = 1.0
+"""Seconds after which it opens its connections anew."""
 BEGIN = "sqlite_begin"
 """Execution option of an engine: how its transactions begin."""
 
@@ -57,14 +59,20 @@ class Sqlite:
 
     async def take_turn(self, session: AsyncSession) -> None:
         """See ``Backend``."""
-        deadline = time.monotonic() + PATIENCE
+        begun, doubted = time.monotonic(), False
         while True:
             try:
                 await session.connection()
             except DBAPIError as error:
-                if "database is locked" not in str(error.orig) or time.monotonic() > deadline:
+                waited = time.monotonic() - begun
+                if "database is locked" not in str(error.orig) or waited > PATIENCE:
                     raise
                 await session.rollback()
+                if waited > DOUBT_AFTER and not doubted:
+                    # Changes take milliseconds. It may be a connection of our own pool that holds the lock: one that
+                    # was open when the file was emptied or replaced under it.
+                    doubted = True
+                    await self.engine.dispose()
                 await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that two do not keep step
             else:
                 return
