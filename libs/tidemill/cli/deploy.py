@@ -58,7 +58,10 @@ def provision(
     platform, streams = read_settings(PlatformSettings), read_settings(StreamSettings)
     done = asyncio.run(
         provision_platform(
-            platform, streams, notify=notify or None, patience=wait,
+            platform,
+            streams,
+            notify=notify or None,
+            patience=wait,
             said=lambda line: console.print(line, soft_wrap=True, markup=False),
         )
     )

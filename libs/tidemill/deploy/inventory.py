@@ -15,7 +15,7 @@ from tidemill.bus.permissions import NOTIFIER, OPERATOR, PROVISION, PUBLISHER, S
 from tidemill.signing import PublicKey, SigningKey
 
 NATS, STORE, DATABASE, TELEMETRY, RAY = "nats", "store", "postgres", "telemetry", "ray"
-"""Servers. The other holders are the services, ``PROVISION`` and ``OPERATOR``: a step of the deployment and a person."""
+"""Servers. The other holders are the services, ``PROVISION`` (a step of the deployment) and ``OPERATOR`` (a person)."""
 
 
 @dataclass(frozen=True)
