@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.compose import SERVICES
+from tests.deploy.compose import REPOSITORY, SERVICES, all_services, environment
 from tidemill.artifacts.encryption.master import read_master_key
 from tidemill.bus.client import NotPermitted
 from tidemill.bus.login import Login
@@ -22,7 +22,7 @@ from tidemill.deploy.inventory import DERIVED, HOLDERS, SECRETS, SEEDS, SIGNING_
 from tidemill.deploy.secrets import make_secrets
 from tidemill.errors import InvalidInput, PermanentError
 from tidemill.platform.nats_client import connected_once
-from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port
+from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port, nats_server_binary
 from tidemill.signing import SigningKey, TrustedSigners
 
 
@@ -103,6 +103,22 @@ async def test_the_server_lets_each_in_by_its_seed_and_knows_what_it_may(tmp_pat
                         await client.request("tidemill.model.registered.v1", timeout=5)
     finally:
         await server.stop()
+
+
+@pytest.mark.parametrize("configuration", ["server.conf", "nats-cluster.conf"])
+def test_a_server_takes_the_configuration_with_its_secrets(configuration: str, tmp_path: Path) -> None:
+    make_secrets(tmp_path / "secrets")
+    deploy = REPOSITORY / "deploy"
+    for path in (*(deploy / "nats").glob("*.conf"), deploy / "docker" / "nats-cluster.conf"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "accounts").symlink_to(tmp_path / "secrets" / "nats")
+    checked = subprocess.run(
+        [nats_server_binary(), "-t", "-c", tmp_path / configuration],
+        env=environment(all_services()["nats"]) | {"NATS_STORE": str(tmp_path / "data")},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+    assert "test is successful" in checked.stderr
 
 
 def test_a_replaced_signing_key_is_trusted_beside_the_one_before(tmp_path: Path) -> None:
