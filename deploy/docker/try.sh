@@ -4,6 +4,7 @@
 #
 #   deploy/docker/try.sh build    build every image and print its size
 #   deploy/docker/try.sh run      start the platform from nothing, try it, print the times, and take it away with its data
+#   deploy/docker/try.sh ray      the same start with a Ray cluster, and one dataset prepared on it
 #
 #   STAND_INS=1                   servers from packages instead of pulled images (deploy/docker/stand-ins.yml)
 #   BUILD_OPTIONS=--network=host  further options of docker build
@@ -213,7 +214,17 @@ run() {
   step "done"
 }
 
+ray() {
+  trap down EXIT
+  files+=(--env-file deploy/docker/ray.env)
+  up "a Ray cluster"
+  local begun
+  begun=$(date +%s)
+  publish prepared --set data.engine=ray --set until=prepared --wait
+  took "prepared on Ray" "$begun"
+}
+
 case ${1:-} in
-  build | run) "$1" ;;
-  *) sed -n '2,14p' "$0"; exit 2 ;;
+  build | run | ray) "$1" ;;
+  *) sed -n '2,15p' "$0"; exit 2 ;;
 esac
