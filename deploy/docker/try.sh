@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole flow in containers, tried and timed: a dataset published, the model asked with an API key, a trainer killed in
-# mid-run, two trainers at work, then three NATS servers of which one ends. Ends with 1 at the first thing that fails.
+# mid-run, two trainers at work, a person erased, then three NATS servers of which one ends. Ends with 1 at the first thing that fails.
 #
 #   deploy/docker/try.sh build    build every image and print its size
 #   deploy/docker/try.sh run      start the platform from nothing, try it, print the times, and take it away with its data
@@ -177,6 +177,20 @@ scaled() {
   ((trainers == 2))
 }
 
+erased() {
+  step "a person is erased"
+  local begun document artifacts
+  begun=$(date +%s)
+  compose run --rm --no-TTY --entrypoint sh tools -c \
+    'tidemill sample python-docs --to /tmp/docs.csv --rows 300 >/dev/null &&
+     sed -i "2s/^\(\"\{0,1\}\)/\1Write to ada.lovelace@example.com. /" /tmp/docs.csv &&
+     tidemill publish /tmp/docs.csv --name people --set until=prepared --wait'
+  document=$(tidemill erase --subject ada.lovelace@example.com --yes --json)
+  artifacts=$(field artifacts <<<"$document")
+  took "published, prepared, erased" "$begun"
+  [[ $artifacts != "[]" ]]
+}
+
 clustered() {
   down
   files+=(--env-file deploy/docker/cluster.env)
@@ -209,6 +223,7 @@ run() {
   served
   killed
   scaled
+  erased
   telemetry
   clustered
   step "done"
