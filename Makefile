@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TIDEMILL := $(BIN)/tidemill
 
-.PHONY: help setup demo test lint test-full faults audit contracts pins bench-access bench-audit bench-bus bench-stage bench-resume \
+.PHONY: help setup demo test lint test-full faults fuzz audit contracts pins bench-access bench-audit bench-bus bench-stage bench-resume \
   bench-backpressure bench-serving bench-data bench-pii bench-encryption bench-sizing bench-decisions try-containers clean
 
 help: ## what can be made
@@ -58,6 +58,9 @@ test-full: lint ## the same with the tests that take minutes
 
 faults: $(STAMP) ## 200 runs while everything is killed, cut off and filled up; FAULTS="--runs 20 --seed 3" for less
 	PYTHONPATH="$(CURDIR)/libs:$(CURDIR)" $(BIN)/python -m tests.faults $(FAULTS)
+
+fuzz: $(STAMP) ## made-up messages and requests, and what each got; CASES=10000 in all
+	PYTHONPATH="$(CURDIR)/libs:$(CURDIR)" $(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000)
 
 audit: $(STAMP) ## known vulnerabilities, a CycloneDX bill of materials for every image, secrets; results in .tidemill/audit
 	@test -x $(AUDIT)/venv/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT)/venv && \

@@ -49,12 +49,14 @@ API_VERSION = "1.0"
 
 _PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
 _TYPES: dict[str, dict[str, Any]] = {
-    "name": {"type": "string"},
+    "name": {"type": "string", "pattern": "^[^/:]+$"},
     "path": {"type": "string"},
-    "number": {"type": "integer", "minimum": 1},
+    "number": {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
 }
-_REFUSALS = (401, 403, 429)
-"""What any operation that asks for a caller may answer."""
+_REFUSALS = (400, 401, 403, 429, 503)
+"""What any operation that asks for a caller may answer: to headers that contradict themselves, too, and when busy."""
+_OF_BODIES = (400, 413, 415)
+"""What any operation that reads a body may answer."""
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -128,9 +130,11 @@ def _responses(operation: Operation, references: dict[type[BaseModel], dict[str,
     success: dict[str, Any] = {"description": http.HTTPStatus(operation.status).phrase}
     schema = _schema(operation.answers, references) if operation.answers is not None else {"type": "string"}
     success["content"] = {operation.media_type: {"schema": schema}}
+    success["content"] |= {kind: {"schema": {}} for kind in operation.other_media_types}
     responses: dict[str, Any] = {str(operation.status): success}
     guarded = () if operation.is_public else _REFUSALS
-    for status in sorted({*operation.problems, *guarded}):
+    bodies = _OF_BODIES if operation.takes is not None or operation.form is not None else ()
+    for status in sorted({*operation.problems, *guarded, *bodies}):
         responses[str(status)] = {
             "description": http.HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": references[ProblemDocument]}},

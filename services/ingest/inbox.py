@@ -11,7 +11,8 @@ from services.ingest.sources.bucket import read_small_object
 from tidemill.bus import Bus
 from tidemill.bus.dead_letters import bury
 from tidemill.bus.delivery import Delivery
-from tidemill.contracts import DatasetPublished
+from tidemill.contracts import DatasetPublished, RecipeError, parse_recipe
+from tidemill.contracts.machine_paths import on_a_machine
 from tidemill.errors import PermanentError
 from tidemill.recipe_text import parse
 from tidemill.records import RecordStore
@@ -88,10 +89,15 @@ class Inbox:
         )
         try:
             recipe = parse(written.decode("utf-8-sig")) if written is not None else None
+            refused = on_a_machine(parse_recipe(recipe))
+        except RecipeError:
+            refused = None  # its run says so
         except UnicodeDecodeError:
             raise PermanentError(f"{place.recipe_key} is not UTF-8 text; save it as UTF-8 and replay this") from None
         except PermanentError as error:
             raise PermanentError(f"{place.recipe_key}: {error}; correct it and replay this") from None
+        if refused is not None:
+            raise PermanentError(f"{place.recipe_key}: {refused}; correct it and replay this")
         return DatasetPublished(
             project=place.project, run_id=notified.run_id, name=place.dataset, uri=notified.uri, recipe=recipe
         )

@@ -49,6 +49,8 @@ from tidemill.telemetry import configure, shutdown
 log = logging.getLogger(__name__)
 
 SERVICE = "registry"
+LOOKS_AT_QUEUES = 2
+"""Rounds of the reconciler between two looks at what waits."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the database is still there."""
 
@@ -227,7 +229,7 @@ async def _joined(
         ledger=Ledger(bus), leases=leases, records=records, runs=runs, projection=projection, prices=prices,
         ack_wait=platform.silence,
     )  # fmt: skip
-    queues = Queues(bus)
+    queues = Queues(bus, every=LOOKS_AT_QUEUES * settings.reconcile_every.total_seconds())
     queues.observe()
     housekeeping = Housekeeping(store.objects, database, leases, every=settings.collect_every, policy=Policy())
     limits = stream_limits(settings.streams, platform.silence)

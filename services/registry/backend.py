@@ -48,7 +48,7 @@ class Backend(Protocol):
         """Leave nothing of rows that were overwritten where that is not done in time by itself.
 
         Raises:
-            DBAPIError: somebody else is writing.
+            TransientError: somebody else is writing.
         """
 
     def raises_doubt(self, error: DBAPIError) -> bool:

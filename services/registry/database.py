@@ -135,10 +135,7 @@ class Database:
             TransientError: somebody else is writing.
         """
         async with self._writer:
-            try:
-                await self._backend.compact()
-            except (DBAPIError, PoolTimeout, OSError) as error:
-                raise TransientError(f"the registry's database cannot be compacted: {words(error)}") from error
+            await self._backend.compact()
 
     async def close(self) -> None:
         """Give all connections back."""

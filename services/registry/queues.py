@@ -21,8 +21,6 @@ from tidemill.telemetry.measures import Attributes, Observed
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 10.0
-"""How often the server is asked: it counts subjects and consumers for it."""
 STALE_AFTER = 60.0
 """Seconds after which figures that could not be renewed are told no more."""
 
@@ -56,8 +54,10 @@ class _Seen:
 class Queues:
     """Looks at the queues now and then; what it saw last is what the gauges show."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, every: float) -> None:
+        """``every``: seconds between two looks; the server counts subjects and consumers for each."""
         self._bus = bus
+        self._every = every
         self._seen: _Seen | None = None
 
     def observe(self) -> None:
@@ -69,7 +69,7 @@ class Queues:
     async def look(self, running: Iterable[RunEntry]) -> None:
         """Look, unless that was a moment ago; ``running`` are the runs that go on. An outage is only logged."""
         now = time.monotonic()
-        if self._seen is not None and now - self._seen.at < LOOK_SECONDS:
+        if self._seen is not None and now - self._seen.at < self._every:
             return
         seen = _Seen(now, runs=Counter((run.project, run.stage or "") for run in running))
         try:

@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import random
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -104,9 +105,14 @@ class Sqlite:
     async def compact(self) -> None:
         """See ``Backend``."""
         async with self.engine.connect() as connection:
-            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                await autocommit.exec_driver_sql(statement)
+            # The driver itself: a statement of SQLAlchemy's begins a transaction, in which nothing is compacted.
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            try:
+                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    await driver.execute(statement)
+            except sqlite3.Error as error:
+                raise TransientError(f"the registry's database cannot be compacted: {error}") from error
 
     def raises_doubt(self, error: DBAPIError) -> bool:
         """See ``Backend``."""

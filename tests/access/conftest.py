@@ -35,6 +35,8 @@ from tidemill.records.schema import (
     VersionRegistered,
 )
 from tidemill.settings import PlatformSettings
+from tidemill.signing import SigningFolder, SigningKey
+from tidemill.signing.statement import version_statement
 from tidemill.testing.nats import settings_for
 
 OPERATOR = "operator-key-of-the-tests-运营"
@@ -65,7 +67,10 @@ class Bench:
     theirs: Things
 
     def settings(self, folder: Path | None = None, **changes: Any) -> InferenceSettings:
-        platform = settings_for(self.nats, folder or self.folder / "gateway", store_url=self.platform.store_url)
+        platform = settings_for(
+            self.nats, folder or self.folder / "gateway", store_url=self.platform.store_url,
+            trusted_signers=SigningFolder.below(self.folder).trusted.folder,
+        )  # fmt: skip
         return InferenceSettings.model_validate(
             {"platform": platform, "port": free_port(), "threads": 1, "api_key": OPERATOR} | changes
         )
@@ -99,7 +104,9 @@ async def eventually(condition: Callable[[], Awaitable[Any]], what: str, seconds
         raise AssertionError(f"waited {seconds} s for {what}") from None
 
 
-async def furnish(store: ObjectArtifactStore, records: RecordStore, folder: Path, project: str) -> Things:
+async def furnish(
+    store: ObjectArtifactStore, records: RecordStore, folder: Path, project: str, signer: SigningKey
+) -> Things:
     """A project with a run that has ended, its dataset, its model and a dead letter on record."""
     things = Things(project, f"run-of-{project}", f"data-{project}", f"model-{project}", f"{ord(project[0]):016x}")
     run_id, now = things.run_id, datetime.now(UTC)
@@ -119,7 +126,13 @@ async def furnish(store: ObjectArtifactStore, records: RecordStore, folder: Path
     compressed = event
     assert isinstance(compressed, ModelCompressed)
     decisions = (
-        VersionRegistered(name=things.model, version=1, run_id=run_id, event=compressed),
+        VersionRegistered(
+            name=things.model,
+            version=1,
+            run_id=run_id,
+            event=compressed,
+            signature=signer.sign(version_statement(project, things.model, 1, compressed.model.digest)),
+        ),
         AliasMoved(name=things.model, alias="champion", version=1, previous=None, reason="first", run_id=run_id),
     )
     for decision in decisions:
@@ -178,8 +191,9 @@ async def bench(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactor
     platform = settings_for(nats_server, folder, ack_wait=timedelta(seconds=2))
     store = open_store(platform.store_url, cache=folder / "cache")
     records = store.records()
-    mine = await furnish(store, records, folder / "made", "ours")
-    theirs = await furnish(store, records, folder / "made", "theirs")
+    signer = SigningKey.read(SigningFolder.below(folder).key_file)
+    mine = await furnish(store, records, folder / "made", "ours", signer)
+    theirs = await furnish(store, records, folder / "made", "theirs", signer)
     bus = Bus.from_settings(platform, "test")
     await bus.connect()
     registry = create_app(

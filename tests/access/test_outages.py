@@ -32,7 +32,10 @@ async def test_a_gateway_that_starts_without_nats_takes_the_last_known_keys(
 
         await eventually(complete, "the keys to be kept")
     settings = bench.settings(tmp_path)
-    platform = settings_for(away(bench, tmp_path), tmp_path, store_url=bench.platform.store_url)
+    platform = settings_for(
+        away(bench, tmp_path), tmp_path, store_url=bench.platform.store_url,
+        trusted_signers=settings.platform.trusted_signers,
+    )  # fmt: skip
     async with gateway(settings.model_copy(update={"platform": platform})) as alone:
         path, body = "/v1/models/model-ours:predict", {"instances": ["好"]}
         assert (await alone.post(path, json=body, headers=bearer(good["key"]))).status_code == 200

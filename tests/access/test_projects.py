@@ -20,14 +20,26 @@ from tests.inference.conftest import write_package
 from tidemill.bus import Deployments
 from tidemill.contracts import DatasetPublished, DeployedVersion, Deployment, RunProgressed, Scope
 from tidemill.records.schema import RunRecord
+from tidemill.signing import SigningFolder, SigningKey
+from tidemill.signing.statement import version_statement
 
 OF_NOBODY = frozenset({"/v2", "/openapi.json", "/docs"})
 """What is the same for everybody."""
 LISTS = frozenset(
-    {"/v1/models", "/v1/deployments", "/v1/datasets", "/v1/runs", "/v1/dead-letters", "/v1/keys", "/v1/status"}
+    {
+        "/v1/models",
+        "/v1/deployments",
+        "/v1/datasets",
+        "/v1/runs",
+        "/v1/dead-letters",
+        "/v1/keys",
+        "/v1/status",
+        "/v1/audit",
+        "/v1/erasures",
+    }
 )
 """What shows the caller's project without naming anything of it."""
-STARTS = frozenset({"POST /v1/datasets", "POST /v1/keys"})
+STARTS = frozenset({"POST /v1/datasets", "POST /v1/keys", "POST /v1/models:sign"})
 """What makes something new, of the caller's project."""
 BODIES: dict[str, Any] = {
     ":predict": {"instances": ["好"]},
@@ -111,7 +123,8 @@ async def everything(bench: Bench) -> list[int]:
     return [*last, *[len(await bench.records.decisions(project)) for project in ("ours", "theirs")]]
 
 
-READS = [operation for operation in ABOUT_ONE if operation.method == "GET"]
+READS = [one for one in ABOUT_ONE if one.method == "GET" and not one.path.startswith("/v1/erasures")]
+"""Of what both projects have; there is no erasure."""
 
 
 @pytest.mark.parametrize("operation", READS, ids=named)
@@ -205,7 +218,9 @@ async def test_models_of_one_name_serve_beside_each_other(
     for project in callers:
         package = await asyncio.to_thread(write_package, tmp_path / project, (f"good-{project}", "bad"))
         model = await bench.store.put(package, kind="model")
-        version = DeployedVersion(version=1, model=model, run_id="run-1")
+        key = SigningKey.read(SigningFolder.below(bench.platform.data_dir).key_file)
+        signature = key.sign(version_statement(project, "同名", 1, model.digest))
+        version = DeployedVersion(version=1, model=model, run_id="run-1", signature=signature)
         await Deployments(bench.bus).put(
             Deployment(project=project, name="同名", task="text-classification", versions=[version])
         )

@@ -147,7 +147,7 @@ async def test_a_supervisor_asks_over_tls(served: Served) -> None:
     ("variables", "said"),
     [
         (PUBLIC, "keys would travel in the clear"),
-        (PUBLIC | {"TIDEMILL_INFERENCE_TLS": "yes"}, "tls"),
+        (PUBLIC | {"TIDEMILL_INFERENCE_TLS": "yes"}, "TIDEMILL_INFERENCE_TLS"),
         (PUBLIC | {"TIDEMILL_INFERENCE_TLS_CERT": "/c.pem"}, "belong together"),
         ({"TIDEMILL_INFERENCE_TLS": "proxy", "TIDEMILL_INFERENCE_HOST": "0.0.0.0"}, "no authentication"),
         (

@@ -25,7 +25,10 @@ VALUES: dict[str, Any] = {
     "variants": [FIGURES], "version": 1, "alias": "champion", "reason": "r", "stage": "train", "error": "e",
     "kind": "permanent", "state": "finished", "prediction_id": "p", "label": "a", "statistic": "psi", "value": 0.5,
     "threshold": 0.1, "severity": "info", "message": "m", "raised_at": "2026-11-30T00:00:00Z",
-    "letter": "0123456789abcdef", "event": {}, "index": 0, "fingerprints": ["f"], "spec": {}, "inputs": {},
+    "letter": "0123456789abcdef", "erasure": "0123456789abcdef", "key_id": "0123456789abcdef",
+    "by": "fedcba9876543210", "digest": "a" * 64, "until": "2026-11-30T00:00:00Z",
+    "grant": {"name": "n", "scopes": ["read"]}, "event": {}, "index": 0,
+    "fingerprints": ["f"], "spec": {}, "inputs": {},
     "resource_class": "cpu", "started_at": "2026-11-30T00:00:00Z",
 }  # fmt: skip
 """A value that is right for the field of that name, wherever it is."""
@@ -34,6 +37,8 @@ VALUES: dict[str, Any] = {
 def right(kind: type[BaseModel], **changes: Any) -> dict[str, Any]:
     """A document that ``kind`` takes."""
     document = {name: VALUES[name] for name, field in kind.model_fields.items() if field.is_required()}
+    if "command" in kind.model_fields:
+        document["command"] = kind.model_fields["command"].default  # which one it is
     if kind.__name__ == "DatasetPublished":
         document["uri"] = VALUES["uri"]
     return document | changes

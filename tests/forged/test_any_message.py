@@ -23,10 +23,13 @@ from services.ingest.stage import ingest_stage
 from services.preprocess.stage import preprocess_stage
 from services.registry.answers import Answers
 from services.registry.dead_letters import DeadLetters
+from services.registry.erasing.erasures import Erasures
 from services.registry.live import Live
 from services.registry.subscribers import Subscribers
+from tests import tally
 from tests.forged.made_up import bodies, commands, events, right
 from tests.registry.conftest import Bench, parts
+from tests.registry.databases import Databases
 from tidemill.artifacts import open_store
 from tidemill.bus import Bus, MalformedEvent, parse_event
 from tidemill.bus.consumers import Retry
@@ -50,13 +53,26 @@ sequences = itertools.count(1)
 
 
 def amount(quick: int, full: int) -> Any:
-    """How many cases: few, the same every time, in `make test`; many, always others, in `make test-full`."""
-    return pytest.mark.parametrize("cases", [quick, pytest.param(full, marks=pytest.mark.full)])
+    """How many cases: few, the same every time, in `make test`; many, always others, in `make test-full`.
+
+    ``full`` is of the 15,000 messages that `make test-full` makes up; `make fuzz` has its own sum.
+    """
+    many = -(-full * tally.MESSAGES // 15_000)
+    return pytest.mark.parametrize("cases", [quick, pytest.param(many, marks=pytest.mark.full)])
 
 
-def check(strategy: st.SearchStrategy[Any], cases: int, holds: Callable[[Any], None]) -> None:
-    derandomize = cases < 1000
-    settings(max_examples=cases, deadline=None, derandomize=derandomize, database=None)(given(strategy)(holds))()
+def check(what: str, strategy: st.SearchStrategy[Any], cases: int, holds: Callable[[Any], str]) -> None:
+    """Let ``holds`` judge as many cases; it says in a word what each got."""
+
+    def judged(case: Any) -> None:
+        tally.count(what, holds(case))
+
+    derandomize = cases <= 250
+    settings(max_examples=cases, deadline=None, derandomize=derandomize, database=None)(given(strategy)(judged))()
+
+
+def _sort(outcome: str) -> str:
+    return outcome if outcome in ("done", "again") else "dead letter"
 
 
 @dataclass
@@ -116,12 +132,16 @@ async def _open(stack: AsyncExitStack, folder: Path, run: Callable[[Any], Any]) 
     bus = Bus.from_settings(platform, "test")
     await bus.connect()
     stack.push_async_callback(bus.broker.stop)
-    bench = Bench(platform, bus, EventLog(), store, store.records(), folder)
+    bench = Bench(platform, bus, EventLog(), store, store.records(), folder, Databases("sqlite", folder))
     joined = await stack.enter_async_context(parts(bench))
     letters = DeadLetters(bus, bench.records)
     answers = Answers(joined.database, joined.projection, letters, Live(), Prices())
+    erasures = Erasures(
+        bus=bus, objects=store.objects, records=bench.records, commands=joined.commands, projection=joined.projection,
+        database=joined.database, scratch=folder / "erasures", silence=platform.silence, owner="registry@test",
+    )  # fmt: skip
     registry = Subscribers(
-        bus=bus, projection=joined.projection, registrar=joined.registrar, commands=joined.commands,
+        bus=bus, projection=joined.projection, registrar=joined.registrar, commands=joined.commands, erasures=erasures,
         answers=answers, live=Live(),
     )  # fmt: skip
     stages: tuple[Stage[Any, Any, Any], ...] = (
@@ -157,17 +177,18 @@ def _says(error: Exception, what: str) -> None:
 
 @amount(250, 4000)
 def test_the_parser(cases: int) -> None:
-    def holds(message: tuple[str, bytes, dict[str, str]]) -> None:
+    def holds(message: tuple[str, bytes, dict[str, str]]) -> str:
         subject, body, headers = message
         try:
             event = parse_event(subject, body, headers, run_id="run-x")
         except MalformedEvent as malformed:
             _says(malformed, f"{subject}: ")
-        else:
-            assert isinstance(event, EVENTS[subject])
-            assert parse_event(subject, event.model_dump_json().encode(), None) == event, "what was taken can be kept"
+            return "refused"
+        assert isinstance(event, EVENTS[subject])
+        assert parse_event(subject, event.model_dump_json().encode(), None) == event, "what was taken can be kept"
+        return "taken"
 
-    check(events, cases, holds)
+    check("events, to the parser", events, cases, holds)
 
 
 @amount(60, 1500)
@@ -179,46 +200,51 @@ def test_a_planner(desk: Desk, stage: str, kinds: tuple[type[Event], ...], cases
     planner = desk.planners[stage]
     messages = st.one_of(*(st.tuples(st.just(kind.subject), bodies(kind)) for kind in kinds))
 
-    def holds(message: tuple[str, bytes]) -> None:
-        desk.deliver(planner.on_event, *message, {})
+    def holds(message: tuple[str, bytes]) -> str:
+        return _sort(desk.deliver(planner.on_event, *message, {}))
 
-    check(messages, cases, holds)
+    check(f"events, to the planner of {stage}", messages, cases, holds)
     assert desk.unforeseen() == []
 
 
 @amount(80, 2000)
 def test_the_registry_takes_events(desk: Desk, cases: int) -> None:
-    check(events, cases, lambda message: desk.deliver(desk.registry.on_event, *message) and None)
+    check(
+        "events, to the registry", events, cases,
+        lambda message: _sort(desk.deliver(desk.registry.on_event, *message)),
+    )  # fmt: skip
 
 
 @amount(80, 2000)
 def test_the_registry_takes_commands(desk: Desk, cases: int) -> None:
-    def holds(body: bytes) -> None:
-        desk.deliver(desk.registry.on_command, "tidemill.job.register.cpu.default", body, {})
+    def holds(body: bytes) -> str:
+        return _sort(desk.deliver(desk.registry.on_command, "tidemill.job.register.cpu.default", body, {}))
 
-    check(commands, cases, holds)
+    check("commands, to the registry", commands, cases, holds)
 
 
 @amount(80, 2000)
 def test_the_registry_answers_questions(desk: Desk, cases: int, caplog: pytest.LogCaptureFixture) -> None:
     asked = st.sampled_from(QUESTION_TYPES).flatmap(lambda kind: st.tuples(st.just(kind.subject), bodies(kind)))
 
-    def holds(question: tuple[str, bytes]) -> None:
+    def holds(question: tuple[str, bytes]) -> str:
         reply = Answer.model_validate_json(desk.run(desk.answers.reply(*question, most_bytes=1 << 20)))
         assert reply.problem is None or reply.problem.kind in ("not-found", "invalid"), reply.problem
+        return reply.problem.kind if reply.problem is not None else "answered"
 
-    check(asked, cases, holds)
+    check("questions, to the registry", asked, cases, holds)
 
 
 @amount(80, 2000)
 def test_a_worker_reads_jobs(cases: int) -> None:
-    def holds(body: bytes) -> None:
+    def holds(body: bytes) -> str:
         try:
             job = parse_job(Delivery(subject="tidemill.job.train.cpu.default.run-1", body=body))
         except PermanentError as error:
             _says(error, "not a job: ")
-        else:
-            assert job.fingerprint in job.fingerprints
+            return "refused"
+        assert job.fingerprint in job.fingerprints
+        return "taken"
 
-    check(bodies(JobCommand), cases, holds)
-    holds(JobCommand.model_validate(right(JobCommand)).model_dump_json().encode())
+    check("jobs, to a worker", bodies(JobCommand), cases, holds)
+    assert holds(JobCommand.model_validate(right(JobCommand)).model_dump_json().encode()) == "taken"

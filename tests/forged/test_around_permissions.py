@@ -11,7 +11,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 
-from tests.registry.conftest import registry
+from tests.registry.conftest import registry_at
 from tidemill.bus import MalformedEvent, parse_event
 from tidemill.bus.permissions import EVERYTHING
 from tidemill.bus.subjects import EVENTS
@@ -31,7 +31,7 @@ async def test_an_answer_is_no_way_around_permissions(tmp_path: Path) -> None:
         everything = user_of(tmp_path, "test")
         gateway = user_of(tmp_path, "inference")
         async with (
-            registry(platform),
+            registry_at(platform),
             connected_once(server.config.url, everything) as ear,
             connected_once(server.config.url, gateway) as client,
         ):

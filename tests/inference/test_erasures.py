@@ -26,7 +26,7 @@ async def test_an_erasure_is_asked_for_followed_and_listed(platform: Any, servin
             assert (answer.status_code, answer.json()["state"]) == (202, "waiting")
             erasure = answer.json()["id"]
             message = await platform.bus.jetstream.get_last_msg("JOBS", command_subject("default"))
-            command = {"command": "erase-subject", "project": "default", "erasure": erasure}
+            command = {"command": "erase-subject", "project": "default", "actor": "local", "erasure": erasure}
             assert (json.loads(message.data), MAIL in answer.text) == (command, False)
             request = await pending.request("default", erasure)
             assert request is not None

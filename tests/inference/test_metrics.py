@@ -66,10 +66,10 @@ async def test_both_ways_tell_the_same(platform: Any, serving: Any, deployed: An
         ("requests",): 0.0, ("rows",): float(statuses.count(429)),
     }  # fmt: skip
     assert told["tidemill_rejections_total"] == sent(collector, "tidemill.gateway.rejections")
-    assert sent(collector, "tidemill.prediction.rows")["figures", "3"] == 6 + 8 * statuses.count(200)
-    batches = told["tidemill_batch_rows_count"]["figures",]
-    assert sent(collector, "tidemill.prediction.batch.size")["figures",] == batches
-    assert sent(collector, "tidemill.model.swaps")["figures",] == 1
+    assert sent(collector, "tidemill.prediction.rows")["default", "figures", "3"] == 6 + 8 * statuses.count(200)
+    batches = told["tidemill_batch_rows_count"]["figures", "default"]
+    assert sent(collector, "tidemill.prediction.batch.size")["default", "figures"] == batches
+    assert sent(collector, "tidemill.model.swaps")["default", "figures"] == 1
     assert sent(collector, "tidemill.prediction.queued") == {(): 0.0}
 
 
@@ -83,5 +83,5 @@ async def test_a_version_that_cannot_be_loaded_is_counted(
     async with httpx.AsyncClient(base_url=url, timeout=30) as http:
         text = (await http.get("/metrics")).text
     await asyncio.to_thread(gateway.__exit__, None, None, None)
-    assert asked(text)["tidemill_model_load_failures_total"]["lost",] >= 1
-    assert sent(collector, "tidemill.model.load.failures")["lost",] >= 1
+    assert asked(text)["tidemill_model_load_failures_total"]["lost", "default"] >= 1
+    assert sent(collector, "tidemill.model.load.failures")["default", "lost"] >= 1

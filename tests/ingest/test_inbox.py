@@ -173,6 +173,15 @@ async def test_a_broken_recipe_is_the_projects_dead_letter_and_its_replay_starts
     assert (await store.log.wait_for(DatasetIngested, run_id)).project == "shop"
 
 
+async def test_a_recipe_in_a_bucket_names_no_folder_of_a_machine(store: Store) -> None:
+    store.s3.put_object(Bucket=store.bucket, Key="inbox/folders/a/recipe.yaml", Body=b"model: {base: /etc}")
+    run_id = await store.notify(store.put("inbox/folders/a/a.csv"))
+    await store.settled()
+    (letter,) = await store.letters("folders")
+    assert "inbox/folders/a/recipe.yaml: model.base is a folder of the trainer's machine" in letter.error
+    assert await store.records.run("folders", run_id) is None
+
+
 async def test_a_recipe_that_is_none_fails_its_run_in_words(store: Store) -> None:
     store.s3.put_object(Bucket=store.bucket, Key="inbox/shop/typo/recipe.yaml", Body=b"traning: {epochs: 2}")
     run_id = await store.notify(store.put("inbox/shop/typo/a.csv"))

@@ -47,6 +47,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     with running_collector() as collector, pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
         environment.setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
+        environment.setenv("TIDEMILL_REGISTRY_RECONCILE_EVERY", "PT0.25S")  # what runs is seen while it does
         platform = start_quick(folder, ack_wait="PT4S")
         try:
             run = platform.client.publish(write_csv(folder / "reviews.csv", reviews(60)), name="评论", recipe=TINY)

@@ -72,10 +72,15 @@ def artifact(kind: Any, name: str) -> ArtifactRef:
 @asynccontextmanager
 async def registry(bench: Bench, **changes: Any) -> AsyncIterator[None]:
     """The registry's application on ``bench``, started and stopped."""
-    values = {
-        "platform": bench.platform, "database_url": SecretStr(bench.databases.url()), "max_attempts": 2,
-    } | changes  # fmt: skip
-    app = create_app(RegistrySettings.model_validate(values))
+    async with registry_at(bench.platform, database_url=SecretStr(bench.databases.url()), **changes):
+        yield
+
+
+@asynccontextmanager
+async def registry_at(platform: PlatformSettings, **changes: Any) -> AsyncIterator[None]:
+    """A registry of a platform with a database of its own, started and stopped."""
+    SigningFolder.below(platform.data_dir).make()
+    app = create_app(RegistrySettings.model_validate({"platform": platform, "max_attempts": 2} | changes))
     await app.start()
     try:
         yield

@@ -185,10 +185,10 @@ async def test_a_bare_publish_that_ingest_has_put_on_record_is_not_kept(database
         assert await keep_messages(machine.bus.client, machine.records, tmp_path / "kept") == {}
 
 
-async def test_a_buckets_notification_is_kept_until_ingest_has_taken_it(tmp_path: Path) -> None:
+async def test_a_buckets_notification_is_kept_until_ingest_has_taken_it(tmp_path: Path, databases: Databases) -> None:
     told = minio_notification("tidemill", "inbox/default/reviews/a.csv")
     path = tmp_path / "kept"
-    async with new_machine(tmp_path) as machine:
+    async with new_machine(tmp_path, databases) as machine:
         for _ in range(2):
             await machine.bus.jetstream.publish(BUCKET_NOTIFIED, told)
         consumer = await machine.bus.jetstream.pull_subscribe(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.registry.conftest import registry
+from tests.registry.conftest import registry_at
 from tidemill.bus import Bus
 from tidemill.bus.client import Client
 from tidemill.bus.dead_letters import bury
@@ -51,7 +51,7 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gua
         connected_once(server.config.url, user_of(folder, "test"), timeout=5) as breaker,
     ):
         there = Guarded(folder, server.config.url, breaker)
-        async with registry(there.settings("registry"), reconcile_every=timedelta(seconds=0.2)):
+        async with registry_at(there.settings("registry"), reconcile_every=timedelta(seconds=0.2)):
             yield there
 
 

@@ -64,7 +64,7 @@ async def test_queues_are_counted_also_where_no_worker_ever_was(
     pulling = await js.pull_subscribe_bind(job_consumer("train", lane), "JOBS")
     (in_hand,) = await pulling.fetch(1)
     telemetry.configure("registry", tmp_path)
-    looked = Queues(quiet_bench.bus)
+    looked = Queues(quiet_bench.bus, every=10)
     looked.observe()
     await looked.look([run("q-1", "train"), run("q-2", "train"), run("q-3", "ingest")])
     telemetry.shutdown()
@@ -87,7 +87,7 @@ async def test_a_replica_that_is_not_elected_or_cannot_look_tells_nothing(
     collector: Collector,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looked = Queues(quiet_bench.bus)
+    looked = Queues(quiet_bench.bus, every=10)
     telemetry.configure("registry", tmp_path)
     looked.observe()
     await looked.look([run("q-1", "train")])

@@ -83,12 +83,12 @@ async def test_a_rebuilt_database_knows_it_too(bench: Bench) -> None:
     await bench.finished("rebuilt", macro_f1=0.9)
     await _revoke(bench, "rebuilt", 2, "bad")
     before = await bench.bus.ask(ShowModel(name="rebuilt"))
-    url = f"sqlite+aiosqlite:///{bench.folder / 'rebuilt.db'}"
-    await rebuild(bench.platform, url)
+    address = bench.databases.address("rebuilt")
+    await rebuild(bench.platform, address)
     from services.registry.database import Database
     from services.registry.repositories import Models
 
-    database = Database(url)
+    database = Database(address)
     async with database.reading() as session:
         models = Models(session)
         versions = await models.versions("default", "rebuilt")

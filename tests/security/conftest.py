@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.access.conftest import bench, http  # noqa: F401
 from tests.ingest.conftest import ingest_files  # noqa: F401
 from tests.security.canary import Canary
 from tests.trainer.conftest import dataset, prepared, recorder, write  # noqa: F401

@@ -287,17 +287,21 @@ class Objects:
         except TidemillError:
             raise
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise PermanentError(
-                    f"there is no bucket at {self.url}; create it first (`tidemill store prepare`), or correct the URL"
-                ) from error
+            self._refuse_missing_bucket(error)
             raise NotFound(f"there is no {key} in the store at {self.url}") from error
         except (NotSupportedError, InvalidPathError) as error:
             raise PermanentError(f"cannot {verb} {key} in the store at {self.url}: {one_line(error)}") from error
         except (BaseError, OSError) as error:
+            self._refuse_missing_bucket(error)  # a listing has one type of error for everything
             doing = f"{verb} {key} in the store at {self.url}"
             raise refusal(error, doing, on_s3=self._folder is None) or TransientError(
                 f"cannot {doing}: {one_line(error)}"
+            ) from error
+
+    def _refuse_missing_bucket(self, error: Exception) -> None:
+        if "NoSuchBucket" in str(error):
+            raise PermanentError(
+                f"there is no bucket at {self.url}; create it first (`tidemill store prepare`), or correct the URL"
             ) from error
 
 

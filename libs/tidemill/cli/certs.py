@@ -29,7 +29,7 @@ def certs(
     as_json: JsonOption = False,
 ) -> None:
     """Make a development CA and certificates for NATS, PostgreSQL, the store and the gateway; renew what ends soon."""
-    from rich.table import Table
+    from rich.markup import escape
 
     from tidemill.platform.certificates import issue
 
@@ -41,12 +41,12 @@ def certs(
             for one in issued
         ])  # fmt: skip
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("", "certificate", "until", "is for"):
-        table.add_column(title, no_wrap=title != "is for")
     for one in issued:
-        table.add_row(one.done, str(one.certificate), f"{one.until:%Y-%m-%d}", TAKEN_BY[one.name])
-    screen().print(table)
+        screen().print(
+            f"{one.done}  {escape(str(one.certificate))}  "
+            f"[dim]until {one.until:%Y-%m-%d}; for {TAKEN_BY[one.name]}[/dim]",
+            soft_wrap=True,
+        )
     screen().print(
         "keys lie beside them (.key, readable by you alone); ca.key signs for all of them: keep it elsewhere"
     )

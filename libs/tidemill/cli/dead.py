@@ -38,7 +38,8 @@ def list_letters(
         table.add_column(title, no_wrap=True)
     table.add_column("error", overflow="fold")
     for one in letters:
-        table.add_row(one.id, ago(one.at), one.stage, one.subject, one.run_id or "", escape(one.error))
+        texts = (one.stage, one.subject, one.run_id or "", one.error)
+        table.add_row(one.id, ago(one.at), *map(escape, texts))
     screen().print(table)
 
 

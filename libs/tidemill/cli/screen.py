@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tidemill.control_characters import spelled_out
 from tidemill.errors import TidemillError
 from tidemill.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 DataDirOption = Annotated[
     Path | None,
@@ -47,12 +49,16 @@ class Misused(TidemillError):
 
 
 def screen(as_json: bool = False) -> Console:
-    """A console for people: stdout, or stderr where stdout is for a document."""
+    """A console for people: stdout, or stderr where stdout is for a document. Texts of strangers cannot steer it."""
     from rich.console import Console
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **how: Any) -> Text:
+            return super().render_str(spelled_out(text, keep="\n\t"), **how)
 
     terminal = (sys.stderr if as_json else sys.stdout).isatty()
     width = None if terminal or "COLUMNS" in os.environ else _WIDTH_ELSEWHERE
-    return Console(stderr=as_json, highlight=False, soft_wrap=not terminal, width=width)
+    return PlainConsole(stderr=as_json, highlight=False, soft_wrap=not terminal, width=width)
 
 
 def print_document(document: Any) -> None:

@@ -80,10 +80,10 @@ class Privacy(Section):
     """Countries whose national phone numbers are recognised; international ones always are."""
     key: str | None = None
     """Where the key of ``hash``, ``fake`` and ``token`` is: ``env:NAME`` or ``file:/path`` on the preprocess service's
-    machine; never the key itself."""
+    machine; never the key itself. Over HTTP ``env:TIDEMILL_PRIVACY_…``, except from this machine's user."""
     model: str | None = None
     """A token-classification model for names and addresses (``config.json``, ``tokenizer.json``, ``model.onnx``): a
-    folder on the preprocess service's machine, or a hub id."""
+    folder on the preprocess service's machine, written as a path, or a hub id; over HTTP as ``model.base``."""
     anonymity: Anonymity | None = None
 
     @model_validator(mode="after")

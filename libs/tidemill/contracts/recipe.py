@@ -54,7 +54,8 @@ class Model(Section):
     """Which model is fitted."""
 
     base: str = "minilm"
-    """A local folder, a Hugging Face hub id, or the alias ``minilm`` (offline)."""
+    """A local folder written as a path (``/…``, ``./…``), a Hugging Face hub id, or the alias ``minilm`` (offline).
+    Over HTTP a folder is taken from this machine's user alone."""
     from_scratch: FromScratch | None = None
     """Train a new encoder instead of fine-tuning ``base``."""
     max_length: int = Field(default=128, ge=8, le=8192)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from tidemill.errors import InvalidInput
 
+_REFUSED = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LONGEST = 200
 """Bytes of one part of a key: file systems take 255, and the store needs a few for itself."""
 
@@ -149,8 +151,10 @@ def number_of(key: str) -> int:
 
 
 def _part(value: str, what: str) -> str:
-    if not value or value.startswith(".") or any(character in value for character in "/\\\0"):
-        raise InvalidInput(f"{value!r} cannot be a {what}: it must not be empty, begin with '.' or hold a slash")
+    if not value or value.startswith(".") or _REFUSED.search(value):
+        raise InvalidInput(
+            f"{value!r} cannot be a {what}: it must not be empty, begin with '.' or hold a slash or a control character"
+        )
     if len(value.encode()) > _LONGEST:
         raise InvalidInput(f"{value!r} cannot be a {what}: it is longer than {_LONGEST} bytes in UTF-8")
     return value

@@ -105,15 +105,18 @@ def create_stage_app(stage: Stage[E, S, R], settings: StageSettings, *, beside: 
                 bus, stage.name, bench.resource_classes, handler=bench.worker.on_job, records=records,
                 ack_wait=platform.silence,
             )  # fmt: skip
-        planning: Handler = planner.on_event
-        consumed = {events_durable(stage.name): ([stage.consumes.subject, ArtifactLost.subject], planning)}
-        consumed |= {one.durable: ([one.subject], one.handler(bus, records, runs)) for one in beside}
-        for durable, (subjects, handler) in consumed.items():
-            consumer = partial(
-                subscribe, bus, records=records, stream=EVENTS_STREAM, durable=durable, filter_subjects=subjects,
-                handler=handler, ack_wait=platform.silence, stage=stage.name,
-            )  # fmt: skip
-            events.append(await when_reachable(consumer))
+        consume = partial(
+            subscribe, bus, records=records, stream=EVENTS_STREAM, ack_wait=platform.silence, stage=stage.name
+        )
+        events.append(await when_reachable(partial(
+            consume, durable=events_durable(stage.name),
+            filter_subjects=[stage.consumes.subject, ArtifactLost.subject], handler=planner.on_event,
+        )))  # fmt: skip
+        for one in beside:
+            handler = one.handler(bus, records, runs)
+            events.append(await when_reachable(partial(
+                consume, durable=one.durable, filter_subjects=[one.subject], handler=handler,
+            )))  # fmt: skip
 
     async def ready() -> None:
         for bench in benches:

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from tidemill.control_characters import spelled_out
 from tidemill.telemetry.context import current_run, current_traceparent, trace_id_of
 from tidemill.telemetry.files import LineFile
 
@@ -22,11 +23,11 @@ class ReadableFormatter(logging.Formatter):
         """One line, and the traceback when there is one."""
         when = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         run = current_run()
-        line = f"{when} {record.levelname:<7} {self._service}  {record.getMessage()}"
+        line = f"{when} {record.levelname:<7} {self._service}  {spelled_out(record.getMessage())}"
         if run:
             line += f"  run={run}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + spelled_out(self.formatException(record.exc_info), keep="\n\t")
         return line
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from services.inference.access import refusals
-from services.inference.access.caller import Caller
+from services.inference.access.caller import LOCAL, Caller
 from services.inference.access.key_text import PREFIX, KeyText
 from services.inference.access.known_keys import KnownKeys
 from services.inference.access.rates import Rates
@@ -82,7 +82,7 @@ class Authenticator:
             if not self.open:
                 raise refusals.missing_credentials()
             self._refuse_foreign(headers)
-            return Caller("local", named or self._project)
+            return Caller(LOCAL, named or self._project)
         scheme, _, credentials = authorization.partition(b" ")
         credentials = credentials.strip()
         if scheme.lower() != b"bearer" or not credentials:

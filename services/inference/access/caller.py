@@ -11,6 +11,8 @@ from starlette.types import Scope as AsgiScope
 
 from tidemill.contracts import SCOPES, Scope
 
+LOCAL = "local"
+"""This machine's user, before a gateway on a loopback address that asks nobody for a key."""
 EVERYTHING: frozenset[Scope] = frozenset(SCOPES)
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from services.inference.access.caller import LOCAL
 from services.inference.routes.views import Provenance
 from services.inference.web.problems import HttpProblem
 from tidemill.contracts import RecipeError, parse_recipe
+from tidemill.contracts.machine_paths import on_a_machine
 from tidemill.errors import InvalidInput
 
 FIELDS = ("name", "recipe", "use_cache", "promote", "append", "licence", "owner")
@@ -17,14 +19,14 @@ _PROVENANCE: TypeAdapter[str] = TypeAdapter(Provenance)
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def form_values(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Values of the event in the fields of an upload, of which ``name`` is there.
+def form_values(fields: Mapping[str, str], actor: str) -> dict[str, Any]:
+    """Values of the event in the fields of an upload of ``actor``'s, of which ``name`` is there.
 
     Raises:
         HttpProblem: 400 that names the key of the recipe.
         InvalidInput: another field cannot be used; names it.
     """
-    recipe = checked_recipe(_recipe_text(fields.get("recipe")))
+    recipe = checked_recipe(_recipe_text(fields.get("recipe")), actor)
     if parse_recipe(recipe).data.query is not None:
         raise HttpProblem(400, "invalid-recipe", "data.query is for a database; remove it, since files were sent")
     values: dict[str, Any] = {"name": fields["name"], "recipe": recipe}
@@ -40,12 +42,19 @@ def form_values(fields: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def checked_recipe(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
-    """``recipe`` if it is valid. Raises HttpProblem: 400 that names the key."""
+def checked_recipe(recipe: dict[str, Any] | None, actor: str) -> dict[str, Any] | None:
+    """``recipe`` if it is valid and ``actor`` may ask for it: folders and keys of the machines are their user's alone.
+
+    Raises:
+        HttpProblem: 400 that names the key.
+    """
     try:
-        parse_recipe(recipe)
+        parsed = parse_recipe(recipe)
     except RecipeError as error:
         raise HttpProblem(400, "invalid-recipe", str(error)) from None
+    refused = on_a_machine(parsed) if actor != LOCAL else None
+    if refused is not None:
+        raise HttpProblem(400, "invalid-recipe", refused)
     return recipe
 
 

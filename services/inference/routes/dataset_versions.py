@@ -27,7 +27,10 @@ async def versions(request: Request) -> Response:
     """The versions of a dataset, the newest first, with where each comes from."""
     gateway = gateway_of(request)
     project, name = project_of(request), request.path_params["name"]
-    found = await gateway.records.dataset_versions(project, name)
+    try:
+        found = await gateway.records.dataset_versions(project, name)
+    except InvalidInput:  # what cannot be a name
+        found = []
     if not found:
         raise NotFound(f"dataset {name!r} has no version; GET /v1/datasets lists the datasets there are")
     return json_response([(await _view(gateway, project, one)).model_dump(mode="json") for one in reversed(found)])
@@ -85,7 +88,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/runs/{run_id:name}/report", report, "The data report of a run", "runs", scopes=("read",),
-        media_type=HTML, problems=(400, 404, 503),
+        media_type=HTML, other_media_types=(JSON,), problems=(400, 404, 503),
         query=(Query("format", {"type": "string", "enum": ["html", "json"]}, "A page, or the same as JSON."),),
     ),
 )  # fmt: skip

@@ -116,7 +116,7 @@ async def _by_address(gateway: Gateway, request: Request) -> DatasetPublished:
         asked = PublishRequest.model_validate(document)
     except ValidationError as invalid:
         raise InvalidInput(sentences(invalid)) from None
-    return _event(request, {**asked.model_dump(), "recipe": checked_recipe(asked.recipe)})
+    return _event(request, {**asked.model_dump(), "recipe": checked_recipe(asked.recipe, actor_of(request))})
 
 
 async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
@@ -131,7 +131,7 @@ async def _uploaded(gateway: Gateway, request: Request) -> DatasetPublished:
             raise InvalidInput("no file was sent; add a part named 'file' with a file name")
         if "name" not in form.fields:
             raise InvalidInput("field 'name' is missing; it names the dataset and the model")
-        values = form_values(form.fields)
+        values = form_values(form.fields, actor_of(request))
         _event(request, {**values, "uri": "upload:"})  # a wrong name must not cost an upload to the store
         source = await gateway.store.put(folder, kind="source")
     finally:

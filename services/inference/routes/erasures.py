@@ -45,7 +45,11 @@ async def show(request: Request) -> Response:
     """One erasure: how far it is, or what it did."""
     gateway = gateway_of(request)
     erasure = request.path_params["id"]
-    report = await gateway.records.erasure(project_of(request), erasure)
+    missing = NotFound(f"there is no erasure {erasure[:40]!r}; GET /v1/erasures lists those that were done")
+    try:
+        report = await gateway.records.erasure(project_of(request), erasure)
+    except InvalidInput:  # what cannot be an id
+        raise missing from None
     if report is not None:
         return json_response(_done(report))
     pending = _pending(gateway)
@@ -53,7 +57,7 @@ async def show(request: Request) -> Response:
     if wanted is None:
         report = await gateway.records.erasure(project_of(request), erasure)  # it was done in between
         if report is None:
-            raise NotFound(f"there is no erasure {erasure[:40]!r}; GET /v1/erasures lists those that were done")
+            raise missing
         return json_response(_done(report))
     progress = await pending.progress(project_of(request), erasure)
     view = _waiting(wanted)

@@ -13,7 +13,7 @@ from services.inference.gateway import Gateway, gateway_of
 from services.inference.web.operations import Operation, json_response
 from tidemill.contracts import ArtifactRef, DatasetIngested, DatasetPrepared
 from tidemill.contracts.queries import ArtifactFiles, RunArtifact
-from tidemill.errors import NotFound
+from tidemill.errors import InvalidInput, NotFound
 from tidemill.stage.announced import announced
 
 BYTES = "application/octet-stream"
@@ -51,8 +51,13 @@ async def artifacts_of(gateway: Gateway, project: str, run_id: str) -> dict[str,
     Raises:
         NotFound: there is no such run.
     """
-    if await gateway.records.run(project, run_id) is None:
-        raise NotFound(f"there is no run {run_id!r}; GET /v1/runs lists the ones there are")
+    missing = NotFound(f"there is no run {run_id!r}; GET /v1/runs lists the ones there are")
+    try:
+        run = await gateway.records.run(project, run_id)
+    except InvalidInput:  # what cannot be an id
+        raise missing from None
+    if run is None:
+        raise missing
     found: dict[str, ArtifactRef | None] = {}
     for stage in await gateway.records.stages(project, run_id):
         event = announced(stage)

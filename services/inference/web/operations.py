@@ -58,6 +58,8 @@ class Operation:
     """Fields of a multipart body that is taken beside or instead of ``takes``."""
     status: int = 200
     media_type: str = JSON
+    other_media_types: Sequence[str] = ()
+    """Those that a query parameter asks for."""
     query: Sequence[Query] = ()
     problems: Sequence[int] = field(default=(400, 404))
 

@@ -6,6 +6,7 @@ Open Inference Protocol clients read ``error``, so problem documents below ``/v2
 from __future__ import annotations
 
 import http
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,12 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from services.inference.serving.errors import NotReady, Overloaded
 from tidemill.errors import InvalidInput, NotFound, TidemillError, TransientError
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -91,7 +95,27 @@ def response_to(error: Exception, path: str) -> Response:
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """Exception handler for every error."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(_allowed(request))}
+    if isinstance(error, TidemillError) and not isinstance(error, HttpProblem):
+        error = _without_address(error, request)
     return response_to(error, request.url.path)
+
+
+def _without_address(error: TidemillError, request: Request) -> TidemillError:
+    """``error`` without where the store is, and what it said itself: folders and hosts of the platform are its own."""
+    before, at, _ = str(error).partition(f" at {request.app.state.gateway.store.objects.url}")
+    if not at:
+        return error
+    log.warning("%s %s: %s", request.method, request.url.path, error)
+    return type(error)(f"{before}; the gateway's log says more")
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the request's path takes. Each is a route of its own; the router names those of the first."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 def _plain(error: HTTPException, path: str) -> Response:

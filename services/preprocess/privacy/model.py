@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from services.preprocess.privacy.entities import SPECIFICITY
 from services.preprocess.privacy.overlaps import Found
+from tidemill.contracts.machine_paths import is_folder
 from tidemill.contracts.privacy import EntityName
 from tidemill.errors import InvalidInput, TransientError
 
@@ -128,10 +129,10 @@ def _digest(path: Path, size: int, changed: int) -> bytes:
 
 
 def _folder(model: str) -> Path:
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    if is_folder(model):
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            return folder
         raise InvalidInput(f"privacy.model: there is no folder {model!r} on the preprocess service's machine")
     hub = _required("huggingface_hub")
     try:
