@@ -24,9 +24,10 @@ from deploy.audit.verdict import Verdict, last_line, run, why_not
 TITLE = "bills of materials"
 IMAGES = {
     "ingest": ("ingest",), "preprocess": ("preprocess",), "trainer": ("trainer",), "compressor": ("compressor",),
-    "registry": ("registry",), "inference": ("inference",), "tools": (), "all": ("all",),
+    "registry": ("registry",), "eraser": ("eraser",), "inference": ("inference",), "tools": ("tools",),
+    "preprocess-ray": ("ray",), "all": ("all",),
 }  # fmt: skip
-"""Images by name, and the extras of the distribution that each installs; ``tools`` is the command alone."""
+"""Images by name, and the extras of the distribution that each installs; ``all`` is one machine."""
 
 
 def write_bills(root: Path, tools: Path, to: Path) -> Verdict:

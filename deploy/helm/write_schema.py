@@ -182,10 +182,12 @@ def schema() -> Schema:
              "streamReplicas": {"enum": [1, 3, 5]}}
         ),
         "store": mapping(
-            {"url": store_url, "endpoint": TEXT, "region": TEXT, "credentialsInSecrets": FLAG, "tls": CA}, "url"
+            {"url": store_url, "endpoint": TEXT, "region": TEXT, "credentialsInSecrets": FLAG,
+             "encrypted": FLAG, "notify": TEXT, "tls": CA},
+            "url",
         ),
         "database": mapping({"url": database_url, "tls": CA, "sqlite": FLAG}),
-        "secrets": mapping(dict.fromkeys((*SERVICES, "operator"), NAME), *SERVICES, "operator"),
+        "secrets": mapping(dict.fromkeys((*SERVICES, "provision"), NAME), *SERVICES, "provision"),
         "signing": mapping({"trustedSigners": NAME}, "trustedSigners"),
         "telemetry": mapping(
             {"otlpEndpoint": TEXT, "logLevel": {"enum": ["DEBUG", "INFO", "WARNING", "ERROR"]}}

@@ -90,6 +90,9 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile while this replica is the elected one, until cancelled."""
+        erases = self._erasures.possible()
+        if not erases:
+            log.info("no Arrow here: what is to be erased waits for a registry from the image `eraser`")
         try:
             while True:
                 try:
@@ -99,9 +102,10 @@ class Reconciler:
                             await self._provisioning.keep()
                             await self.sweep()
                             self._housekeeping.tick()
-                            self._erasures.tick()
                     else:
                         self._queues.forget()
+                    if erases:  # by a replica that can, elected or not; each erasure has a lease of its own
+                        self._erasures.tick()
                 except TidemillError as error:
                     log.warning("reconciler: %s", error)
                 except Exception:

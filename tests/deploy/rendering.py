@@ -143,6 +143,8 @@ EVERYTHING: Object = values(
     store__endpoint="https://s3.example.com",
     store__tls={"caSecret": "tidemill-store-ca"},
     store__credentialsInSecrets=True,
+    store__encrypted=True,
+    store__notify="arn:minio:sqs::TIDEMILL:nats",
     monitoring__annotations=True,
 )
 GIVEN = {name: values(name) for name in ("default", "minimal", "large")} | {"everything": EVERYTHING}

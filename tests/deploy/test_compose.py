@@ -18,7 +18,8 @@ from services.preprocess.settings import PreprocessSettings
 from services.registry.settings import RegistrySettings
 from services.trainer.settings import TrainerSettings
 from tests.deploy.compose import COMPOSE, REPOSITORY, SERVICES, all_services, compose, environment
-from tidemill.deploy.inventory import DERIVED, HOLDERS, SECRETS
+from tidemill.bus.subjects import BUCKET_NOTIFIED
+from tidemill.deploy.inventory import DERIVED, HOLDERS, SECRETS, SEEDS, TRUSTED_SIGNERS
 from tidemill.settings import PlatformSettings, StreamSettings
 
 STAND_INS = REPOSITORY / "deploy" / "docker" / "stand-ins.yml"
@@ -36,7 +37,9 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "provision": RegistrySettings,
     "tools": RegistrySettings,
 }
-NOT_SETTINGS = {"TIDEMILL_URL", "TIDEMILL_API_KEY_FILE", "TIDEMILL_STORE_CREDENTIALS_FILE"}
+NOT_SETTINGS = {
+    "TIDEMILL_URL", "TIDEMILL_API_KEY_FILE", "TIDEMILL_STORE_CREDENTIALS_FILE", "TIDEMILL_ENCRYPTION_KEY_FILE",
+}  # fmt: skip
 """Variables of the command, the client and the store, which are read where they are used."""
 
 every_service = pytest.mark.parametrize("name", sorted(all_services()))
@@ -109,8 +112,11 @@ def test_a_secret_is_named_by_its_file_and_held_by_whoever_names_it(name: str) -
     held = {one.split(":")[0].removeprefix("secrets-") for one in service.get("volumes", []) if "secrets" in one}
     files = {one.file for one in (*SECRETS, *DERIVED) if held & set(one.holders)}
     for variable, value in environment(service).items():
-        if re.search(r"PASSWORD|SECRET|TOKEN|API_KEY|CREDENTIALS|ROOT_USER|NKEY", variable):
-            assert variable.endswith(("_FILE", "_PATH")), f"{variable} holds a secret itself"
+        if variable == "TIDEMILL_ENCRYPTION_KEY_FILE":
+            assert value == "${TIDEMILL_ENCRYPTION_KEY_FILE:-}", "off until somebody says otherwise"
+            assert "encryption-key" in files
+        elif re.search(r"PASSWORD|SECRET|TOKEN|_KEY_FILE|API_KEY|CREDENTIALS|ROOT_USER|NKEY", variable):
+            assert variable.endswith(("_FILE", "_PATH", "_NKEY_SEED_TIDEMILL")), f"{variable} holds a secret itself"
             folder, _, file = value.rpartition("/")
             assert folder == "/run/tidemill/secrets"
             assert file in files, f"{name} is told of {file}, which is not in its folder"
@@ -134,6 +140,33 @@ def test_a_service_starts_behind_provisioning_and_has_time_to_leave(name: str) -
     assert service["depends_on"]["provision"] == {"condition": "service_completed_successfully"}
     grace = SETTINGS[name].model_fields["shutdown_grace"].default.total_seconds()
     assert float(service["stop_grace_period"].removesuffix("s")) >= grace + 5
+
+
+def test_each_is_somebody_else_on_the_bus() -> None:
+    users = {holder: user for user, (holder, file) in SEEDS.items() if file == "nats.nk"}
+    for name in (*SERVICES, "provision", "tools", "store"):
+        given = environment(all_services()[name])
+        seed = given["MINIO_NOTIFY_NATS_NKEY_SEED_TIDEMILL" if name == "store" else "TIDEMILL_NATS_NKEY_FILE"]
+        assert seed == "/run/tidemill/secrets/nats.nk"
+        (volume,) = [one for one in all_services()[name]["volumes"] if one.startswith("secrets-")]
+        user = users[volume.partition(":")[0].removeprefix("secrets-")]
+        assert user == {"tools": "operator", "store": "notifier"}.get(name, name)
+
+
+def test_whoever_makes_or_loads_versions_is_told_whom_to_trust() -> None:
+    for name in (*SERVICES, "provision", "tools"):
+        told = environment(all_services()[name]).get("TIDEMILL_TRUSTED_SIGNERS")
+        (trusted,) = [one for one in DERIVED if one.file.startswith(f"{TRUSTED_SIGNERS}/")]
+        holder = "operator" if name == "tools" else name
+        assert told == (f"/run/tidemill/secrets/{TRUSTED_SIGNERS}" if holder in trusted.holders else None)
+
+
+def test_the_store_tells_the_subject_that_ingest_listens_to_and_provisioning_names_that_target() -> None:
+    store = environment(all_services()["store"])
+    assert store["MINIO_NOTIFY_NATS_SUBJECT_TIDEMILL"] == BUCKET_NOTIFIED
+    assert all_services()["provision"]["command"][2:] == [
+        "--notify", "${TIDEMILL_STORE_NOTIFY-arn:minio:sqs::TIDEMILL:nats}",
+    ]  # fmt: skip
 
 
 def test_provisioning_waits_for_what_it_prepares() -> None:

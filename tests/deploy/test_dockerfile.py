@@ -16,9 +16,12 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.deploy.compose import DOCKERFILE, REPOSITORY, SERVICES, all_services
+from tests.deploy.imports import installed_with, third_party
 
 STAND_INS = REPOSITORY / "deploy" / "docker" / "stand-ins" / "Dockerfile"
 REQUIREMENTS = REPOSITORY / "deploy" / "docker" / "requirements.py"
+REGISTRYS = {"tidemill.artifacts.versions", "tidemill.erasure.files", "tidemill.erasure.rewriting"}
+"""What the registry alone does: rewriting datasets without a person's rows, and removing a bucket's old versions."""
 HEAVY = {"torch", "transformers", "nncf", "accelerate"}
 
 
@@ -93,6 +96,22 @@ def test_the_door_and_the_registry_hold_no_arrow_and_no_server() -> None:
     assert not wanted("inference") & {"sqlalchemy", "sqlmodel", "psycopg", "minio"}
 
 
+def test_the_eraser_is_the_registry_with_what_rewrites_datasets() -> None:
+    assert wanted("eraser") == wanted("registry") | {"minio", "numpy", "pyarrow"}
+    assert instructions("eraser", "CMD") == instructions("registry", "CMD")
+    one, other = all_services()["eraser"], all_services()["registry"]
+    assert {key for key in one if one[key] != other.get(key)} == {"image", "build"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_extra_names_what_its_service_may_import(service: str) -> None:
+    extras = {"preprocess": ("ray", "privacy-model"), "registry": ("eraser",)}.get(service, (service,))
+    lines = runpy.run_path(str(REQUIREMENTS))["requirements"](REPOSITORY / "pyproject.toml", extras)
+    needed = third_party(service, never=() if service == "registry" else REGISTRYS)
+    present = installed_with(lines)
+    assert {name: by for name, by in needed.items() if name not in present} == {}
+
+
 def test_extras_of_extras_are_followed() -> None:
     assert {"daft", "ray", "nats-py"} <= wanted("ray")
     assert wanted("registry") < wanted("tools") < wanted("local") < wanted("all")
@@ -126,7 +145,7 @@ def test_images_are_tagged_with_the_version() -> None:
 def test_the_code_runs_without_what_is_not_in_its_image() -> None:
     """Importing a service loads nothing that its extra does not name (their dependencies are not looked at)."""
     absent = {
-        "registry": ("numpy", "pyarrow", "onnxruntime", "starlette"),
+        "registry": ("numpy", "pyarrow", "minio", "onnxruntime", "starlette"),
         "inference": ("pyarrow", "sqlalchemy", "minio"),
     }
     for service, modules in absent.items():

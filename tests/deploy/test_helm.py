@@ -27,7 +27,7 @@ FOREIGN = {
     "AWS_REGION", "AWS_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "PGSSLROOTCERT",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 }  # fmt: skip
-STORE = {"TIDEMILL_STORE_CREDENTIALS_FILE", "TIDEMILL_STORE_CA"}
+STORE = {"TIDEMILL_STORE_CREDENTIALS_FILE", "TIDEMILL_STORE_CA", "TIDEMILL_ENCRYPTION_KEY_FILE"}
 """Read where the store is opened (``tidemill.artifacts.s3``)."""
 CLIENT = {"TIDEMILL_URL", "TIDEMILL_API_KEY", "TIDEMILL_CA"}
 """Read by the command, not by settings (``tidemill.client``)."""
@@ -68,7 +68,7 @@ def test_each_service_sees_its_own_secrets_and_no_value_is_in_the_chart(name: st
     names = GIVEN[name].get("secrets", {})
     for pod in pods(found):
         mounted = {volume["secret"]["secretName"] for volume in pod.spec["volumes"] if volume["name"] == "secrets"}
-        holder = "operator" if pod.kind == "Job" else pod.service
+        holder = "provision" if pod.kind == "Job" else pod.service
         if pod.kind != "Pod":
             assert mounted == {names.get(holder, f"tidemill-{holder}")}
         for variable in pod.environment.values():

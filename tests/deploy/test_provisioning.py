@@ -52,6 +52,7 @@ async def test_everything_that_services_need_is_there_afterwards(
         document = json.loads(done.stdout)
         assert document["store"] == f"s3://{bucket}/prefix"
         assert document["replicas"] == 1
+        assert document["notifies"] is False
     client = await nats.connect(
         nats_server.config.url, user=nats_server.config.user, password=nats_server.config.password
     )
@@ -61,6 +62,25 @@ async def test_everything_that_services_need_is_there_afterwards(
     await client.close()
     tables = inspect(create_engine(f"sqlite:///{tmp_path / 'registry.db'}")).get_table_names()
     assert "alembic_version" in tables
+
+
+def test_a_store_that_cannot_notify_is_said_and_used_all_the_same(
+    nats_server: NatsServer, s3: str, bucket: str, tmp_path: Path
+) -> None:
+    given = variables(nats_server.config, f"s3://{bucket}", tmp_path)
+    done = provision("--notify", "arn:minio:sqs::TIDEMILL:nats", **given)
+    assert done.returncode == 0, done.stderr
+    assert "cannot notify 'arn:minio:sqs::TIDEMILL:nats'" in done.stdout
+    assert "MINIO_NOTIFY_NATS" in done.stdout
+    assert "what is put into its inbox starts no run" in done.stdout
+    assert json.loads(provision("--json", "--notify", "", **given).stdout)["notifies"] is False
+
+
+def test_a_target_that_the_store_has_is_told(nats_server: NatsServer, s3: str, bucket: str, tmp_path: Path) -> None:
+    arn = "arn:aws:sqs:us-east-1:123456789012:somewhere"
+    done = provision("--json", "--notify", arn, **variables(nats_server.config, f"s3://{bucket}", tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["notifies"] is True
 
 
 async def test_a_server_that_comes_later_is_waited_for(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,9 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.deploy.inventory import DERIVED, HOLDERS, SECRETS, SERVICES
+from tests.deploy.compose import REPOSITORY, SERVICES, all_services, environment
+from tidemill.artifacts.encryption.master import read_master_key
+from tidemill.bus.client import NotPermitted
+from tidemill.bus.login import Login
+from tidemill.bus.permissions import STAGE_OF
+from tidemill.deploy.inventory import DERIVED, HOLDERS, SECRETS, SEEDS, SIGNING_KEY, TRUSTED_SIGNERS
 from tidemill.deploy.secrets import make_secrets
 from tidemill.errors import InvalidInput, PermanentError
+from tidemill.platform.nats_client import connected_once
+from tidemill.platform.nats_server import NatsServer, NatsServerConfig, free_port, nats_server_binary
+from tidemill.signing import SigningKey, TrustedSigners
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -23,7 +32,8 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_every_holder_gets_its_own_and_nothing_else(tmp_path: Path) -> None:
     made = make_secrets(tmp_path)
-    expected = {f"{holder}/{one.file}" for one in (*SECRETS, *DERIVED) for holder in one.holders}
+    signer = SigningKey.read(tmp_path / "registry" / SIGNING_KEY).public.id
+    expected = {f"{holder}/{one.file.format(signer)}" for one in (*SECRETS, *DERIVED) for holder in one.holders}
     assert set(made) == contents(tmp_path).keys() == expected
     assert {path.name for path in tmp_path.iterdir()} == set(HOLDERS)
     assert not list((tmp_path / "trainer").glob("*database*")), "the trainer has no business with the database"
@@ -49,10 +59,82 @@ def test_what_is_there_stays_and_what_is_missing_is_made(tmp_path: Path) -> None
     make_secrets(tmp_path)
     before = contents(tmp_path)
     assert make_secrets(tmp_path) == []
-    (tmp_path / "trainer" / "nats-password").unlink()
+    (tmp_path / "provision" / "database-password").unlink()
     (tmp_path / "ingest" / "store-credentials").unlink()
-    assert sorted(make_secrets(tmp_path)) == ["ingest/store-credentials", "trainer/nats-password"]
+    (tmp_path / "nats" / "accounts.conf").unlink()
+    assert sorted(make_secrets(tmp_path)) == [
+        "ingest/store-credentials", "nats/accounts.conf", "provision/database-password",
+    ]  # fmt: skip
     assert contents(tmp_path) == before
+
+
+def test_secrets_of_an_older_version_stay_and_get_what_is_new(tmp_path: Path) -> None:
+    """One user with a password for the whole bus, nothing signed, nothing encrypted."""
+    make_secrets(tmp_path)
+    old = {"api-key", "database-password", "store-access-key", "store-secret-key", "store-credentials"}
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.name not in old:
+            path.unlink()
+    (tmp_path / "nats" / "accounts.conf").write_text('authorization { users: [{ user: tidemill, password: "p" }] }')
+    before = contents(tmp_path)
+    made = make_secrets(tmp_path)
+    assert {"nats/accounts.conf", "trainer/nats.nk", f"registry/{SIGNING_KEY}", "ingest/encryption-key"} <= set(made)
+    assert "password" not in (tmp_path / "nats" / "accounts.conf").read_text()
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before if name != "nats/accounts.conf"} == {
+        name: text for name, text in before.items() if name != "nats/accounts.conf"
+    }
+
+
+async def test_the_server_lets_each_in_by_its_seed_and_knows_what_it_may(tmp_path: Path) -> None:
+    make_secrets(tmp_path / "secrets")
+    accounts = tmp_path / "nats" / "accounts"
+    accounts.mkdir(parents=True)
+    shutil.copy(tmp_path / "secrets" / "nats" / "accounts.conf", accounts)
+    config = NatsServerConfig(port=free_port(), data_dir=tmp_path / "jetstream", accounts="accounts/accounts.conf")
+    server = NatsServer(config, tmp_path / "nats")
+    await server.start()
+    try:
+        for user, (holder, file) in SEEDS.items():
+            login = Login(source=STAGE_OF.get(user, user), nkey_file=tmp_path / "secrets" / holder / file)
+            async with connected_once(config.url, login, timeout=5) as client:
+                if user == "trainer":
+                    with pytest.raises(NotPermitted):
+                        await client.request("tidemill.model.registered.v1", timeout=5)
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize("configuration", ["server.conf", "nats-cluster.conf"])
+def test_a_server_takes_the_configuration_with_its_secrets(configuration: str, tmp_path: Path) -> None:
+    make_secrets(tmp_path / "secrets")
+    deploy = REPOSITORY / "deploy"
+    for path in (*(deploy / "nats").glob("*.conf"), deploy / "docker" / "nats-cluster.conf"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "accounts").symlink_to(tmp_path / "secrets" / "nats")
+    checked = subprocess.run(
+        [nats_server_binary(), "-t", "-c", tmp_path / configuration],
+        env=environment(all_services()["nats"]) | {"NATS_STORE": str(tmp_path / "data")},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+    assert "is valid" in checked.stderr
+
+
+def test_a_replaced_signing_key_is_trusted_beside_the_one_before(tmp_path: Path) -> None:
+    make_secrets(tmp_path)
+    before = TrustedSigners(tmp_path / "inference" / TRUSTED_SIGNERS).keys()
+    (tmp_path / "registry" / SIGNING_KEY).unlink()
+    make_secrets(tmp_path)
+    signer = SigningKey.read(tmp_path / "registry" / SIGNING_KEY)
+    assert TrustedSigners(tmp_path / "inference" / TRUSTED_SIGNERS).keys().keys() == {*before, signer.public.id}
+
+
+def test_the_encryption_key_is_a_master_key(tmp_path: Path) -> None:
+    make_secrets(tmp_path)
+    store_key = bytes(32)
+    wrapped = read_master_key(tmp_path / "trainer" / "encryption-key").wrap(store_key)
+    assert read_master_key(tmp_path / "inference" / "encryption-key").unwrap(wrapped) == store_key
 
 
 def test_services_have_the_store_s_keys_in_the_form_that_they_read(tmp_path: Path) -> None:

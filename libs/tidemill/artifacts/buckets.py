@@ -41,6 +41,10 @@ _INBOX_RULE = "tidemill-inbox"
 _OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
+class NotOffered(PermanentError):
+    """The service does not do what was asked of the bucket, or is not configured to; says what to do."""
+
+
 async def prepare_bucket(url: str, *, notify: str | None = None, encrypt: bool = False) -> None:
     """Create the bucket of ``s3://bucket/prefix`` if it is absent and turn its versioning on. Safe to repeat.
 
@@ -58,7 +62,8 @@ async def prepare_bucket(url: str, *, notify: str | None = None, encrypt: bool =
     Raises:
         InvalidInput: the URL or the endpoint is not usable, or the bucket's name is not; or a local folder is to do
             what only a service can.
-        PermanentError: the service refuses, or cannot do it; says which right or which setting is missing.
+        NotOffered: it cannot notify, or not this target; or cannot encrypt. All else is done then.
+        PermanentError: the service refuses; says which right is missing.
         TransientError: the service cannot be reached.
     """
     location = parse_location(url)
@@ -146,7 +151,7 @@ def _advice(what: str, advice: str) -> Iterator[None]:
     except S3Error as error:
         if error.response.status in (401, 403) or (error.response.status >= 500 and error.code != "NotImplemented"):
             raise
-        raise PermanentError(f"the bucket cannot {what}: {error.code}: {error.message}; {advice}") from error
+        raise NotOffered(f"the bucket cannot {what}: {error.code}: {error.message}; {advice}") from error
 
 
 @contextmanager

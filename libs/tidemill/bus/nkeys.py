@@ -44,9 +44,15 @@ def public_key(seed: bytes, path: Path) -> str:
     return public
 
 
+def fresh_seed() -> bytes:
+    """A new seed of a user."""
+    seed: bytes = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
+    return seed
+
+
 def new_seed(path: Path) -> bytes:
     """A new seed, written for its owner's eyes only."""
-    seed: bytes = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
+    seed = fresh_seed()
     part = path.with_name(f".{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -93,7 +93,7 @@ ANNOUNCED_BY: Mapping[type[Event], tuple[str, ...]] = {
 """The registry is named where it announces again or replays; ``provision`` where it publishes what a backup held;
 ingest where a bucket's notification becomes a run."""
 ANYBODYS_ANSWERS = f"{ANSWERS}.>"
-"""Where a client listens that was not told its own prefix: an operator's tools. No service does."""
+"""Where a client listens that was not told its own prefix: an operator's tools, an object store. No service does."""
 _COMMANDS = job_lane("register", "cpu", "*")
 
 
@@ -118,7 +118,8 @@ def permissions() -> dict[str, Permissions]:
         PROVISION: _provision(),
         OPERATOR: _operator(),
         PUBLISHER: Permissions(tuple(_announced(PUBLISHER)), (_answers(PUBLISHER),)),
-        NOTIFIER: Permissions((BUCKET_NOTIFIED,), (_answers(NOTIFIER),)),
+        # An object store cannot be told where to listen for the stream's acknowledgement.
+        NOTIFIER: Permissions((BUCKET_NOTIFIED,), (_answers(NOTIFIER), ANYBODYS_ANSWERS)),
     }
 
 

@@ -39,6 +39,15 @@ def secrets(
 @commands.command()
 def provision(
     wait: Annotated[float, typer.Option(help="Seconds in which store, NATS and database have to answer.", min=0)] = 120,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARN",
+            help="Have the bucket tell this target of new objects in its inbox, where the service can; as in "
+            "`tidemill store prepare`. Empty: do not.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare the bucket, the streams and the database that the services' settings name. Safe to repeat."""
@@ -49,7 +58,11 @@ def provision(
     platform, streams = read_settings(PlatformSettings), read_settings(StreamSettings)
     done = asyncio.run(
         provision_platform(
-            platform, streams, patience=wait, said=lambda line: console.print(line, soft_wrap=True, markup=False)
+            platform,
+            streams,
+            notify=notify or None,
+            patience=wait,
+            said=lambda line: console.print(line, soft_wrap=True, markup=False),
         )
     )
     if as_json:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tidemill.artifacts import open_store
-from tidemill.artifacts.buckets import prepare_bucket
+from tidemill.artifacts.buckets import NotOffered, prepare_bucket
 from tidemill.bus import Bus
 from tidemill.bus.connection import UNREACHABLE
+from tidemill.bus.permissions import PROVISION
 from tidemill.bus.streams import provision, stream_limits
 from tidemill.errors import PermanentError, TransientError
 from tidemill.settings import PlatformSettings, StreamSettings
@@ -31,15 +32,20 @@ class Provisioned:
     """Where everything is, without credentials."""
 
     store: str
+    notifies: bool
+    """Whether the store tells of new objects in its inbox."""
     nats: str
     replicas: int
     database: str
 
 
 async def provision_platform(
-    platform: PlatformSettings, streams: StreamSettings, *, patience: float, said: Said
+    platform: PlatformSettings, streams: StreamSettings, *, notify: str | None, patience: float, said: Said
 ) -> Provisioned:
     """Prepare store, streams and database, each waited for up to ``patience`` seconds. ``said`` hears of each.
+
+    ``notify`` is the target that the bucket is to tell of new objects (see ``prepare_bucket``). A store that does not
+    know it is told of and used without: datasets are published then.
 
     Raises:
         PermanentError: one of them refuses, or cannot be used.
@@ -47,23 +53,33 @@ async def provision_platform(
     """
     deadline = time.monotonic() + patience
 
-    async def prepare_store() -> None:
+    async def prepare_store() -> bool:
         await prepare_bucket(platform.store_url)
         await open_store(platform.store_url, cache=platform.data_dir / "cache").check()
+        return notify is not None and await _notifies(platform.store_url, notify, said)
 
-    await _persist(prepare_store, deadline, said)
-    said(f"the store {platform.store_url} is ready")
+    notifies = await _persist(prepare_store, deadline, said)
+    said(f"the store {platform.store_url} is ready{', and tells of new objects in its inbox' if notifies else ''}")
     await _persist(lambda: _prepare_streams(platform, streams), deadline, said)
     said(f"the streams at {platform.nats_url} are ready ({streams.replicas} replicas)")
     database = await _persist(_prepare_database, deadline, said)
     said(f"the database {database} is ready")
-    return Provisioned(platform.store_url, platform.nats_url, streams.replicas, database)
+    return Provisioned(platform.store_url, notifies, platform.nats_url, streams.replicas, database)
+
+
+async def _notifies(store_url: str, notify: str, said: Said) -> bool:
+    try:
+        await prepare_bucket(store_url, notify=notify)
+    except NotOffered as error:
+        said(f"{error}; what is put into its inbox starts no run until then")
+        return False
+    return True
 
 
 async def _prepare_streams(platform: PlatformSettings, streams: StreamSettings) -> None:
     # A service's connection tries for ever, and nats-py logs each failure; here the caller tries again and says so.
     logging.getLogger("nats.aio.client").setLevel(logging.CRITICAL)
-    bus = Bus.from_settings(platform, "provision")
+    bus = Bus.from_settings(platform, PROVISION)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await bus.connect()

@@ -1,13 +1,15 @@
 """The secrets of a deployment, made once: each in a file, in a folder of its own for everybody who holds it.
 
 A value that several hold is the same in all their folders. What is there is never changed, so that the step can be
-repeated at every start; a new holder gets what the others have.
+repeated at every start; a new holder gets what the others have. Only files that hold nothing secret, and say what a
+server or a service is to accept, follow what they are made of.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,9 +59,16 @@ def _hand_out(into: Path, secret: Secret) -> list[str]:
 
 
 def _derive(into: Path, derived: Derived) -> list[str]:
-    values = [_read(into / derived.source / part) for part in derived.parts]
-    paths = [into / holder / derived.file for holder in derived.holders]
-    return _create_missing(into, paths, derived.text.format(*values))
+    values = [_read(into / part) or "" for part in derived.parts]
+    text = derived.text(values)
+    paths = [into / holder / derived.file.format(derived.name(values)) for holder in derived.holders]
+    made = _create_missing(into, paths, text)
+    if derived.public:
+        outdated = [path for path in paths if path.read_text(encoding="utf-8") != text]
+        for path in outdated:
+            _write(path, text, Path.replace)
+        made += [str(path.relative_to(into)) for path in outdated]
+    return made
 
 
 def _read(path: Path) -> str | None:
@@ -79,6 +88,15 @@ def _create_missing(into: Path, paths: list[Path], text: str) -> list[str]:
 
 def _create(path: Path, text: str) -> bool:
     """Write a whole file or none; False, and nothing is changed, where there is one."""
+    try:
+        _write(path, text, lambda written, target: os.link(written, target))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write(path: Path, text: str, place: Callable[[Path, Path], object]) -> None:
+    """Write ``text`` to a file beside ``path`` and have ``place`` put it there."""
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
@@ -87,10 +105,7 @@ def _create(path: Path, text: str) -> bool:
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        place(Path(temporary), path)
     finally:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
-    return True

@@ -83,16 +83,27 @@ class SigningKey:
             PermanentError: there is none, or it cannot be used; says what to do.
         """
         try:
-            key = load_pem_private_key(path.read_bytes(), password=None)
+            data = path.read_bytes()
         except OSError as error:
             raise PermanentError(
                 f"the signing key {path} cannot be read: {error.strerror or error}; `tidemill up` makes one in its "
                 "data folder, and so does `tidemill signing make`"
             ) from None
+        return cls.from_pem(data, str(path))
+
+    @classmethod
+    def from_pem(cls, data: bytes, where: str) -> SigningKey:
+        """The key in a PEM document.
+
+        Raises:
+            PermanentError: it holds something else; says where, and never its content.
+        """
+        try:
+            key = load_pem_private_key(data, password=None)
         except _UNREADABLE:
-            raise PermanentError(f"{path} holds no private key in PEM form without a password") from None
+            raise PermanentError(f"{where} holds no private key in PEM form without a password") from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise PermanentError(f"{path} holds a key of another kind; models are signed with an Ed25519 key")
+            raise PermanentError(f"{where} holds a key of another kind; models are signed with an Ed25519 key")
         return cls(key)
 
     @property

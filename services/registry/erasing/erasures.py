@@ -1,4 +1,4 @@
-"""The erasures that were asked for, one after the other, in the background of the elected registry.
+"""The erasures that were asked for, one after the other, in the background of a registry.
 
 A request waits in the store until it is done, so whichever replica is elected finds it, and goes on where another one
 was stopped. What fails is tried again later: an erasure is never given up.
@@ -7,6 +7,7 @@ was stopped. What fails is tried again later: an erasure is never given up.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import logging
 import time
@@ -75,8 +76,13 @@ class Erasures:
         elif await self._records.erasure(command.project, command.erasure) is None:
             raise NotFound(f"there is no request {command.erasure} to erase; ask again: tidemill erase")
 
+    @staticmethod
+    def possible() -> bool:
+        """Whether datasets can be rewritten here: what reads and writes them is not in every image of the registry."""
+        return all(importlib.util.find_spec(name) is not None for name in ("numpy", "pyarrow"))
+
     def tick(self) -> None:
-        """To be called every few seconds by the elected replica; returns at once."""
+        """To be called every few seconds by every replica where it is possible; returns at once."""
         if (self._task is None or self._task.done()) and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_SECONDS
             self._task = asyncio.create_task(self._work())
@@ -104,9 +110,12 @@ class Erasures:
                 await self._say_why(request, error)
 
     async def _alone(self, request: ErasureRequest) -> None:
-        """Carry out a request unless another replica, which was elected before, still does."""
+        """Carry out a request unless another replica does, or has by now."""
         lease = await self._leases.acquire(f"erasure-{request.id}", self._owner)
         if lease is None:
+            return
+        if await self._pending.request(request.project, request.id) is None:
+            await self._leases.release(lease)
             return
         work = asyncio.create_task(self.carry_out(request))
         try:

@@ -136,7 +136,7 @@ HEAR: dict[str, set[str]] = {
     "_INBOX_train.>": {"trainer"},
     "_INBOX_registry.>": {"registry"},
     "_INBOX_inference.>": {"inference"},
-    "_INBOX.>": {"operator"},
+    "_INBOX.>": {"operator", "notifier"},
     "$KV.runs.>": set(),
     "$JS.EVENT.ADVISORY.>": set(),
     "$SYS.>": set(),

@@ -14,6 +14,9 @@
 {{- if $values.store.credentialsInSecrets }}
 - {name: TIDEMILL_STORE_CREDENTIALS_FILE, value: /run/tidemill/secrets/store-credentials}
 {{- end }}
+{{- if $values.store.encrypted }}
+- {name: TIDEMILL_ENCRYPTION_KEY_FILE, value: /run/tidemill/secrets/encryption-key}
+{{- end }}
 {{- if $values.store.tls.caSecret }}
 - {name: TIDEMILL_STORE_CA, value: /run/tidemill/ca/store/ca.crt}
 {{- end }}
@@ -31,7 +34,7 @@
 {{- if eq .service "registry" }}
 - {name: TIDEMILL_REGISTRY_SIGNING_KEY_FILE, value: /run/tidemill/secrets/signing-key.pem}
 {{- end }}
-{{- if has .service (list "registry" "operator") }}
+{{- if has .service (list "registry" "provision") }}
 - {name: TIDEMILL_STREAM_REPLICAS, value: {{ $values.bus.streamReplicas | quote }}}
 {{- with include "tidemill.databaseUrl" .root }}
 - {name: TIDEMILL_REGISTRY_DATABASE_URL, value: {{ . | quote }}}

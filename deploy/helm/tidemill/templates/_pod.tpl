@@ -101,7 +101,7 @@ annotations: {{ toYaml . | nindent 2 }}
 {{- $found := dict -}}
 {{- with .root.Values.bus.tls.caSecret -}}{{- $_ := set $found "bus" . -}}{{- end -}}
 {{- with .root.Values.store.tls.caSecret -}}{{- $_ := set $found "store" . -}}{{- end -}}
-{{- if has .service (list "registry" "operator") -}}
+{{- if has .service (list "registry" "provision") -}}
 {{- with .root.Values.database.tls.caSecret -}}{{- $_ := set $found "database" . -}}{{- end -}}
 {{- end -}}
 {{- toYaml $found -}}
