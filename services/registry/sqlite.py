@@ -33,8 +33,6 @@ BUSY_TIMEOUT_MS = 200
 that is given up meanwhile would take the lock later and keep it: so briefly, and again from ``PATIENCE``."""
 PATIENCE = 15.0
 """Seconds for which a writer tries to begin."""
-DOUBT_AFTER = 1.0
-"""Seconds after which it opens its connections anew."""
 BEGIN = "sqlite_begin"
 """Execution option of an engine: how its transactions begin."""
 
@@ -51,7 +49,7 @@ class Sqlite:
     """A database in a file of this machine, or in memory. See ``Backend``."""
 
     def __init__(self, address: DatabaseAddress) -> None:
-        self.engine = create_async_engine(address.url)
+        self.engine = create_async_engine(address.url, connect_args={"factory": _Connection})
         event.listen(self.engine.sync_engine, "connect", _tune)
         event.listen(self.engine.sync_engine, "begin", _begin)
         self.writers = self.engine.execution_options(**{BEGIN: "IMMEDIATE"})
@@ -59,20 +57,14 @@ class Sqlite:
 
     async def take_turn(self, session: AsyncSession) -> None:
         """See ``Backend``."""
-        begun, doubted = time.monotonic(), False
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 await session.connection()
             except DBAPIError as error:
-                waited = time.monotonic() - begun
-                if "database is locked" not in str(error.orig) or waited > PATIENCE:
+                if "database is locked" not in str(error.orig) or time.monotonic() > deadline:
                     raise
                 await session.rollback()
-                if waited > DOUBT_AFTER and not doubted:
-                    # Changes take milliseconds. It may be a connection of our own pool that holds the lock: one that
-                    # was open when the file was emptied or replaced under it.
-                    doubted = True
-                    await self.engine.dispose()
                 await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that two do not keep step
             else:
                 return
@@ -150,6 +142,17 @@ class Sqlite:
     async def _set_aside(self, file: DatabaseFile, why: str) -> None:
         await self.engine.dispose()
         log.error("the registry's database is damaged (%s); it is kept as %s", why, file.set_aside())
+
+
+class _Connection(sqlite3.Connection):
+    """Closed, it has no transaction any more. One whose statement is not read to its end, as that of a task that was
+    cancelled, would live on behind ``close`` (``sqlite3_close_v2``), and keep everybody else from writing."""
+
+    def close(self) -> None:
+        """Roll back and close."""
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
 
 
 def _tune(connection: Any, _record: Any) -> None:

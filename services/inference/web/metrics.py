@@ -56,6 +56,7 @@ class Metrics:
             "tidemill_access_refusals_total",
             "Requests whose caller was not let in, or may not do what they asked for.", ["reason"], measures.REFUSALS,
         )  # fmt: skip
+        self.refusals.labels("unauthorized")
 
     def refuse(self, scope: Scope, refusal: HttpProblem) -> None:
         """Count a refusal and log it; what was sent as a credential is in neither."""
