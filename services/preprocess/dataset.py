@@ -27,9 +27,6 @@ from tidemill.errors import HandedBack
 from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.telemetry import span
 
-WRITTEN_AT_ONCE = 2
-"""Shards whose parts are written at the same time; each holds a few batches in memory."""
-
 
 def preprocess(
     spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, *,
@@ -88,7 +85,7 @@ class _Preparation:
         self._report.progress(0.8, "writing the parts")
         target = self._output / "dataset"
         with span("apply"):
-            engine.each(lambda shard: self._write(plan, shard, work, target, engine), shards, at_once=WRITTEN_AT_ONCE)
+            engine.each(lambda shard: self._write(plan, shard, work, target, engine), shards)
         with span("assemble"):
             self._put_vaults_together(plan, shards, work)
             return assemble(plan, self._spec, shards, work, target)

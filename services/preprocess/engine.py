@@ -58,13 +58,14 @@ class Engine:
         """The rows of ``frame``, computed while the ones before are used."""
         return frame.to_arrow_iter(results_buffer_size=_BUFFERED)
 
-    def each(self, work: Callable[[T], R], shards: Sequence[T], *, at_once: int = 1) -> list[R]:
-        """``work`` on every shard, side by side on a cluster. On this machine, which one frame keeps busy, ``at_once``:
-        more for work that mostly writes, since a file is written by one thread."""
-        at_once = max(self._at_once, at_once)
-        if at_once == 1 or len(shards) == 1:
+    def each(self, work: Callable[[T], R], shards: Sequence[T]) -> list[R]:
+        """``work`` on every shard: in turn on this machine, which one frame keeps busy, side by side on a cluster.
+
+        Not side by side here: Daft 0.7.26 ended the process now and then when two threads computed frames at once.
+        """
+        if self._at_once == 1 or len(shards) == 1:
             return [work(shard) for shard in shards]
-        with ThreadPoolExecutor(at_once) as pool:
+        with ThreadPoolExecutor(self._at_once) as pool:
             return list(pool.map(work, shards))
 
 
