@@ -72,7 +72,7 @@ def artifact(kind: Any, name: str) -> ArtifactRef:
 @asynccontextmanager
 async def registry(bench: Bench, **changes: Any) -> AsyncIterator[None]:
     """The registry's application on ``bench``, started and stopped."""
-    async with registry_at(bench.platform, database_url=SecretStr(bench.databases.url()), **changes):
+    async with registry_at(bench.platform, **{"database_url": SecretStr(bench.databases.url())} | changes):
         yield
 
 
