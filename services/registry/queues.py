@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerInfo
 
 from services.registry.tables import RunEntry
 from tidemill.bus import Bus
 from tidemill.bus.connection import UNREACHABLE
 from tidemill.bus.subjects import COMMANDS_DURABLE, EVENTS, JOBS, NOTIFICATIONS_DURABLE, events_durable
+from tidemill.bus.waiting import consumers_of
 from tidemill.contracts import STAGES
 from tidemill.telemetry import measures
 from tidemill.telemetry.measures import Attributes, Observed
@@ -94,7 +94,7 @@ class Queues:
 
 
 async def _look_at_events(js: JetStreamContext, seen: _Seen) -> None:
-    for consumer in await _consumers(js, EVENTS):
+    for consumer in await consumers_of(js, EVENTS):
         queue = Queue(EVENTS, consumer.name, _STAGE_OF.get(consumer.name, "other"))
         seen.pending[queue] += consumer.num_pending or 0
         seen.unacknowledged[queue] += consumer.num_ack_pending or 0
@@ -102,7 +102,7 @@ async def _look_at_events(js: JetStreamContext, seen: _Seen) -> None:
 
 async def _look_at_jobs(js: JetStreamContext, seen: _Seen) -> None:
     """Jobs are counted in the stream, which keeps them until they are done, also where no worker ever was."""
-    for consumer in await _consumers(js, JOBS):
+    for consumer in await consumers_of(js, JOBS):
         seen.unacknowledged[_queue_of_jobs(consumer.name)] += consumer.num_ack_pending or 0
     info = await js.stream_info(JOBS, subjects_filter="tidemill.job.>")
     for subject, number in (info.state.subjects or {}).items():
@@ -130,10 +130,3 @@ def _commands() -> Queue:
 
 def _by_queue(numbers: Counter[Queue]) -> Observed:
     return [(number, queue.attributes) for queue, number in numbers.items()]
-
-
-async def _consumers(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
-    found: list[ConsumerInfo] = []
-    while page := await js.consumers_info(stream, offset=len(found)):
-        found += page
-    return found

@@ -68,7 +68,7 @@ async def _jobs_of_consumers(js: JetStreamContext) -> Counter[tuple[str, str]] |
     """
     in_stream = (await js.stream_info(JOBS)).state.messages
     counted: Counter[tuple[str, str]] = Counter()
-    for consumer in await _consumers(js, JOBS):
+    for consumer in await consumers_of(js, JOBS):
         filtered = (consumer.config.filter_subject if consumer.config else None) or ""
         if filtered.startswith("tidemill.job."):
             counted[_stage_and_class(filtered)] += _waits(consumer)
@@ -84,7 +84,7 @@ async def _jobs_by_subject(js: JetStreamContext) -> Counter[tuple[str, str]]:
 
 
 async def _events(js: JetStreamContext) -> dict[StageName, int]:
-    consumers = {consumer.name: consumer for consumer in await _consumers(js, EVENTS)}
+    consumers = {consumer.name: consumer for consumer in await consumers_of(js, EVENTS)}
     found: dict[StageName, int] = {}
     for stage, event in CONSUMED.items():
         consumer = consumers.get(events_durable(stage))
@@ -95,7 +95,8 @@ async def _events(js: JetStreamContext) -> dict[StageName, int]:
     return found
 
 
-async def _consumers(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
+async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
+    """Every consumer of a stream; the server tells them in pages."""
     found: list[ConsumerInfo] = []
     while page := await js.consumers_info(stream, offset=len(found)):
         found += page
