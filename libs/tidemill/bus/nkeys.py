@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import nkeys
 
 from tidemill.errors import PermanentError
+from tidemill.private_files import replace
 
 
 def read_seed(path: Path) -> bytes:
@@ -53,9 +53,5 @@ def fresh_seed() -> bytes:
 def new_seed(path: Path) -> bytes:
     """A new seed, written for its owner's eyes only."""
     seed = fresh_seed()
-    part = path.with_name(f".{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(seed + b"\n")
-    part.replace(path)
+    replace(path, seed + b"\n", mode=0o600)
     return seed

@@ -7,7 +7,6 @@ requirements where they matter to clients: names are in the subject alternative 
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tidemill.errors import InvalidInput, PermanentError
+from tidemill.private_files import replace
 
 SERVERS = ("nats", "postgres", "store", "gateway")
 CLIENTS = ("client",)
@@ -100,8 +100,8 @@ class _Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         made = builder.sign(self.key, hashes.SHA256())
-        _write(key_path, _pem(key))
-        _write(path, made.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        replace(key_path, _pem(key), mode=0o600)
+        replace(path, made.public_bytes(serialization.Encoding.PEM), mode=0o644)
         return Issued(name, "made" if there is None else "renewed", path, key_path, until)
 
     def _stands(self, there: x509.Certificate, names: list[x509.GeneralName], now: datetime) -> bool:
@@ -131,8 +131,8 @@ def _authority(folder: Path, now: datetime) -> _Authority:
             .add_extension(_usage(signs_certificates=True), critical=True)
         )
         certificate = builder.sign(key, hashes.SHA256())
-        _write(key_path, _pem(key))
-        _write(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        replace(key_path, _pem(key), mode=0o600)
+        replace(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
         return _Authority(folder, certificate, key, Issued("ca", "made", path, key_path, until))
     if not key_path.exists() or not path.exists():
         lost = path if not path.exists() else key_path
@@ -210,12 +210,3 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    part.replace(path)

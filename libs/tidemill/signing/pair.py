@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidemill.errors import PermanentError
-from tidemill.signing.key_file import replace, write_new
+from tidemill.private_files import replace, write_new
 from tidemill.signing.keys import SigningKey
 from tidemill.signing.trusted import TrustedSigners
 

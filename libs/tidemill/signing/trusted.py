@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tidemill.contracts import PackageSignature
 from tidemill.errors import NotFound, PermanentError
-from tidemill.signing.key_file import write_new
+from tidemill.private_files import write_new
 from tidemill.signing.keys import PublicKey
 from tidemill.signing.statement import version_statement
 
