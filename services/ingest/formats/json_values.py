@@ -168,7 +168,9 @@ def _written(value: Any) -> str:
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{orjson.dumps(key).decode()}:{_written(each)}" for key, each in value.items()) + "}"
+        return "{" + ",".join(f"{_written(key)}:{_written(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_written, value)) + "]"
+    if isinstance(value, str):  # orjson refuses the surrogates that stand for undecodable bytes
+        return json.dumps(value, ensure_ascii=False)
     return orjson.dumps(value).decode()

@@ -52,6 +52,15 @@ def test_what_is_broken_in_the_middle_costs_itself_only(read_files) -> None:
     assert len(read.rows()) == 20
 
 
+def test_a_broken_question_with_bytes_that_do_not_decode_is_shown(read_files) -> None:
+    fine = [question(str(number)) for number in range(10)]
+    content = squad({"context": "Ada wrote.", "qas": [*fine, question("a", answers=["#"])]})
+    read = read_files({"x.json": content.replace(b"#", b"caf\xff")}, tolerant=True)
+    assert [bad.row for bad in read.bad] == [11]
+    assert read.bad[0].content == '{"id":"a","question":"Who?","answers":["caf\\xFF"]}'
+    assert len(read.rows()) == 10
+
+
 @pytest.mark.parametrize("content", [b'{"data": [], "paragraphs": []}', b'{"data": {"paragraphs": []}}', b"[]", b"{"])
 def test_what_is_no_squad_is_refused(read_files, content: bytes) -> None:
     with pytest.raises(InvalidInput, match=r"x.json"):
