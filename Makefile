@@ -51,7 +51,7 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports
 
 test: lint ## everything that has to hold before a change is merged; under twenty minutes on two cores
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not full"
+	$(BIN)/pytest -q -n 2 --dist loadfile --max-worker-restart 0 -m "not full"
 
 test-full: lint ## the same with the tests that take minutes
 	$(BIN)/pytest -q

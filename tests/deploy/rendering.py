@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import helm_python
 import pytest
 import yaml
+
+from tests.deploy import helm_engine
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "tidemill"
@@ -64,22 +64,12 @@ def values(name: str, **changes: Any) -> Object:
     return found
 
 
-@functools.cache
-def chart() -> helm_python.Chart:
-    return helm_python.Chart.load(CHART)
-
-
-def render(given: Object, *, install: bool = True, loaded: helm_python.Chart | None = None) -> dict[str, str]:
-    """The text of every template, by its path."""
-    texts: dict[str, str] = (loaded or chart()).render(
-        copy.deepcopy(given),
-        name="tidemill",
-        namespace=NAMESPACE,
-        revision=1,
-        is_install=install,
-        is_upgrade=not install,
-    )
-    return texts
+def render(given: Object, *, install: bool = True, chart: Path = CHART) -> dict[str, str]:
+    """The text of every template, by its path. Raises HelmRefused."""
+    options = {
+        "name": "tidemill", "namespace": NAMESPACE, "revision": 1, "is_install": install, "is_upgrade": not install,
+    }  # fmt: skip
+    return helm_engine.render(chart, given, options)
 
 
 def objects(given: Object, **options: Any) -> list[Object]:

@@ -8,13 +8,13 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import helm_python
 import kubernetes_validate
 import pytest
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
 from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
 
+from tests.deploy import helm_engine
 from tests.deploy.rendering import (
     CHART,
     EVERYTHING,
@@ -77,15 +77,13 @@ def test_the_operators_know_every_field_of_their_objects() -> None:
 
 def test_helm_finds_nothing_to_complain_about() -> None:
     for name, given in GIVEN.items():
-        report = helm_python.lint(CHART, values=given)
-        errors = [message for message in report["messages"] if message["severity"] == "ERROR"]
+        errors = [message for message in helm_engine.lint(CHART, given) if message["severity"] == "ERROR"]
         assert [one for one in errors if "missing these dependencies" not in str(one)] == [], name
 
 
 def test_a_package_of_the_chart_renders_the_same(tmp_path: Path) -> None:
-    archive = Path(helm_python.Chart.load(CHART).save(tmp_path))
-    packed = helm_python.Chart.load(archive)
-    assert render(EVERYTHING, loaded=packed) == render(EVERYTHING)
+    archive = helm_engine.save(CHART, tmp_path)
+    assert render(EVERYTHING, chart=archive) == render(EVERYTHING)
 
 
 def test_the_schema_is_up_to_date_with_the_settings() -> None:
@@ -104,7 +102,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     declared = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["dependencies"]
     for dependency in declared:
         (folder / "charts").mkdir(exist_ok=True)
-        helm_python.Chart.create(dependency["name"], folder / "charts")
+        helm_engine.create(dependency["name"], folder / "charts")
         about = folder / "charts" / dependency["name"] / "Chart.yaml"
         about.write_text(about.read_text().replace("version: 0.1.0", f"version: {dependency['version']}"))
     return folder
@@ -118,12 +116,12 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_charts_beside_this_one_are_switched_by_their_conditions(
     complete: Path, given: Object, beside: set[str]
 ) -> None:
-    found = render(given, loaded=helm_python.Chart.load(complete))
+    found = render(given, chart=complete)
     assert {path.split("/")[2] for path in found if path.startswith("tidemill/charts/")} == beside
 
 
 def test_the_complete_chart_is_packaged_with_all_it_needs(complete: Path, tmp_path: Path) -> None:
-    archive = helm_python.package(complete, destination=tmp_path)
+    archive = helm_engine.package(complete, tmp_path)
     with tarfile.open(archive) as packed:
         names = set(packed.getnames())
     assert {"tidemill/values.schema.json", "tidemill/values-minimal.yaml", "tidemill/values-large.yaml"} <= names
@@ -138,8 +136,8 @@ def test_dashboards_become_config_maps_that_grafana_finds(tmp_path: Path) -> Non
     folder = tmp_path / "tidemill"
     shutil.copytree(CHART, folder)  # follows the link, as Helm does
     (folder / "files" / "dashboards" / "probe.json").write_text('{"title": "{{ not a template }}"}')
-    found = of_kind(objects(GIVEN["large"], loaded=helm_python.Chart.load(folder)), "ConfigMap")
+    found = of_kind(objects(GIVEN["large"], chart=folder), "ConfigMap")
     (probe,) = [one for one in found if "probe.json" in one["data"]]
     assert probe["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(probe["data"]["probe.json"]) == {"title": "{{ not a template }}"}
-    assert of_kind(objects(GIVEN["default"], loaded=helm_python.Chart.load(folder)), "ConfigMap") == []
+    assert of_kind(objects(GIVEN["default"], chart=folder), "ConfigMap") == []

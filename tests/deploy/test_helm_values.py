@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import helm_python
 import pytest
 
+from tests.deploy.helm_engine import HelmRefused
 from tests.deploy.rendering import objects, of_kind, render, values
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
@@ -45,7 +45,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("changes", "words"), MISTAKES, ids=[words for _, words in MISTAKES])
 def test_a_mistake_is_refused_in_words(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(helm_python.HelmError) as refused:
+    with pytest.raises(HelmRefused) as refused:
         render(values("default", **changes))
     assert words in str(refused.value)
 
