@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
+
+from tidemill.ending import end_with
 
 
 def main() -> int:
@@ -17,4 +18,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -15,6 +15,7 @@ from services.registry.repositories import Deletions, Runs
 from services.registry.settings import RegistrySettings
 from services.registry.tables import VersionEntry
 from tidemill.contracts import Frozen
+from tidemill.ending import end_with
 from tidemill.errors import CorruptArtifact, TidemillError
 from tidemill.records import RecordStore, open_records
 from tidemill.records.schema import VersionRegistered
@@ -123,4 +124,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

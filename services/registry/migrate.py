@@ -9,6 +9,7 @@ import sys
 
 from services.registry.database import Database
 from services.registry.settings import RegistrySettings
+from tidemill.ending import end_with
 from tidemill.errors import TidemillError, TransientError
 from tidemill.settings import read_settings
 
@@ -40,4 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

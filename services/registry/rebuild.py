@@ -14,6 +14,7 @@ from services.registry.settings import RegistrySettings
 from tidemill.artifacts import open_store
 from tidemill.audit import put_on_record_everywhere
 from tidemill.contracts import Frozen
+from tidemill.ending import end_with
 from tidemill.errors import TidemillError
 from tidemill.records import RecordStore
 from tidemill.settings import PlatformSettings
@@ -92,4 +93,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

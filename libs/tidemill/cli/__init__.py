@@ -6,6 +6,13 @@ import json
 import os
 import sys
 
+from tidemill.ending import INTERRUPTED, end_with
+
+
+def run() -> None:
+    """What the command ``tidemill`` does: ``main`` in a process of its own."""
+    end_with(main)
+
 
 def main() -> None:
     """Entry point: exits 0 when done, 1 when something failed, 2 when called wrongly. Errors are sentences."""
@@ -15,7 +22,7 @@ def main() -> None:
         app(prog_name="tidemill")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        _exit(130)
+        _exit(INTERRUPTED)
     except Exception as error:
         _exit(_explain(error))
 

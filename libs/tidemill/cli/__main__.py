@@ -1,6 +1,6 @@
 """``python -m tidemill.cli``: the same as ``tidemill``."""
 
-from tidemill.cli import main
+from tidemill.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import datetime
 from pathlib import Path
 
+from tidemill.ending import end_with
 from tidemill.errors import TidemillError
 from tidemill.platform.data_dir import DataDir, PlatformRecord
 from tidemill.platform.programs import PlatformOptions
@@ -39,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

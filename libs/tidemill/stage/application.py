@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from faststream import FastStream
 
@@ -24,6 +24,7 @@ from tidemill.bus.pulling import Puller
 from tidemill.bus.subjects import EVENTS as EVENTS_STREAM
 from tidemill.bus.subjects import events_durable
 from tidemill.contracts import ArtifactLost, ResourceClass
+from tidemill.ending import end_with
 from tidemill.errors import InvalidInput, TidemillError, TransientError
 from tidemill.jobs import JobRunner
 from tidemill.records import RecordStore
@@ -183,11 +184,15 @@ def announce_ready(platform: PlatformSettings) -> None:
         path.write_text(str(os.getpid()))
 
 
-def main(create_app: Callable[[SettingsT], FastStream], kind: type[SettingsT]) -> None:
-    """Run a service until SIGTERM or SIGINT; what ``python -m services.<name>`` does.
+def main(create_app: Callable[[SettingsT], FastStream], kind: type[SettingsT]) -> NoReturn:
+    """Run a service until SIGTERM or SIGINT and end the process; what ``python -m services.<name>`` does.
 
-    Ends the process with status 2 and a sentence when the settings are wrong.
+    The status is 2, after a sentence, when the settings are wrong.
     """
+    end_with(partial(_read_and_run, create_app, kind))
+
+
+def _read_and_run(create_app: Callable[[SettingsT], FastStream], kind: type[SettingsT]) -> None:
     try:
         settings = read_settings(kind)
     except InvalidInput as wrong:
