@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from daft import col
+from daft import DataFrame, col
 
 from services.preprocess.change import ROW as OWN_ROW
-from services.preprocess.decisions.fitting import fold_fits, restore
+from services.preprocess.decisions.fitting import Fit, fold_fits, restore
 from services.preprocess.decisions.rest import parts_of
 from services.preprocess.engine import Engine
 from services.preprocess.examples import SOURCE_PART_KEY
@@ -46,27 +47,23 @@ def apply(
     # Fitted steps scale and encode; people are shown rows as they were before.
     shown_as = {name: f"__shown_{place}" for place, name in enumerate(plan.shown_columns())}
     shown_columns = {shown_as[name]: column for name, column in plan.shown_columns().items()}
-    frame = engine.read(work.rows(shard))
-    frame = frame.with_columns({own: col(column) for own, column in shown_columns.items()})
-    frame, columns, folded = fold_fits(begin(frame), plan.columns, fits)
-    # Where nothing is computed, Arrow alone reads and writes the rows.
-    batches = engine.batches(frame) if fits else _read(work.rows(shard), shown_columns)
     decisions = pq.read_table(work.decisions(shard))
-    tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
     more = more_texts(plan, spec, allowed_hooks)
     if more is not None:
         more.held_out = np.load(work.held_out(shard))
-    writer = _PartFiles(plan, spec, shard, dataset, output_columns(plan, columns), more)
     words = TrainingWords(plan, known["words_every"])
     first, examples = 0, dict[str, Any]()
-    for batch in batches:
-        own = decisions.slice(first, batch.num_rows)
-        examples |= _shown(batch, known["shown"], shown_as, shard, first)
-        _count_changed(batch, own, folded, tallies)
-        words.take(batch, own)
-        writer.write(batch, own)
-        first += batch.num_rows
-    writer.close()
+    with _fitted(plan, fits, work.rows(shard), shown_columns, engine) as (columns, folded, batches):
+        tallies = {one.number: StepTally(number=one.number, name=one.name, says=one.says) for one in folded}
+        writer = _PartFiles(plan, spec, shard, dataset, output_columns(plan, columns), more)
+        for batch in batches:
+            own = decisions.slice(first, batch.num_rows)
+            examples |= _shown(batch, known["shown"], shown_as, shard, first)
+            _count_changed(batch, own, folded, tallies)
+            words.take(batch, own)
+            writer.write(batch, own)
+            first += batch.num_rows
+        writer.close()
     document = {
         "parts": {part: one.model_dump() for part, one in writer.figures.items()},
         "tallies": [tally.model_dump() for tally in (*tallies.values(), *([more.tally()] if more else []))],
@@ -74,6 +71,24 @@ def apply(
         "words": words.count(),
     }
     write_json(work.applied(shard), document)
+
+
+@contextmanager
+def _fitted(
+    plan: Plan, fits: Sequence[Fit], file: Path, also: Mapping[str, str], engine: Engine
+) -> Iterator[tuple[Mapping[str, Column], Sequence[Folded], Iterator[pa.RecordBatch]]]:
+    """The columns of the rows after the fitted steps, these steps, and the rows, with columns ``also`` as before."""
+    if not fits:  # where nothing is computed, Arrow alone reads the rows
+        yield plan.columns, [], _read(file, also)
+        return
+
+    def build(frame: DataFrame, _: int) -> tuple[DataFrame, tuple[Mapping[str, Column], Sequence[Folded]]]:
+        frame = frame.with_columns({own: col(column) for own, column in also.items()})
+        made, columns, folded = fold_fits(begin(frame), plan.columns, fits)
+        return made, (columns, folded)
+
+    with engine.compute(file, build) as made:
+        yield *made.about, made.batches
 
 
 def _read(file: Path, also: Mapping[str, str]) -> Iterator[pa.RecordBatch]:

@@ -1,25 +1,35 @@
 """Where Daft frames are computed: on this machine, or on a Ray cluster. The frames are the same, and so are the rows.
 
-A process has one engine for its life, as Daft has one runner. Knows nothing of steps.
+A process has one engine for its life, as Daft has one runner. On this machine a job of many rows computes them in
+several processes, since the Python in its frames (normalisation, personal data) has one core in each: see ``Engine``.
+Knows nothing of steps.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import glob
 import importlib.util
 import logging
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import daft
 import pyarrow as pa
+import pyarrow.parquet as pq
 from daft import DataFrame
 from daft.exceptions import DaftCoreException
 
+from tidemill.datasets.writing import ROW_GROUP
 from tidemill.errors import InvalidInput, TransientError
+from tidemill.jobs import forks
+from tidemill.jobs.forks import Fork, Send
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,11 +40,32 @@ _BUFFERED = 2
 """Batches that wait for their writer while the next ones are computed: what bounds memory."""
 
 
-class Engine:
-    """Reads Parquet files as frames and computes frames batch by batch, in the order of the rows."""
+@dataclass(frozen=True)
+class Computed(Generic[T]):
+    """A frame that is being computed: what its maker says ``about`` it, its columns, and its rows in their order."""
 
-    def __init__(self, kind: Literal["local", "ray"] = "local", *, address: str | None = None) -> None:
-        """``address``: of the Ray cluster, which has to see the files under the same paths.
+    about: T
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+Build = Callable[[DataFrame, int], tuple[DataFrame, T]]
+"""Makes the wanted frame of a file's, given how many rows of the file are before it, and says something about it."""
+
+
+class Engine:
+    """Computes frames of Parquet files batch by batch, in the order of the rows.
+
+    With more than one of ``processes`` Daft works in processes forked from this one and never in this one itself: its
+    threads would not be in a fork, which would wait for them for ever. What they leave is the same however many they
+    are. A process that Daft ends is worked once more.
+    """
+
+    def __init__(
+        self, kind: Literal["local", "ray"] = "local", *, address: str | None = None, processes: int = 1
+    ) -> None:
+        """``address``: of the Ray cluster, which has to see the files under the same paths. ``processes``: at most so
+        many at work on this machine; a cluster has its own.
 
         Raises:
             InvalidInput: the cluster is asked for but ray is not installed, or nobody said where it is.
@@ -43,30 +74,111 @@ class Engine:
         # Modules live as long as the process: collections of what work makes need not look at them each time, which
         # took a tenth of the search for personal data.
         gc.freeze()
-        self._at_once = SHARDS_AT_ONCE if kind == "ray" else 1
-        if kind == "ray":
+        self._on_cluster = kind == "ray"
+        self._processes = 1 if self._on_cluster else processes
+        if self._on_cluster:
             _connect(address)
         else:
             _stay_here()
         daft.set_execution_config(maintain_order=True, enable_scan_task_split_and_merge=False)
 
-    def read(self, file: Path) -> DataFrame:
-        """The rows of a Parquet file, as one partition."""
-        return daft.read_parquet(glob.escape(str(file)))
+    @contextmanager
+    def compute(self, file: Path, build: Build[T]) -> Iterator[Computed[T]]:
+        """The frame that ``build`` makes of a Parquet file; rows are computed while the ones before are used."""
+        if self._processes == 1:
+            frame, about = build(_read(file), 0)
+            yield Computed(about, frame.schema().to_pyarrow_schema(), _batches(frame))
+            return
+        pieces = _pieces(file)
+        count = min(self._processes, len(pieces))
+        with contextlib.ExitStack() as stack:
+            own = [stack.enter_context(Fork(_sender(file, build, pieces[place::count]))) for place in range(count)]
+            sent = [iter(fork) for fork in own]
+            said = [pickle.loads(next(one)) for one in sent]  # noqa: S301 - pickled by our forks just now
+            about, schema = said[0]
+            in_turn = (sent[place % count] for place in range(len(pieces)))
+            yield Computed(about, schema, (batch for one in in_turn for batch in _received(one)))
 
-    def batches(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
-        """The rows of ``frame``, computed while the ones before are used."""
-        return frame.to_arrow_iter(results_buffer_size=_BUFFERED)
+    def each(self, work: Callable[[T, Engine], R], shards: Sequence[T]) -> list[R]:
+        """``work(shard, engine)`` on every shard, side by side: in processes here, on the nodes of a cluster there.
 
-    def each(self, work: Callable[[T], R], shards: Sequence[T]) -> list[R]:
-        """``work`` on every shard: in turn on this machine, which one frame keeps busy, side by side on a cluster.
-
-        Not side by side here: Daft 0.7.26 ended the process now and then when two threads computed frames at once.
+        With one process in turn, which one frame keeps busy; each of several gets its share of them.
         """
-        if self._at_once == 1 or len(shards) == 1:
-            return [work(shard) for shard in shards]
-        with ThreadPoolExecutor(self._at_once) as pool:
-            return list(pool.map(work, shards))
+        if self._processes > 1 and len(shards) > 1:
+            at_once = min(self._processes, len(shards))
+            share = self._processes // at_once
+            return forks.each(lambda shard: work(shard, Engine(processes=share)), shards, at_once)
+        if self._on_cluster and len(shards) > 1:
+            with ThreadPoolExecutor(SHARDS_AT_ONCE) as pool:
+                return list(pool.map(lambda shard: work(shard, self), shards))
+        return [work(shard, self) for shard in shards]
+
+    def alone(self, work: Callable[[Engine], R]) -> R:
+        """``work(engine)``, in a process of its own where Daft may not work in this one."""
+        if self._processes > 1:
+            return Fork(lambda _: work(Engine())).result
+        return work(self)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Row groups of a file, one after the other, and how many rows are before them."""
+
+    groups: tuple[int, ...]
+    before: int
+
+
+def _pieces(file: Path) -> list[_Piece]:
+    """The file in pieces of whole row groups, each of ``ROW_GROUP`` rows or more; of a file without rows, one."""
+    metadata = pq.ParquetFile(file).metadata
+    pieces, groups, rows, before = list[_Piece](), list[int](), 0, 0
+    for group in range(metadata.num_row_groups):
+        groups.append(group)
+        rows += metadata.row_group(group).num_rows
+        if rows >= ROW_GROUP or group == metadata.num_row_groups - 1:
+            pieces.append(_Piece(tuple(groups), before))
+            groups, rows, before = [], 0, before + rows
+    return pieces or [_Piece((), 0)]
+
+
+def _sender(file: Path, build: Build[Any], pieces: Sequence[_Piece]) -> Callable[[Send], None]:
+    """What a process does: sends what is to be known about its frames, then the batches of each, and an end."""
+
+    def work(send: Send) -> None:
+        Engine()
+        for place, piece in enumerate(pieces):
+            frame, about = build(_read(file, piece.groups), piece.before)
+            if place == 0:
+                send(pickle.dumps((about, frame.schema().to_pyarrow_schema())))
+            for batch in _batches(frame):
+                send(_as_stream(batch))
+            send(b"")
+
+    return work
+
+
+def _as_stream(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _received(sent: Iterator[memoryview]) -> Iterator[pa.RecordBatch]:
+    """The batches of one piece."""
+    while message := next(sent):
+        with pa.ipc.open_stream(message) as stream:
+            yield stream.read_next_batch()
+
+
+def _read(file: Path, groups: tuple[int, ...] = ()) -> DataFrame:
+    """The rows of a Parquet file, or of some of its row groups, as one partition."""
+    chosen = [list(groups)] if groups else None
+    return daft.read_parquet([glob.escape(str(file))], row_groups=chosen)
+
+
+def _batches(frame: DataFrame) -> Iterator[pa.RecordBatch]:
+    return frame.to_arrow_iter(results_buffer_size=_BUFFERED)
 
 
 def _stay_here() -> None:

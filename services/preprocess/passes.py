@@ -6,6 +6,7 @@ What a pass leaves lies under the shard's name in folders of the work directory 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from daft.functions import monotonically_increasing_id
 
 from services.preprocess.change import PART, REMOVED, ROW
 from services.preprocess.duplicates import compared_column, exact_keys, near_keys
-from services.preprocess.engine import Engine
+from services.preprocess.engine import Computed, Engine
 from services.preprocess.frame import STAYS, Folded, begin, count, fold, removed_by
 from services.preprocess.plan import Plan, Planned
 from services.preprocess.privacy import TOKENS, collected, write_vault
@@ -26,19 +27,30 @@ from services.preprocess.work import Work, read_tallies, write_tallies
 from tidemill.datasets import Column
 
 
+@dataclass(frozen=True)
+class Passed:
+    """What a pass makes of a shard: the columns of its rows, those of their keys, and its steps."""
+
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    folded: tuple[Folded, ...]
+
+
 def clean(plan: Plan, source: Path, shard: ShardInfo, work: Work, engine: Engine) -> None:
     """Put a shard of the ingested dataset through the cleaning steps and keep it whole, removed rows marked."""
-    frame, columns, folded = _cleaned(plan, source, shard, engine)
     tallies = _tallies(plan.cleaning)
-    kept = [*columns, REMOVED]
-    first, file = shard.first, None
-    for batch in engine.batches(frame):
-        file = file or ShardFile(work.cleaned(shard), batch.select(kept).schema)
-        count(batch, folded, tallies, part=shard.part, first=first, shown_as=None)
-        file.write(batch.select(kept))
-        first += batch.num_rows
-    if file is not None:
-        file.close()
+
+    def build(frame: DataFrame, before: int) -> tuple[DataFrame, Passed]:
+        made, columns, folded = _cleaned(plan, frame, shard, before)
+        return made, Passed((*columns, REMOVED), (), tuple(folded))
+
+    with engine.compute(source / shard.file, build) as made:
+        kept, folded, first = made.about.columns, made.about.folded, shard.first
+        with ShardFile(work.cleaned(shard), _selected(made.schema, kept)) as file:
+            for batch in made.batches:
+                count(batch, folded, tallies, part=shard.part, first=first, shown_as=None)
+                file.write(batch.select(kept))
+                first += batch.num_rows
     write_tallies(work.cleaned(shard), list(tallies.values()))
 
 
@@ -47,36 +59,37 @@ def key(plan: Plan, spec: PreprocessSpec, source: Path, shard: ShardInfo, work: 
 
     ``rows`` gets the columns and ``__row``; ``keys`` those that duplicates are found by, ``__row`` and short columns.
     """
-    if work.cleaned(shard).exists():
-        frame, columns = engine.read(work.cleaned(shard)), plan.cleaned
-        frame = _numbered(frame, shard)
-        earlier = [Folded(one.number, one.step.name, one.step.says, None, {}, {}) for one in plan.cleaning]
-        known = {tally.number: tally for tally in read_tallies(work.cleaned(shard))}
-    else:
-        frame, columns, earlier = _cleaned(plan, source, shard, engine)
-        known = _tallies(plan.cleaning)
-    frame, columns, folded = _fold(frame, columns, plan.personal)
-    tallies = known | _tallies(plan.personal)
-    keys = _keys(plan, spec, columns)
-    frame = with_columns(frame, keys)
+    again = work.cleaned(shard).exists()
     short = plan.short_columns(spec.decided_on)
-    _write(engine, frame, [*earlier, *folded], tallies, [*columns, ROW], [*keys, ROW, *short], plan, shard, work)
+
+    def build(frame: DataFrame, before: int) -> tuple[DataFrame, Passed]:
+        if again:
+            made, columns = _numbered(frame, shard, before), plan.cleaned
+            earlier = [Folded(one.number, one.step.name, one.step.says, None, {}, {}) for one in plan.cleaning]
+        else:
+            made, columns, earlier = _cleaned(plan, frame, shard, before)
+        made, columns, folded = _fold(made, columns, plan.personal)
+        keys = _keys(plan, spec, columns)
+        passed = Passed((*columns, ROW), (*keys, ROW, *short), (*earlier, *folded))
+        return with_columns(made, keys), passed
+
+    known = {tally.number: tally for tally in read_tallies(work.cleaned(shard))} if again else _tallies(plan.cleaning)
+    tallies = known | _tallies(plan.personal)
+    with engine.compute(work.cleaned(shard) if again else source / shard.file, build) as made:
+        _write(made, tallies, plan, shard, work)
     write_tallies(work.keys(shard), list(tallies.values()))
 
 
-def _write(
-    engine: Engine, frame: DataFrame, folded: Sequence[Folded], tallies: Mapping[int, StepTally],
-    columns: Sequence[str], keys: Sequence[str], plan: Plan, shard: ShardInfo, work: Work,
-) -> None:  # fmt: skip
-    schema = frame.schema().to_pyarrow_schema()
+def _write(made: Computed[Passed], tallies: Mapping[int, StepTally], plan: Plan, shard: ShardInfo, work: Work) -> None:
+    columns, keys = made.about.columns, made.about.keys
     kept = list(dict.fromkeys([*columns, *keys, *([TOKENS] if plan.makes_tokens else [])]))
     with (
-        ShardFile(work.rows(shard), _selected(schema, columns)) as rows,
-        ShardFile(work.keys(shard), _selected(schema, keys)) as own,
+        ShardFile(work.rows(shard), _selected(made.schema, columns)) as rows,
+        ShardFile(work.keys(shard), _selected(made.schema, keys)) as own,
     ):
         first, tokens = shard.first, []
-        for batch in engine.batches(frame):
-            count(batch, folded, tallies, part=shard.part, first=first, shown_as=plan.shown_columns())
+        for batch in made.batches:
+            count(batch, made.about.folded, tallies, part=shard.part, first=first, shown_as=plan.shown_columns())
             first += batch.num_rows
             stays = removed_by(batch) == STAYS
             batch = batch.select(kept)
@@ -92,14 +105,14 @@ def _write(
 
 
 def _cleaned(
-    plan: Plan, source: Path, shard: ShardInfo, engine: Engine
+    plan: Plan, frame: DataFrame, shard: ShardInfo, before: int
 ) -> tuple[DataFrame, Mapping[str, Column], list[Folded]]:
-    frame = begin(_numbered(engine.read(source / shard.file).select(*plan.source), shard))
-    return _fold(frame, plan.source, plan.cleaning)
+    return _fold(begin(_numbered(frame.select(*plan.source), shard, before)), plan.source, plan.cleaning)
 
 
-def _numbered(frame: DataFrame, shard: ShardInfo) -> DataFrame:
-    row = monotonically_increasing_id().cast(DataType.int64()) + lit(shard.first).cast(DataType.int64())
+def _numbered(frame: DataFrame, shard: ShardInfo, before: int) -> DataFrame:
+    first = lit(shard.first + before).cast(DataType.int64())
+    row = monotonically_increasing_id().cast(DataType.int64()) + first
     return frame.with_columns({PART: lit(shard.part), ROW: row})
 
 

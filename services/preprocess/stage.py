@@ -24,10 +24,10 @@ Results = Sequence[JobResult[PreprocessResult]]
 
 
 def preprocess_stage(
-    *, ray_address: str | None = None, allowed_hooks: Sequence[str] = ()
+    *, ray_address: str | None = None, allowed_hooks: Sequence[str] = (), processes: int = 1
 ) -> Stage[DatasetIngested, PreprocessSpec, PreprocessResult]:
     """The stage; ``ray_address`` is where the cluster is that ``data.engine: ray`` computes on, ``allowed_hooks`` the
-    functions of the operator's own that a recipe may name."""
+    functions of the operator's own that a recipe may name, and a large dataset has up to ``processes`` of them."""
     return Stage(
         name="preprocess",
         consumes=DatasetIngested,
@@ -40,7 +40,9 @@ def preprocess_stage(
             "vault": "vault", "report": "report",
         },
         plan=plan_preprocess,
-        work=partial(preprocess, ray_address=ray_address, allowed_hooks=tuple(allowed_hooks)),
+        work=partial(
+            preprocess, ray_address=ray_address, allowed_hooks=tuple(allowed_hooks), processes=processes
+        ),
         join=join_preprocess,
         follow=follow_preprocess,
         preload=("services.preprocess.dataset",),
@@ -114,12 +116,14 @@ def _follow_pieces(event: DatasetIngested, recipe: Recipe, rounds: Sequence[Resu
 
 def preprocess(
     spec: PreprocessSpec, inputs: Inputs, output: Path, report: ProgressReport, *,
-    ray_address: str | None = None, allowed_hooks: Sequence[str] = (),
+    ray_address: str | None = None, allowed_hooks: Sequence[str] = (), processes: int = 1,
 ) -> PreprocessResult:  # fmt: skip
     """Clean and cut the dataset; see ``services.preprocess.dataset.preprocess``."""
     from services.preprocess import dataset
 
-    return dataset.preprocess(spec, inputs, output, report, ray_address=ray_address, allowed_hooks=allowed_hooks)
+    return dataset.preprocess(
+        spec, inputs, output, report, ray_address=ray_address, allowed_hooks=allowed_hooks, processes=processes
+    )
 
 
 def join_preprocess(event: DatasetIngested, recipe: Recipe, results: Results) -> DatasetPrepared:

@@ -1,11 +1,11 @@
 """The work of `make bench-data`, in a process of its own: `python -m tests.bench.data_peers <who> <dataset> <folder>`.
 
 All read, normalise, drop empty rows, mask, drop contradictions and exact duplicates, and write Parquet; the same rows
-have to be left, with as many values masked. ``tidemill`` prepares the dataset as one job of the preprocess service: it
-also groups what differs in case alone, cuts the rows into parts, keeps the number of every row, counts what each step
-did and writes figures of labels and words. Near duplicates, which none of the others knows, are off; ``tidemill-near``
-is the same job with them, as recipes have it by default. What is personal data is said by the same recognisers, a text
-at a time, as one calls Python from these libraries:
+have to be left, with as many values masked. ``tidemill`` prepares the dataset as one job of the preprocess service, in
+as many processes as the service takes: it also groups what differs in case alone, cuts the rows into parts, keeps the
+number of every row, counts what each step did and writes figures of labels and words. Near duplicates, which none of
+the others knows, are off; ``tidemill-near`` is the same job with them, as recipes have it by default. What is personal
+data is said by the same recognisers, a text at a time, as one calls Python from these libraries:
 
 ``pandas``           maps the functions over the columns
 ``pandas-filtered``  the same over the texts alone that regular expressions (of Arrow, here) let through
@@ -111,13 +111,16 @@ def with_polars(dataset: Path, folder: Path) -> None:
 def with_tidemill(dataset: Path, folder: Path, *, near: bool = False) -> None:
     """What a preprocess job does; ``near``: with near duplicates, which must not come into different parts."""
     from services.preprocess.dataset import preprocess
+    from services.preprocess.settings import MOST_PROCESSES
     from services.preprocess.spec import PreprocessSpec
+    from tidemill.jobs.preload import usable_processors
     from tidemill.jobs.report import Inputs, SilentReport
 
     words: dict[str, Any] = {"privacy": {"detect": list(LOOKED_FOR), "regions": list(REGIONS)}}
     recipe = parse_recipe(words if near else {**words, "data": {"near_duplicates": None}})
     spec = PreprocessSpec.of("text-classification", recipe)
-    preprocess(spec, Inputs({"dataset": dataset}), folder, SilentReport())
+    processes = min(MOST_PROCESSES, usable_processors())
+    preprocess(spec, Inputs({"dataset": dataset}), folder, SilentReport(), processes=processes)
 
 
 PEERS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
@@ -155,8 +158,8 @@ def main(who: str, dataset: Path, folder: Path) -> dict[str, Any]:
 
 
 def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def _peak() -> int:

@@ -10,14 +10,13 @@ import pickle
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tidemill.errors import TidemillError, TransientError, out_of_space
 from tidemill.jobs import preload
+from tidemill.jobs.endings import raised_by
 from tidemill.jobs.link import ChildReport, ParentLink
 from tidemill.jobs.messages import ChildSettings, FromChild, Logged, Raised, Returned
 from tidemill.jobs.usage import own_usage
@@ -38,7 +37,7 @@ def main(channel: socket.socket, output: Connection, call: bytes, settings: Chil
         with recorder.under(settings.traceparent) if recorder else contextlib.nullcontext():
             ending = _answer(call, settings, link)
     except BaseException as error:
-        ending = _error(error)
+        ending = raised_by(error)
     link.gpu.tick()
     link.flush()
     account = {"usage": own_usage(link.gpu.seconds), "spans": recorder.finished() if recorder else ()}
@@ -93,33 +92,6 @@ def _use_processors() -> None:
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or preload.usable_processors()))
-
-
-def _error(error: BaseException) -> Raised:
-    text = "".join(traceback.format_exception(error))
-    if isinstance(error, TidemillError):
-        types = tuple(
-            (kind.__module__, kind.__qualname__) for kind in type(error).__mro__ if issubclass(kind, TidemillError)
-        )
-        return Raised(str(error), text, types=types)
-    if out_of_space(error):
-        full = (TransientError.__module__, TransientError.__qualname__)
-        return Raised(f"the disk is full or its quota is used up: {_one_line(error)}; make room", text, types=(full,))
-    return Raised(_one_line(error), text, memory=isinstance(error, MemoryError))
-
-
-def _one_line(error: BaseException) -> str:
-    """``KeyError: 'label' (services/trainer/fitting.py, line 88)``: the last frame, since it is the nearest."""
-    if isinstance(error, SystemExit):
-        what = f"the job's code called sys.exit({error.code!r})"
-    else:
-        lines = str(error).strip().splitlines()
-        what = f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return what
-    parts = Path(frames[-1].filename).parts[-3:]
-    return f"{what} ({'/'.join(parts)}, line {frames[-1].lineno})"
 
 
 class _ToParent(logging.Handler):

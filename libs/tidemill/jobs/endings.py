@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
+from pathlib import Path
 
 from tidemill.contracts import ResourceUsage
-from tidemill.errors import HandedBack, TidemillError
+from tidemill.errors import HandedBack, TidemillError, TransientError, out_of_space
 from tidemill.jobs.messages import Raised
 from tidemill.jobs.outcome import JobCrashed, JobFailed
 
@@ -32,6 +34,20 @@ def remote_error(raised: Raised) -> TidemillError:
     return JobFailed(raised.message, raised.traceback)
 
 
+def raised_by(error: BaseException) -> Raised:
+    """What a child says of an error that ended its work; ``remote_error`` makes the error of it."""
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, TidemillError):
+        types = tuple(
+            (kind.__module__, kind.__qualname__) for kind in type(error).__mro__ if issubclass(kind, TidemillError)
+        )
+        return Raised(str(error), text, types=types)
+    if out_of_space(error):
+        full = (TransientError.__module__, TransientError.__qualname__)
+        return Raised(f"the disk is full or its quota is used up: {_one_line(error)}; make room", text, types=(full,))
+    return Raised(_one_line(error), text, memory=isinstance(error, MemoryError))
+
+
 def death(status: int | None, usage: ResourceUsage, output: str) -> TidemillError:
     """The error for a child that gave no answer; ``status`` is its exit code, negative for a signal."""
     peak = f"; peak memory {usage.peak_memory_bytes / 2**20:,.0f} MB" if usage.peak_memory_bytes else ""
@@ -51,3 +67,17 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _one_line(error: BaseException) -> str:
+    """``KeyError: 'label' (services/trainer/fitting.py, line 88)``: the last frame, since it is the nearest."""
+    if isinstance(error, SystemExit):
+        what = f"the job's code called sys.exit({error.code!r})"
+    else:
+        lines = str(error).strip().splitlines()
+        what = f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return what
+    parts = Path(frames[-1].filename).parts[-3:]
+    return f"{what} ({'/'.join(parts)}, line {frames[-1].lineno})"

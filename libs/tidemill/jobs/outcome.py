@@ -37,6 +37,8 @@ class JobFailed(TidemillError):
     ``str(error)`` is one line for people; ``traceback`` is the child's, for the log.
     """
 
+    traceback: str = ""
+
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
@@ -47,6 +49,9 @@ class JobCrashed(TidemillError):
 
     ``signal`` is the name of the signal that ended it (``SIGKILL``) or None; ``output`` is the end of what it printed.
     """
+
+    signal: str | None = None
+    output: str = ""
 
     def __init__(self, message: str, signal: str | None = None, output: str = "") -> None:
         super().__init__(message)

@@ -107,8 +107,11 @@ class Fitting:
         """The short columns of all rows behind the steps fitted so far; each batch with the number of its first row."""
         first, columns = 0, self._short()
         for shard in self.shards:
-            frame = begin(self.engine.read(self.work.keys(shard)).select(*columns))
-            frame, _, _ = fold_fits(frame, columns, self.fits)
-            for batch in self.engine.batches(frame):
-                yield first, batch
-                first += batch.num_rows
+
+            def build(frame: DataFrame, _: int) -> tuple[DataFrame, None]:
+                return fold_fits(begin(frame.select(*columns)), columns, self.fits)[0], None
+
+            with self.engine.compute(self.work.keys(shard), build) as made:
+                for batch in made.batches:
+                    yield first, batch
+                    first += batch.num_rows

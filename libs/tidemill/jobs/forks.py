@@ -1,0 +1,183 @@
+"""Pieces of a job in processes of their own, forked from the job's: for work that one interpreter does on one core, or
+whose native code may end its process.
+
+A piece sees everything that its job has in memory, and leaves files, messages and a result. What native code started
+in the job before (threads of a dataframe library, say) is not there in a piece: whoever uses such code in pieces uses
+it nowhere else in the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from multiprocessing.connection import Connection, Pipe
+from types import TracebackType
+from typing import Generic, NoReturn, TypeVar
+
+from tidemill.contracts import ResourceUsage
+from tidemill.jobs.endings import death, raised_by, remote_error
+from tidemill.jobs.outcome import JobCrashed
+
+R = TypeVar("R")
+T = TypeVar("T")
+Send = Callable[[bytes], None]
+
+AHEAD = 2
+"""Messages that wait for whoever reads them before their piece waits too."""
+_MESSAGE, _RESULT, _ERROR = b"m", b"r", b"e"
+_NATIVE = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL"})
+_PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger("tidemill.jobs")
+
+
+class Fork(Generic[R]):
+    """``work(send)`` in a child process: iterate over what it sends, then take its ``result``.
+
+    A piece that native code ends is worked once more; what it sent before is not sent again, so that ``work`` has to
+    send the same things each time.
+
+    Raises, from the iteration and ``result``:
+        TidemillError: the one that ``work`` raised; ``JobFailed`` for any other error.
+        JobCrashed: the process ended without an answer.
+    """
+
+    def __init__(self, work: Callable[[Send], R]) -> None:
+        self._work = work
+        self._received = 0
+        self._again = False
+        self._done: list[R] = []
+        self._start()
+
+    def __enter__(self) -> Fork[R]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[memoryview]:
+        while not self._done:
+            frame = self._frames.get()
+            if frame is None:
+                self._begin_again(self._bury())
+                continue
+            kind, body = frame[:1], memoryview(frame)[1:]
+            if kind == _MESSAGE:
+                self._received += 1
+                yield body
+                continue
+            self.close()
+            if kind == _ERROR:
+                raise remote_error(pickle.loads(body))  # noqa: S301 - pickled by our child a moment ago
+            self._done.append(pickle.loads(body))  # noqa: S301 - likewise
+
+    @property
+    def result(self) -> R:
+        """What ``work`` returned; messages that nobody took are dropped."""
+        for _ in self:
+            pass
+        return self._done[0]
+
+    def close(self) -> None:
+        """Kill the process if it is still at work, and wait for it."""
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            while self._frames.get() is not None:  # what reads for us waits for a place as long as there are messages
+                pass
+            self._bury()
+
+    def _start(self) -> None:
+        reading, writing = Pipe(duplex=False)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            reading.close()
+            _work(self._work, writing, self._received, parent)
+        writing.close()
+        self._frames: queue.Queue[bytes | None] = queue.Queue(AHEAD)
+        threading.Thread(target=_read, args=(reading, self._frames), name="tidemill-fork", daemon=True).start()
+
+    def _begin_again(self, status: int) -> None:
+        error = death(status, ResourceUsage(), "")
+        if self._again or not (isinstance(error, JobCrashed) and error.signal in _NATIVE):
+            raise error
+        _log.warning("a piece of the job was ended by %s and is worked once more", error.signal)
+        self._again = True
+        self._start()
+
+    def _bury(self) -> int:
+        pid, self._pid = self._pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 0
+
+
+def each(work: Callable[[T], R], items: Sequence[T], at_once: int) -> list[R]:
+    """``work`` on every item in a process of its own, ``at_once`` of them at a time.
+
+    Raises:
+        TidemillError: see ``Fork``; of several, that of the first item. The others are ended.
+    """
+    with contextlib.ExitStack() as stack:
+        forks: list[Fork[R]] = []
+        results: list[R] = []
+        for item in items:
+            if len(forks) - len(results) == at_once:
+                results.append(forks[len(results)].result)
+            forks.append(stack.enter_context(Fork(partial(_quiet, work, item))))
+        return results + [fork.result for fork in forks[len(results) :]]
+
+
+def _quiet(work: Callable[[T], R], item: T, _: Send) -> R:
+    return work(item)
+
+
+def _read(reading: Connection, frames: queue.Queue[bytes | None]) -> None:
+    with reading, contextlib.suppress(EOFError, OSError):
+        while True:
+            frames.put(reading.recv_bytes())
+    frames.put(None)
+
+
+def _work(work: Callable[[Send], R], writing: Connection, skipped: int, parent: int) -> NoReturn:
+    code = 1
+    try:
+        _die_with(parent)
+        sent = 0
+
+        def send(body: bytes) -> None:
+            nonlocal sent
+            sent += 1
+            if sent > skipped:
+                writing.send_bytes(_MESSAGE + body)
+
+        try:
+            last = _RESULT + pickle.dumps(work(send))
+        except BaseException as error:
+            last = _ERROR + pickle.dumps(raised_by(error))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        writing.send_bytes(last)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent does, which a job's child would outlive otherwise when it alone is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
