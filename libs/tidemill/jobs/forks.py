@@ -67,7 +67,7 @@ class Fork(Generic[R]):
         self.close()
 
     def __iter__(self) -> Iterator[memoryview]:
-        while not self._done:
+        while self._pid:
             frame = self._frames.get()
             if frame is None:
                 self._begin_again(self._bury())
@@ -87,6 +87,8 @@ class Fork(Generic[R]):
         """What ``work`` returned; messages that nobody took are dropped."""
         for _ in self:
             pass
+        if not self._done:
+            raise RuntimeError("the piece was closed, or failed, before")
         return self._done[0]
 
     def close(self) -> None:

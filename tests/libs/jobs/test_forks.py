@@ -26,6 +26,10 @@ def test_messages_come_in_their_order_and_the_result_last() -> None:
         assert [bytes(message[:1]) for message in fork] == [bytes([number]) for number in range(20)]
         assert fork.result != os.getpid()
     assert Fork(lambda _: {"a": 1}).result == {"a": 1}
+    with Fork(lambda send: [send(b"x") for _ in range(20)]) as fork:
+        next(iter(fork))
+    with pytest.raises(RuntimeError, match="closed"):
+        _ = fork.result
 
 
 def test_a_piece_waits_for_its_reader(tmp_path: Path) -> None:
