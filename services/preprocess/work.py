@@ -114,6 +114,7 @@ def link_tree(source: Path, target: Path) -> None:
 
 def _link(path: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)  # of a try that ended in the middle
     try:
         os.link(path, place)
     except OSError:

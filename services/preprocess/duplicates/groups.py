@@ -16,6 +16,8 @@ Keys = npt.NDArray[np.uint64]
 
 _AT_ONCE = 1 << 18
 """Rows that are looked up at once."""
+_FEWEST_BITS, _MOST_BITS = 16, 24
+"""Of the table that tells keys apart: 64 kB to 16 MB."""
 
 
 def equal_rows(column: Callable[[int], Keys], among: Mask, part: npt.NDArray[np.int8] | None = None) -> Rows:
@@ -63,18 +65,36 @@ def _repeated(values: Keys, among: Mask) -> Rows:
     del ascending
     if not len(often):
         return np.zeros(0, dtype=np.int64)
+    looked_up = _Often(often)
     found = [
-        first + np.flatnonzero(among[first : first + _AT_ONCE] & _are_in(values[first : first + _AT_ONCE], often))
+        first + np.flatnonzero(among[first : first + _AT_ONCE] & looked_up.holds(values[first : first + _AT_ONCE]))
         for first in range(0, len(values), _AT_ONCE)
     ]
     return np.concatenate(found)
 
 
-def _are_in(values: Keys, ascending: Keys) -> Mask:
-    place = np.searchsorted(ascending, values)
-    place[place == len(ascending)] = 0
-    found: Mask = ascending[place] == values
-    return found
+class _Often:
+    """A set of keys, sorted, of which most that are looked up are no members.
+
+    Keys are hashes, so that their last bits tell most of these apart at a read of a small table each, which a search
+    takes twenty of.
+    """
+
+    def __init__(self, ascending: Keys) -> None:
+        self._ascending = ascending
+        bits = min(max((16 * len(ascending)).bit_length(), _FEWEST_BITS), _MOST_BITS)
+        self._last = np.uint64((1 << bits) - 1)
+        self._table = np.zeros(1 << bits, np.bool_)
+        self._table[ascending & self._last] = True
+
+    def holds(self, values: Keys) -> Mask:
+        """Which of ``values`` are members."""
+        found: Mask = self._table[values & self._last]
+        candidates = values[found]
+        place = np.searchsorted(self._ascending, candidates)
+        place[place == len(self._ascending)] = 0
+        found[found] = self._ascending[place] == candidates
+        return found
 
 
 def _runs(high: Keys, low: Keys) -> tuple[Rows, Mask]:
