@@ -30,7 +30,7 @@ def end_with(program: Callable[[], int | None]) -> NoReturn:
             last()
         except BaseException:
             sys.excepthook(*sys.exc_info())
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # closed before we began, they are None
         try:
             stream.flush()
         except BrokenPipeError:  # whoever read it has gone

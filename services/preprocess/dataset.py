@@ -184,7 +184,10 @@ class _Preparation:
         return make_plan(self._spec, DatasetSchema.read(dataset), read_label_counts(dataset), numbers)
 
     def _useful(self, shards: Sequence[ShardInfo]) -> int:
-        """Processes for these shards: of few rows one makes more of them than several."""
+        """Processes for these shards. One, where it makes more of few rows than several; and where a model, or a hook
+        that may hold one, works on them: it has threads of its own, and each process would load it."""
+        if self._spec.privacy.model is not None or self._spec.hook is not None:
+            return 1
         return min(self._processes, max(1, sum(shard.rows for shard in shards) // ROWS_OF_A_PROCESS))
 
     def _shard(self) -> ShardInfo:

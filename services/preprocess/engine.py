@@ -80,7 +80,10 @@ class Engine:
             _connect(address)
         else:
             _stay_here()
-        daft.set_execution_config(maintain_order=True, enable_scan_task_split_and_merge=False)
+        # Rows in order, and in the same batches each time: a process that is begun again counts those that it sent.
+        daft.set_execution_config(
+            maintain_order=True, enable_scan_task_split_and_merge=False, enable_dynamic_batching=False
+        )
 
     @contextmanager
     def compute(self, file: Path, build: Build[T]) -> Iterator[Computed[T]]:
@@ -96,8 +99,8 @@ class Engine:
             sent = [iter(fork) for fork in own]
             said = [pickle.loads(next(one)) for one in sent]  # noqa: S301 - pickled by our forks just now
             about, schema = said[0]
-            in_turn = (sent[place % count] for place in range(len(pieces)))
-            yield Computed(about, schema, (batch for one in in_turn for batch in _received(one)))
+            in_turn = ((sent[place % count], piece) for place, piece in enumerate(pieces))
+            yield Computed(about, schema, (batch for one, piece in in_turn for batch in _received(one, piece)))
 
     def each(self, work: Callable[[T, Engine], R], shards: Sequence[T]) -> list[R]:
         """``work(shard, engine)`` on every shard, side by side: in processes here, on the nodes of a cluster there.
@@ -116,16 +119,18 @@ class Engine:
     def alone(self, work: Callable[[Engine], R]) -> R:
         """``work(engine)``, in a process of its own where Daft may not work in this one."""
         if self._processes > 1:
-            return Fork(lambda _: work(Engine())).result
+            with Fork(lambda _: work(Engine())) as fork:
+                return fork.result
         return work(self)
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Row groups of a file, one after the other, and how many rows are before them."""
+    """Row groups of a file, one after the other; how many rows are before them, and how many they have."""
 
     groups: tuple[int, ...]
     before: int
+    rows: int
 
 
 def _pieces(file: Path) -> list[_Piece]:
@@ -136,9 +141,9 @@ def _pieces(file: Path) -> list[_Piece]:
         groups.append(group)
         rows += metadata.row_group(group).num_rows
         if rows >= ROW_GROUP or group == metadata.num_row_groups - 1:
-            pieces.append(_Piece(tuple(groups), before))
+            pieces.append(_Piece(tuple(groups), before, rows))
             groups, rows, before = [], 0, before + rows
-    return pieces or [_Piece((), 0)]
+    return pieces or [_Piece((), 0, 0)]
 
 
 def _sender(file: Path, build: Build[Any], pieces: Sequence[_Piece]) -> Callable[[Send], None]:
@@ -164,11 +169,16 @@ def _as_stream(batch: pa.RecordBatch) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def _received(sent: Iterator[memoryview]) -> Iterator[pa.RecordBatch]:
-    """The batches of one piece."""
+def _received(sent: Iterator[memoryview], piece: _Piece) -> Iterator[pa.RecordBatch]:
+    """The batches of one piece, whose frame has as many rows as the piece."""
+    rows = 0
     while message := next(sent):
         with pa.ipc.open_stream(message) as stream:
-            yield stream.read_next_batch()
+            batch = stream.read_next_batch()
+        rows += batch.num_rows
+        yield batch
+    if rows != piece.rows:
+        raise RuntimeError(f"row groups {piece.groups} have {piece.rows} rows, and {rows} were computed")
 
 
 def _read(file: Path, groups: tuple[int, ...] = ()) -> DataFrame:

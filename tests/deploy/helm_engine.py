@@ -8,7 +8,6 @@ half done that the second would meet.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import multiprocessing
 from collections.abc import Callable
@@ -60,22 +59,23 @@ def _called(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> 
         except BrokenProcessPool:
             _pool.cache_clear()
         except TimeoutError:
-            _end(_pool())
-            _pool.cache_clear()
+            _begin_anew()
+        except KeyboardInterrupt:  # a hung process would be waited for when the interpreter ends
+            _begin_anew()
+            raise
     raise AssertionError(f"Helm's process died or hung twice over {function.__name__}{arguments}")
 
 
 @functools.cache
 def _pool() -> ProcessPoolExecutor:
-    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-    atexit.register(_end, pool)  # a hung process would be waited for when the interpreter ends
-    return pool
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    for process in list((pool._processes or {}).values()):
+def _begin_anew() -> None:
+    for process in list((_pool()._processes or {}).values()):
         process.kill()
-    pool.shutdown(wait=False, cancel_futures=True)
+    _pool().shutdown(wait=False, cancel_futures=True)
+    _pool.cache_clear()
 
 
 def _refusing(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:

@@ -67,6 +67,12 @@ def test_output_that_nobody_reads_is_no_failure_and_output_that_is_lost_is_one(m
     assert done.returncode == 1
 
 
+def test_without_output_the_status_is_the_same() -> None:
+    command = [sys.executable, "-c", BEGIN + "end_with(lambda: 3)"]
+    closed = subprocess.run(["sh", "-c", '"$@" >&- 2>&-', "sh", *command], check=False, timeout=60)
+    assert closed.returncode == 3
+
+
 @pytest.mark.full
 def test_commands_that_speak_to_a_store_end_with_their_status(tmp_path: Path) -> None:
     """Native threads of the store's client came back to Python while it ended: one of a dozen calls was aborted."""

@@ -60,3 +60,16 @@ def test_names_of_files_are_no_patterns(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "ingested" / "data" / "00000.parquet", folder / "00000.parquet")
     with Engine().compute(folder / "00000.parquet", lambda frame, before: (frame, before)) as made:
         assert sum(batch.num_rows for batch in made.batches) == 3
+
+
+def test_loading_it_starts_no_thread_and_reports_to_nobody() -> None:
+    program = (
+        "import threading, services.preprocess.dataset\n"
+        "from daft import scarf_telemetry\n"
+        "print(threading.active_count(), scarf_telemetry.opted_out())\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DAFT_ANALYTICS_ENABLED"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "True"]

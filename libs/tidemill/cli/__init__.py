@@ -51,7 +51,8 @@ def _explain(error: Exception) -> int:
 
 def _exit(code: int) -> None:
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has gone; Python would complain about it once more while it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)

@@ -28,7 +28,10 @@ def remote_error(raised: Raised) -> TidemillError:
         # tidemill.errors, so a special class at worst arrives as the general one that the bus understands.
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type) and issubclass(kind, TidemillError):
-            return kind.__new__(kind, raised.message)
+            error = kind.__new__(kind, raised.message)
+            if isinstance(error, JobFailed):  # of a piece of the job
+                error.traceback = raised.traceback
+            return error
     if raised.memory:
         return JobCrashed(f"the job ran out of memory: {raised.message}", output=raised.traceback)
     return JobFailed(raised.message, raised.traceback)
@@ -37,6 +40,8 @@ def remote_error(raised: Raised) -> TidemillError:
 def raised_by(error: BaseException) -> Raised:
     """What a child says of an error that ended its work; ``remote_error`` makes the error of it."""
     text = "".join(traceback.format_exception(error))
+    if isinstance(error, JobFailed):
+        text += f"\nin a piece of the job:\n{error.traceback}"
     if isinstance(error, TidemillError):
         types = tuple(
             (kind.__module__, kind.__qualname__) for kind in type(error).__mro__ if issubclass(kind, TidemillError)

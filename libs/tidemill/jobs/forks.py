@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 from typing import Generic, NoReturn, TypeVar
 
@@ -107,11 +107,18 @@ class Fork(Generic[R]):
         parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            reading.close()
-            _work(self._work, writing, self._received, parent)
+            _work(self._work, reading, writing, self._received, parent)
         writing.close()
         self._frames: queue.Queue[bytes | None] = queue.Queue(AHEAD)
-        threading.Thread(target=_read, args=(reading, self._frames), name="tidemill-fork", daemon=True).start()
+        reader = threading.Thread(
+            target=_read, args=(reading, self._pid, self._frames), name="tidemill-fork", daemon=True
+        )
+        try:
+            reader.start()
+        except RuntimeError:  # there can be no more threads
+            os.kill(self._pid, signal.SIGKILL)
+            self._bury()
+            raise
 
     def _begin_again(self, status: int) -> None:
         error = death(status, ResourceUsage(), "")
@@ -146,16 +153,39 @@ def _quiet(work: Callable[[T], R], item: T, _: Send) -> R:
     return work(item)
 
 
-def _read(reading: Connection, frames: queue.Queue[bytes | None]) -> None:
-    with reading, contextlib.suppress(EOFError, OSError):
-        while True:
-            frames.put(reading.recv_bytes())
-    frames.put(None)
+def _read(reading: Connection, pid: int, frames: queue.Queue[bytes | None]) -> None:
+    """Put everything that the piece sends into ``frames``, and None when nothing comes any more.
+
+    The end of the pipe is not waited for: processes that the piece has forked in its turn, and left, hold it open.
+    """
+    try:
+        with reading, contextlib.suppress(EOFError, OSError), _ends(pid) as ended:
+            while reading in wait([reading, *ended]):
+                frame = reading.recv_bytes()
+                frames.put(frame)
+                if frame[:1] != _MESSAGE:
+                    break
+    finally:
+        frames.put(None)
 
 
-def _work(work: Callable[[Send], R], writing: Connection, skipped: int, parent: int) -> NoReturn:
+@contextlib.contextmanager
+def _ends(pid: int) -> Iterator[list[int]]:
+    """A descriptor that can be read when the process has ended; none where the system has no such thing."""
+    if not hasattr(os, "pidfd_open"):
+        yield []
+        return
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
+
+
+def _work(work: Callable[[Send], R], reading: Connection, writing: Connection, skipped: int, parent: int) -> NoReturn:
     code = 1
     try:
+        reading.close()
         _die_with(parent)
         sent = 0
 

@@ -46,6 +46,21 @@ def test_a_piece_waits_for_its_reader(tmp_path: Path) -> None:
         assert sum(1 for _ in messages) == 49
 
 
+def test_what_a_piece_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
+    def work(_) -> int:
+        left = os.fork()
+        if left == 0:
+            time.sleep(60)
+        return left
+
+    begun = time.monotonic()
+    left = Fork(work).result
+    with Fork(lambda _: (work(_), end_by(signal.SIGKILL))) as crashed, pytest.raises(JobCrashed):
+        _ = crashed.result
+    assert time.monotonic() - begun < 30
+    os.kill(left, signal.SIGKILL)
+
+
 def test_errors_arrive_as_they_were() -> None:
     def fails(error: BaseException):
         def work(_) -> None:
