@@ -172,10 +172,11 @@ def _read(reading: Connection, pid: int, frames: queue.Queue[bytes | None]) -> N
 @contextlib.contextmanager
 def _ends(pid: int) -> Iterator[list[int]]:
     """A descriptor that can be read when the process has ended; none where the system has no such thing."""
-    if not hasattr(os, "pidfd_open"):
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # another system than Linux, or a sandbox that knows no such call
         yield []
         return
-    descriptor = os.pidfd_open(pid)
     try:
         yield [descriptor]
     finally:
