@@ -14,10 +14,11 @@ ALLOWED = {
     "libs/tidemill/jobs/messages.py": 1,
     "libs/tidemill/jobs/child.py": 1,
     "libs/tidemill/jobs/attempt.py": 1,
+    "libs/tidemill/jobs/forks.py": 1,
     "libs/tidemill/recipe_text.py": 1,
 }
-"""A job's parent and child talk over a socket pair that nobody else has: see ``jobs/messages.py``. The loader of the
-last one is a ``yaml.SafeLoader`` without aliases."""
+"""A job's parent and child talk over a socket pair that nobody else has: see ``jobs/messages.py``; so do a job and
+its pieces over a pipe. The loader of the last one is a ``yaml.SafeLoader`` without aliases."""
 
 LOADERS = {
     "pickle.load", "pickle.loads", "pickle.Unpickler", "cPickle.loads", "dill.load", "dill.loads", "cloudpickle.load",

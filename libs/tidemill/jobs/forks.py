@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from tidemill.contracts import ResourceUsage
 from tidemill.jobs.endings import death, raised_by, remote_error
@@ -29,11 +29,11 @@ from tidemill.jobs.outcome import JobCrashed
 
 R = TypeVar("R")
 T = TypeVar("T")
-Send = Callable[[bytes], None]
+Send = Callable[[Any], None]
 
 AHEAD = 2
 """Messages that wait for whoever reads them before their piece waits too."""
-_MESSAGE, _RESULT, _ERROR = b"m", b"r", b"e"
+_BYTES, _OBJECT, _RESULT, _ERROR = b"b", b"o", b"r", b"e"
 _NATIVE = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL"})
 _PR_SET_PDEATHSIG = 1
 
@@ -42,6 +42,8 @@ _log = logging.getLogger("tidemill.jobs")
 
 class Fork(Generic[R]):
     """``work(send)`` in a child process: iterate over what it sends, then take its ``result``.
+
+    Bytes arrive as a memoryview, anything else pickled and made again.
 
     A piece that native code ends is worked once more; what it sent before is not sent again, so that ``work`` has to
     send the same things each time.
@@ -66,21 +68,22 @@ class Fork(Generic[R]):
     ) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[memoryview]:
+    def __iter__(self) -> Iterator[Any]:
         while self._pid:
             frame = self._frames.get()
             if frame is None:
                 self._begin_again(self._bury())
                 continue
             kind, body = frame[:1], memoryview(frame)[1:]
-            if kind == _MESSAGE:
+            value: Any = body if kind == _BYTES else pickle.loads(body)  # noqa: S301 - pickled by our child a moment ago
+            if kind in (_BYTES, _OBJECT):
                 self._received += 1
-                yield body
+                yield value
                 continue
             self.close()
             if kind == _ERROR:
-                raise remote_error(pickle.loads(body))  # noqa: S301 - pickled by our child a moment ago
-            self._done.append(pickle.loads(body))  # noqa: S301 - likewise
+                raise remote_error(value)
+            self._done.append(value)
 
     @property
     def result(self) -> R:
@@ -163,7 +166,7 @@ def _read(reading: Connection, pid: int, frames: queue.Queue[bytes | None]) -> N
             while reading in wait([reading, *ended]):
                 frame = reading.recv_bytes()
                 frames.put(frame)
-                if frame[:1] != _MESSAGE:
+                if frame[:1] in (_RESULT, _ERROR):
                     break
     finally:
         frames.put(None)
@@ -190,11 +193,12 @@ def _work(work: Callable[[Send], R], reading: Connection, writing: Connection, s
         _die_with(parent)
         sent = 0
 
-        def send(body: bytes) -> None:
+        def send(message: Any) -> None:
             nonlocal sent
             sent += 1
             if sent > skipped:
-                writing.send_bytes(_MESSAGE + body)
+                plain = isinstance(message, bytes)
+                writing.send_bytes(_BYTES + message if plain else _OBJECT + pickle.dumps(message))
 
         try:
             last = _RESULT + pickle.dumps(work(send))

@@ -25,7 +25,9 @@ def test_messages_come_in_their_order_and_the_result_last() -> None:
     with Fork(lambda send: [send(bytes([number]) * 200_000) for number in range(20)] and os.getpid()) as fork:
         assert [bytes(message[:1]) for message in fork] == [bytes([number]) for number in range(20)]
         assert fork.result != os.getpid()
-    assert Fork(lambda _: {"a": 1}).result == {"a": 1}
+    with Fork(lambda send: (send({"a": 1}), send(b""), {"b": 2})[-1]) as fork:
+        assert list(fork) == [{"a": 1}, b""]
+        assert fork.result == {"b": 2}
     with Fork(lambda send: [send(b"x") for _ in range(20)]) as fork:
         next(iter(fork))
     with pytest.raises(RuntimeError, match="closed"):
