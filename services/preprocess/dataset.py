@@ -28,7 +28,7 @@ from tidemill.jobs.report import Inputs, ProgressReport
 from tidemill.telemetry import span
 
 ROWS_OF_A_PROCESS = 50_000
-"""A process takes a tenth of a second to begin, in which one prepares some ten thousand texts."""
+"""What one process prepares in a tenth of a second or two; another takes hundredths to begin, and 200 MB."""
 
 
 def preprocess(

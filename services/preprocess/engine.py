@@ -104,7 +104,7 @@ class Engine:
     def each(self, work: Callable[[T, Engine], R], shards: Sequence[T]) -> list[R]:
         """``work(shard, engine)`` on every shard, side by side: in processes here, on the nodes of a cluster there.
 
-        With one process in turn, which one frame keeps busy; each of several gets its share of them.
+        With one process in turn; each of several gets its share of them.
         """
         if self._processes > 1 and len(shards) > 1:
             at_once = min(self._processes, len(shards))

@@ -22,7 +22,7 @@ class PreprocessSettings(StageSettings):
     """Of the Ray cluster that ``data.engine: ray`` computes on (``10.0.0.1:6379``, ``ray://…``, or ``auto`` for the one
     that this machine belongs to). Its nodes need Tidemill, and see this service's ``data_dir`` under the same path."""
     processes: int | None = Field(default=None, ge=1, le=256)
-    """Processes that clean the rows of one large dataset, each with some 100 MB of its own; as many as there are
+    """Processes that clean the rows of one large dataset, each with some 200 MB of its own; as many as there are
     processors, at most eight, unless it is said here."""
     allowed_hooks: Annotated[tuple[str, ...], NoDecode] = ()
     """Functions of the operator's own that a recipe may name (``data.augment.text.back_translation``): modules, or

@@ -1,9 +1,9 @@
 """Helm's own engine, in a process of its own.
 
-It is a Go runtime in a shared library, with signal handlers and threads of its own. Beside the native libraries that
-other tests load into a worker (torch, Daft) it ended that worker without a word in one run and hung in another, so it
-shares a process with nothing. A call that ends its process is made once more in a new one: none of them leaves anything
-half done that the second would meet.
+It is a Go runtime in a shared library, with signal handlers and threads of its own. A worker that had loaded other
+native libraries (torch, Daft) ended without a word where its next tests were those of the chart, and the run hung where
+they were to be repeated; never again in sixty runs that tried. So it shares a process with nothing. A call that ends
+its process is made once more in a new one: none of them leaves anything half done that the second would meet.
 """
 
 from __future__ import annotations
