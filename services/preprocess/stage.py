@@ -27,7 +27,7 @@ def preprocess_stage(
     *, ray_address: str | None = None, allowed_hooks: Sequence[str] = (), processes: int = 1
 ) -> Stage[DatasetIngested, PreprocessSpec, PreprocessResult]:
     """The stage; ``ray_address`` is where the cluster is that ``data.engine: ray`` computes on, ``allowed_hooks`` the
-    functions of the operator's own that a recipe may name, and a large dataset has up to ``processes`` of them."""
+    functions of the operator's own that a recipe may name, ``processes`` how many at most work on a large dataset."""
     return Stage(
         name="preprocess",
         consumes=DatasetIngested,

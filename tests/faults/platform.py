@@ -24,10 +24,11 @@ from tidemill.artifacts import open_store
 from tidemill.artifacts.objects import Objects, open_objects
 from tidemill.bus import Bus
 from tidemill.bus.permissions import EVERYTHING
+from tidemill.parent_death import dies_with_parent
 from tidemill.platform import supervisor as supervision
 from tidemill.platform.data_dir import DataDir
 from tidemill.platform.nats_server import free_port
-from tidemill.platform.processes import carrying, dies_with_parent, end_all
+from tidemill.platform.processes import carrying, end_all
 from tidemill.platform.programs import http_status, nats_program, signing_folder
 from tidemill.platform.supervisor import Child, Program, Supervisor
 from tidemill.settings import PlatformSettings

@@ -32,14 +32,17 @@ def rows() -> pa.Table:
     return pa.table({"body": texts, "kind": [("yes", "no", "maybe", "yes")[number % 4] for number in numbers]})
 
 
-def prepared(folder: Path, processes: int, *also: str) -> tuple[dict[str, bytes], str]:
-    """Every file of the prepared dataset and of the vault, and what was printed."""
+def prepare(folder: Path, processes: int, *also: str) -> subprocess.CompletedProcess[str]:
     shutil.rmtree(folder / "output", ignore_errors=True)
     command = [sys.executable, "-m", "tests.preprocess.in_processes", str(folder), str(processes), *also]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300)
+
+
+def prepared(folder: Path, processes: int, *also: str) -> tuple[dict[str, bytes], str]:
+    """Every file of the prepared dataset, and what was printed."""
+    done = prepare(folder, processes, *also)
     assert done.returncode == 0, done.stderr[-4000:]
-    found = contents(folder / "output" / "dataset")
-    return {name: data for name, data in found.items() if not name.startswith("work/")}, done.stderr
+    return contents(folder / "output" / "dataset"), done.stderr
 
 
 @pytest.mark.parametrize(("shard_rows", "frame"), [(10_000_000, 2), (130_000, 1)])
@@ -65,6 +68,4 @@ def test_a_row_that_is_refused_has_its_number(tmp_path: Path) -> None:
     data = {**TEXT, "types": {"columns": {"day": "date"}, "on_bad_value": "fail"}}
     (tmp_path / "recipe.json").write_text(json.dumps({"data": data}), encoding="utf-8")
     write_ingested(tmp_path / "ingested", {"data": table}, "text-classification", TEXT)
-    command = [sys.executable, "-m", "tests.preprocess.in_processes", str(tmp_path), "4"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300)
-    assert f"row {where + 1}: " in done.stderr.splitlines()[-1]
+    assert f"row {where + 1}: " in prepare(tmp_path, 4).stderr.splitlines()[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 from tidemill.ending import INTERRUPTED, end_with
@@ -22,9 +21,9 @@ def main() -> None:
         app(prog_name="tidemill")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        _exit(INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except Exception as error:
-        _exit(_explain(error))
+        sys.exit(_explain(error))
 
 
 def _explain(error: Exception) -> int:
@@ -47,12 +46,3 @@ def _explain(error: Exception) -> int:
     if "--json" in sys.argv[1:]:
         print(json.dumps({"error": str(error)}, ensure_ascii=False))
     return 2 if wrongly else 1
-
-
-def _exit(code: int) -> None:
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it has gone; Python would complain about it once more while it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)

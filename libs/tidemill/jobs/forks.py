@@ -9,7 +9,6 @@ it nowhere else in the job.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import pickle
@@ -26,6 +25,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from tidemill.contracts import ResourceUsage
 from tidemill.jobs.endings import death, raised_by, remote_error
 from tidemill.jobs.outcome import JobCrashed
+from tidemill.parent_death import dies_with_parent
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -35,7 +35,6 @@ AHEAD = 2
 """Messages that wait for whoever reads them before their piece waits too."""
 _BYTES, _OBJECT, _RESULT, _ERROR = b"b", b"o", b"r", b"e"
 _NATIVE = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL"})
-_PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger("tidemill.jobs")
 
@@ -107,10 +106,10 @@ class Fork(Generic[R]):
         reading, writing = Pipe(duplex=False)
         sys.stdout.flush()
         sys.stderr.flush()
-        parent = os.getpid()
+        end_with_us = dies_with_parent()
         self._pid = os.fork()
         if self._pid == 0:
-            _work(self._work, reading, writing, self._received, parent)
+            _work(self._work, reading, writing, self._received, end_with_us)
         writing.close()
         self._frames: queue.Queue[bytes | None] = queue.Queue(AHEAD)
         reader = threading.Thread(
@@ -186,11 +185,18 @@ def _ends(pid: int) -> Iterator[list[int]]:
         os.close(descriptor)
 
 
-def _work(work: Callable[[Send], R], reading: Connection, writing: Connection, skipped: int, parent: int) -> NoReturn:
+def _work(
+    work: Callable[[Send], R],
+    reading: Connection,
+    writing: Connection,
+    skipped: int,
+    end_with_parent: Callable[[], None] | None,
+) -> NoReturn:
     code = 1
     try:
         reading.close()
-        _die_with(parent)
+        if end_with_parent is not None:  # which a job's child would outlive otherwise when it alone is killed
+            end_with_parent()
         sent = 0
 
         def send(message: Any) -> None:
@@ -210,11 +216,3 @@ def _work(work: Callable[[Send], R], reading: Connection, writing: Connection, s
         code = 0
     finally:
         os._exit(code)
-
-
-def _die_with(parent: int) -> None:
-    """End this process when its parent does, which a job's child would outlive otherwise when it alone is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(1)

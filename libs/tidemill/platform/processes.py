@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from tidemill.parent_death import dies_with_parent
+
 PLATFORM_ID = "TIDEMILL_PLATFORM_ID"
 """Environment variable that every process of a platform carries, whatever group or session it moved to."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 class ProcessIdentity(BaseModel):
@@ -89,24 +88,6 @@ async def start_process(command: Sequence[str], *, environment: Mapping[str, str
 
 
 Process = asyncio.subprocess.Process
-
-
-def dies_with_parent() -> Callable[[], None] | None:
-    """What a child runs between fork and exec so that it ends with its parent; None where the system cannot.
-
-    Call it in the main thread: the kernel means the thread that forked, not the process.
-    """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def arrange() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(1)
-
-    return arrange
 
 
 def kill_group(pid: int) -> None:
